@@ -1,0 +1,1 @@
+"""Facts about the MAX78000: limits, address map, register fields. Tables, no behaviour."""

@@ -1,0 +1,1 @@
+"""From an integer network to what must be in the accelerator: placement, kernels, registers."""

@@ -1,0 +1,1 @@
+"""YAML, ONNX and checkpoint files to and from networks."""

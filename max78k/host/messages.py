@@ -1,0 +1,79 @@
+"""The link protocol's one table: message types and the layout of every payload.
+
+The C header ``firmware/generated/link_protocol.h`` is generated from this module.
+
+A frame is ``header | payload | CRC-32`` (zlib polynomial, over header and payload), COBS-encoded
+and ended by one zero byte. All numbers are little-endian. A request carries a sequence number that
+the reply repeats; a request that is sent again with the same sequence number is answered from the
+device's memory of its last reply and not carried out twice. Every reply begins with REPLY_PREFIX.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+PROTOCOL_VERSION = 1
+DEFAULT_BAUD = 115200
+BAUD_RATES = (115200, 230400, 460800, 921600)
+MAX_PAYLOAD = 1024  # bytes of payload in one frame, either way
+NAME_BYTES = 64
+REPLY_FLAG = 0x80
+
+HEADER = struct.Struct("<BBHH")  # version, type, sequence, payload length
+CRC = struct.Struct("<I")
+MAX_FRAME = HEADER.size + MAX_PAYLOAD + CRC.size
+
+
+class Type(IntEnum):
+    """Request types; a reply has REPLY_FLAG added."""
+
+    HELLO = 0x01  # who are you; also resets nothing
+    SET_BAUD = 0x02  # acknowledged at the old rate, then the device switches
+    INPUT = 0x03  # a part of the input tensor
+    INFER = 0x04  # load the input, run, unload, reply with times and the output
+    OUTPUT = 0x05  # a part of the last output, for outputs longer than one frame
+    SELF_TEST = 0x06  # known-answer test of the built-in sample
+    RESET = 0x07  # acknowledged, then a software reset
+
+
+class Status(IntEnum):
+    """Status in a reply."""
+
+    OK = 0
+    UNKNOWN_TYPE = 1
+    BAD_LENGTH = 2  # payload length does not fit the request type
+    BAD_RANGE = 3  # offset, length or rate outside what the device has
+    NO_INPUT = 4  # INFER before the whole input has arrived
+    CNN_TIMEOUT = 5  # the accelerator did not finish
+    MISMATCH = 6  # the known-answer test failed
+    BAD_VERSION = 7
+
+
+class ResetCause(IntEnum):
+    """Why the device started."""
+
+    POWER_ON = 0  # power-on, brown-out or the reset pin
+    SOFTWARE = 1
+    WATCHDOG = 2
+    FAULT = 3  # a fault handler ended the last run
+
+
+# boot id (random at every start), reset cause, status
+REPLY_PREFIX = struct.Struct("<IHH")
+
+# protocol version, firmware major, minor, weight bits of nothing (reserved, 0), largest payload,
+# output values, network id (CRC-32 of the image), core clock Hz, timer Hz, input bytes,
+# output bytes (4 per value), network name (zero-padded)
+HELLO_REPLY = struct.Struct(f"<BBBBHHIIIII{NAME_BYTES}s")
+SET_BAUD = struct.Struct("<I")  # bits per second; the reply has no payload after the prefix
+INPUT = struct.Struct("<I")  # byte offset, followed by the bytes (int8, channel-planar)
+INPUT_REPLY = struct.Struct("<I")  # bytes received so far from offset 0 without a hole
+# INFER and SELF_TEST have no payload.
+# load, inference, unload, post-processing: timer ticks; class index (0xFFFF: none), values that
+# follow as int32
+INFER_REPLY = struct.Struct("<IIIIHH")
+OUTPUT = struct.Struct("<HH")  # first value, number of values
+OUTPUT_REPLY = struct.Struct("<HH")  # first value, number of values that follow as int32
+# mismatching words, words compared, first wrong address, expected, read
+SELF_TEST_REPLY = struct.Struct("<IIIII")

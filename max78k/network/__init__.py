@@ -1,0 +1,12 @@
+"""The integer network: what it is, which shapes it has, what the chip can run, what it computes."""
+
+from max78k.network.network import (
+    Activation,
+    Eltwise,
+    Layer,
+    Network,
+    Operation,
+    Pool,
+)
+
+__all__ = ["Activation", "Eltwise", "Layer", "Network", "Operation", "Pool"]
