@@ -1,0 +1,138 @@
+"""Data sets as folders of images: one folder for each class.
+
+Either ``root/<class>/image``, of which a share becomes the test part, or
+``root/train/<class>/image`` and ``root/test/<class>/image`` (or ``val``, ``valid``,
+``validation``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from max78k.datasets import fer
+from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.images import load_image
+from max78k.errors import InputError
+
+TEST_SHARE = 0.1  # held out of a folder without parts
+
+_TEST_NAMES = ("test", "val", "valid", "validation")
+_BY_SYSTEMS = {"thumbs.db", "desktop.ini"}  # files that operating systems leave among images
+_SHOWN = 5  # names in a message
+
+
+def load_folder(
+    root: Path, input_shape: tuple[int, ...], *, seed: int = 0, crop: bool = False
+) -> Dataset:
+    """Read all images under ``root``, resized to ``input_shape``; hidden files are left out.
+
+    Classes are in the order of FER-2013 where all their names are FER-2013's, else sorted.
+
+    Args:
+        root: the folder.
+        input_shape: (1, rows, columns) for grey or (3, rows, columns) for red, green, blue.
+        seed: chooses the test part where the folder has none.
+        crop: True keeps proportions and cuts the middle out; False stretches.
+
+    Raises:
+        InputError: E-DATA-FOLDER for folders that are missing, empty or differ in their classes,
+            E-DATA-IMAGE for files that are no images; all of them are counted, some named.
+    """
+    train = _subfolder(root, ("train", "training"))
+    if train is None:
+        classes = _classes(root)
+        split = _read(root, classes, input_shape, crop)
+        first, second = split.divide(TEST_SHARE, seed)
+        return Dataset(root.name, classes, first, second)
+    test = _subfolder(root, _TEST_NAMES)
+    if test is None:
+        raise InputError(
+            "E-DATA-FOLDER",
+            f"{root} has the folder {train.name} but none of {', '.join(_TEST_NAMES)}.",
+            f"add {root / 'test'}, or put the class folders right into {root}.",
+        )
+    classes = _classes(train)
+    for folder, names in ((test, set(classes) - set(_classes(test))),
+                          (train, set(_classes(test)) - set(classes))):  # fmt: skip
+        if names:
+            raise InputError(
+                "E-DATA-FOLDER",
+                f"{folder} lacks the class {_some(sorted(names))} that the other part has.",
+                "use the same class folders in both parts.",
+            )
+    return Dataset(
+        root.name,
+        classes,
+        _read(train, classes, input_shape, crop),
+        _read(test, classes, input_shape, crop),
+    )
+
+
+def _subfolder(root: Path, names: Iterable[str]) -> Path | None:
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """Names of the class folders, in the order of their labels."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError("E-DATA-FOLDER", f"{folder} cannot be read: {error.strerror}.") from None
+    names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    if len(names) < 2:
+        raise InputError(
+            "E-DATA-FOLDER",
+            f"{folder} has {len(names)} class folders.",
+            "put the images into one folder for each of two or more classes.",
+        )
+    order = {name: number for number, name in enumerate(fer.CLASS_NAMES)}
+    if all(name in order for name in names):
+        names.sort(key=order.__getitem__)
+    return tuple(names)
+
+
+def _read(
+    folder: Path, classes: tuple[str, ...], input_shape: tuple[int, ...], crop: bool
+) -> Split:
+    files = [_files(folder / name) for name in classes]
+    empty = [name for name, paths in zip(classes, files, strict=True) if not paths]
+    if empty:
+        raise InputError(
+            "E-DATA-FOLDER",
+            f"{folder} has no images of {_some(empty)}.",
+            "add images, or remove the empty folders.",
+        )
+    inputs, unreadable = [], []
+    for path in (path for paths in files for path in paths):
+        try:
+            inputs.append(load_image(path, input_shape, crop=crop))
+        except InputError as error:
+            if error.code != "E-DATA-IMAGE":
+                raise
+            unreadable.append(str(path.relative_to(folder)))
+    if unreadable:
+        raise InputError(
+            "E-DATA-IMAGE",
+            f"{folder}: {len(unreadable)} files are no images that can be read: "
+            f"{_some(unreadable)}.",
+            "mend or remove them.",
+        )
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in files])
+    return Split(np.stack(inputs), labels)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name.lower() not in _BY_SYSTEMS
+    )
+
+
+def _some(names: list[str]) -> str:
+    """Some of many names."""
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
