@@ -40,7 +40,8 @@ class InputRun:
     The input is channel-planar: byte ``c * pixels + p`` is pixel p (row-major) of channel c.
 
     HWC: the word of pixel p is at ``address + 4 * step * p``; its byte lane ``lane + i`` holds
-    channel ``channel + i`` for i < ``channels``, other lanes are 0.
+    channel ``channel + i`` for i < ``channels``, other lanes are 0. ``channels`` may be 0:
+    the words of a last pass that has fewer channels are set to 0.
     CHW (``planar``): word w at ``address + 4 * w`` holds pixels 4w...4w+3 of ``channel``,
     little-endian, the last word filled with zeros.
     """

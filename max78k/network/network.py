@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -31,6 +32,10 @@ from max78k.files import atomic_write
 INPUT = "input"  # the name under which layers refer to the network's input
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 _FORMAT = 1
+_UNREADABLE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
+    RuntimeError, TypeError, ValueError, BadZipFile, zlib.error,
+)  # fmt: skip  # what numpy, zipfile and json raise for files that are something else
 
 Int8Array = npt.NDArray[np.int8]
 
@@ -170,6 +175,15 @@ class Network:
         """Bytes of all weights at their widths."""
         return sum(layer.weight_bytes for layer in self.layers)
 
+    @property
+    def output_step(self) -> float:
+        """Real value of one step of the output, for a softmax; 1.0 where it is not known."""
+        return float(2.0 ** int(self.notes.get("output_exponent", "0")))
+
+    def from_pixels(self, pixels: npt.NDArray[np.uint8]) -> Int8Array:
+        """8-bit pixels as the network's integers: the one definition used everywhere."""
+        return (pixels.astype(np.int16) - self.input_offset).astype(np.int8)
+
     def with_layer(self, name: str, **changes: Any) -> Network:
         """A copy in which the layer ``name`` has the given fields changed."""
         layers = tuple(replace(x, **changes) if x.name == name else x for x in self.layers)
@@ -198,7 +212,7 @@ class Network:
             return _from_header(header, arrays)
         except FileNotFoundError:
             raise InputError("E-NETWORK-FILE", f"{path}: no such file.") from None
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        except _UNREADABLE as error:
             raise InputError(
                 "E-NETWORK-FILE",
                 f"{path} is not a max78k network file ({type(error).__name__}: {error}).",

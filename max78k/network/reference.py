@@ -1,7 +1,8 @@
 """The integer reference: what the chip computes, in exact integers, layer by layer.
 
-Products are summed with float64 matrix multiplication, which is exact here: no partial sum of 8-bit
-products reaches 2**53. Everything else is integer arithmetic.
+Products are summed by matrix multiplication in float32 where no partial sum can reach 2**24, else in
+float64, where none reaches 2**53: both are exact in any order of summation. Everything else is
+integer arithmetic.
 
 Arithmetic facts (settled by the vendor's known answers): average pooling truncates toward zero, or
 rounds half away from zero when rounding is switched on; outputs round half up; clipping comes
@@ -10,8 +11,8 @@ before ReLU and Abs; |-128| becomes 127; a 32-bit output is the bare accumulator
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from max78k.errors import InputError
 from max78k.network.network import INPUT, Activation, Eltwise, Layer, Network, Operation, Pool
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating[Any]]
 
 _COMBINE = {
     Eltwise.ADD: np.add,
@@ -90,6 +91,7 @@ def pool(data: IntArray, window: Pool | None, average_rounds: bool = False) -> I
     size, stride = window.size, window.stride
     windows = np.lib.stride_tricks.sliding_window_view(data, size, axis=(2, 3))
     windows = windows[:, :, :: stride[0], :: stride[1]]
+    result: IntArray
     if window.kind == "max":
         result = windows.max(axis=(-2, -1))
     else:
@@ -99,20 +101,22 @@ def pool(data: IntArray, window: Pool | None, average_rounds: bool = False) -> I
 
 def _average(total: IntArray, count: int, rounds: bool) -> IntArray:
     magnitude = (2 * np.abs(total) + count) // (2 * count) if rounds else np.abs(total) // count
-    return np.clip(np.sign(total) * magnitude, -128, 127)
+    average: IntArray = np.clip(np.sign(total) * magnitude, -128, 127)
+    return average
 
 
 def combine(function: Eltwise, operands: list[IntArray]) -> IntArray:
     """Element-wise combination, clipped once at the end."""
-    return np.clip(reduce(_COMBINE[function], operands), -128, 127)
+    combined: IntArray = np.clip(reduce(_COMBINE[function], operands), -128, 127)
+    return combined
 
 
 def accumulate(layer: Layer, data: IntArray) -> IntArray:
     """Accumulator values: sum of products plus 128 * bias."""
     assert layer.weight is not None
     if layer.operation is Operation.LINEAR:
-        flat = data.reshape(len(data), -1).astype(np.float64)
-        total = flat @ layer.weight.T.astype(np.float64)
+        number = _exact_type(layer.weight)
+        total = data.reshape(len(data), -1).astype(number) @ layer.weight.T.astype(number)
     elif layer.operation is Operation.CONV1D:
         spread = data.reshape(*data.shape[:2], -1, 1)
         weight = layer.weight[..., None]
@@ -124,7 +128,7 @@ def accumulate(layer: Layer, data: IntArray) -> IntArray:
         padding = ((layer.padding,) * 2,) * 2
         spread = data.reshape(*data.shape[:2], *(data.shape[2:] or (1, 1)))
         total = _correlate(spread, layer.weight, padding, (layer.dilation,) * 2)
-    result = total.astype(np.int64)
+    result: IntArray = total.astype(np.int64)
     if layer.bias is not None:
         bias = layer.bias.astype(np.int64) * BIAS_UNIT
         result += bias.reshape(1, -1, *(1,) * (result.ndim - 2))
@@ -148,34 +152,37 @@ def _correlate(
     padding: tuple[tuple[int, int], ...],
     dilation: tuple[int, int],
 ) -> FloatArray:
-    n, _, rows, columns = data.shape
-    out, _, kh, kw = weight.shape
-    padded = np.pad(data.astype(np.float64), ((0, 0), (0, 0), *padding))
-    out_rows = rows + sum(padding[0]) - dilation[0] * (kh - 1)
-    out_columns = columns + sum(padding[1]) - dilation[1] * (kw - 1)
-    total = np.zeros((n, out, out_rows * out_columns))
-    taps = weight.astype(np.float64)
-    for i, j in _grid(kh, kw):
-        top, left = i * dilation[0], j * dilation[1]
-        part = padded[:, :, top : top + out_rows, left : left + out_columns]
-        total += taps[:, :, i, j] @ part.reshape(n, part.shape[1], -1)
-    return total.reshape(n, out, out_rows, out_columns)
+    """Correlation [N, M, H', W'] as one matrix product for each sample."""
+    n = len(data)
+    out, channels, kh, kw = weight.shape
+    number = _exact_type(weight)
+    padded = np.pad(data.astype(number), ((0, 0), (0, 0), *padding))
+    reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, (kh, kw), strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    windows = windows[..., :: dilation[0], :: dilation[1]]
+    rows, columns = windows.shape[2:4]
+    patches = windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, channels * kh * kw, rows * columns)
+    total: FloatArray = weight.reshape(out, -1).astype(number) @ patches
+    return total.reshape(n, out, rows, columns)
 
 
-def _grid(rows: int, columns: int) -> Iterator[tuple[int, int]]:
-    return ((i, j) for i in range(rows) for j in range(columns))
+def _exact_type(weight: npt.NDArray[np.int8]) -> type[np.float32] | type[np.float64]:
+    """float32 where no partial sum of 8-bit products can reach 2**24, else float64."""
+    bound = 128 * np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()
+    return np.float32 if bound < 1 << 24 else np.float64
 
 
 def finish(layer: Layer, accumulator: IntArray) -> IntArray:
     """Shift, round half up, clip to 8 bits, activate."""
     exponent = layer.output_shift + 1 - layer.weight_bits
+    value: IntArray
     if exponent >= 0:
         value = accumulator << exponent
     else:
         value = (accumulator + (1 << (-exponent - 1))) >> -exponent
     value = np.clip(value, -128, 127)
     if layer.activation is Activation.RELU:
-        return np.maximum(value, 0)
-    if layer.activation is Activation.ABS:
-        return np.minimum(np.abs(value), 127)
+        value = np.maximum(value, 0)
+    elif layer.activation is Activation.ABS:
+        value = np.minimum(np.abs(value), 127)
     return value

@@ -1,0 +1,74 @@
+"""From a network and its placement to the Image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from max78k.chip import limits
+from max78k.compiler import cycles, kernels, memory, placement_rules, program
+from max78k.compiler.image import Image, InputRun
+from max78k.compiler.placed import Placed, place
+from max78k.compiler.placement import Placement
+from max78k.network import reference
+from max78k.network.network import INPUT, Network
+
+
+def assemble(network: Network, placement: Placement, sample_input: npt.NDArray[np.int8]) -> Image:
+    """Everything that must be in the accelerator to run ``network``.
+
+    Args:
+        network: the integer network.
+        placement: a complete placement, see :func:`max78k.compiler.allocate.plan`.
+        sample_input: int8 [*network.input_shape], the input of the known-answer test.
+
+    Raises:
+        RuleError: the network or the placement breaks rules of the chip.
+        InputError: the placement is incomplete, or the sample has another shape.
+    """
+    placement_rules.require(network, placement)
+    layers = place(network, placement)
+    by_name = {placed.layer.name: placed for placed in layers}
+    runs = memory.output_runs(by_name[name] for name in network.outputs)
+    sample = np.ascontiguousarray(sample_input, dtype=np.int8)
+    expected = reference.outputs(network, sample[None])[0]
+    return Image(
+        name=network.name,
+        quadrants=layers[0].quadrants,
+        init=program.init_writes(layers),
+        kernels=tuple(block for placed in layers for block in kernels.kernel_blocks(placed)),
+        bias=bias_memory(layers),
+        configure=program.configure_writes(layers),
+        start=program.start_writes(layers),
+        input_runs=_input_runs(layers),
+        output_runs=runs,
+        sample_input=sample,
+        expected=memory.expected_blocks(runs, expected),
+        expected_output=expected,
+        layer_cycles=cycles.layer_cycles(network),
+    )
+
+
+def bias_memory(layers: Sequence[Placed]) -> tuple[npt.NDArray[np.int8], ...]:
+    """Bias entries of the four quadrants, each as long as the last entry that is read."""
+    full = np.zeros((limits.QUADRANTS, limits.BIAS_BYTES_PER_QUADRANT), np.int8)
+    length = [0] * limits.QUADRANTS
+    for placed in layers:
+        quadrant, bias = placed.bias_quadrant, placed.layer.bias
+        if quadrant is None or bias is None:
+            continue
+        first = placed.bias_start + placed.lead * placed.geometry.out_passes
+        full[quadrant, first : first + len(bias)] = bias
+        length[quadrant] = max(length[quadrant], placed.bias_start + placed.bias_room)
+    return tuple(full[quadrant, :stop] for quadrant, stop in enumerate(length))
+
+
+def _input_runs(layers: Sequence[Placed]) -> tuple[InputRun, ...]:
+    """Runs of all layers that read the network's input, each place once."""
+    runs: dict[InputRun, None] = {}
+    for placed in layers:
+        if INPUT in placed.layer.inputs:
+            runs.update(dict.fromkeys(memory.input_runs(placed)))
+    return tuple(runs)

@@ -1,0 +1,151 @@
+"""Follows every value through data memory: is what a layer reads still what it should read?
+
+Each byte of the 16 instances is marked with the value that it holds. The layers run in order:
+one checks that its inputs lie where it reads them, then its output words are marked. A word that
+a layer writes counts as lost in all four lanes, because the hardware's treatment of unused lanes
+is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from max78k.chip import limits
+from max78k.compiler import bits, memory
+from max78k.compiler.memory import LANES, Channel
+from max78k.compiler.placed import Placed
+from max78k.errors import Max78kError
+from max78k.network.network import INPUT, Network
+
+_UNKNOWN = -1
+FLOW = ("E-RULE-DATA-FLOW", "What a layer reads was written there and not written over since.")
+OVERLAP = ("E-RULE-DATA-OVERLAP", "A layer does not write into its own input.")
+IdArray = npt.NDArray[np.int64]
+
+
+def check(network: Network, layers: Sequence[Placed]) -> list[Max78kError]:
+    """Every layer input and network output that is not where it is read, or no longer."""
+    return _Run(network, layers).problems()
+
+
+class _Run:
+    def __init__(self, network: Network, layers: Sequence[Placed]) -> None:
+        self.network = network
+        self.layers = layers
+        self.marks = np.full((limits.INSTANCES, limits.INSTANCE_WORDS, LANES), _UNKNOWN, np.int64)
+        self.sizes = {INPUT: (network.input_shape[0], int(np.prod(network.input_shape[1:])))}
+        for placed in layers:
+            shape = placed.geometry
+            self.sizes[placed.layer.name] = (shape.outputs, shape.out_pixels)
+        self.first: dict[str, int] = {}
+        total = 0
+        for name, (channels, pixels) in self.sizes.items():
+            self.first[name] = total
+            total += channels * pixels
+
+    def problems(self) -> list[Max78kError]:
+        for placed in self.layers:
+            for operand, name in enumerate(placed.layer.inputs):
+                if name == INPUT:
+                    channels = memory.input_channels(placed, operand)
+                    self._mark(channels, INPUT)
+        found: list[Max78kError] = []
+        for placed in self.layers:
+            found += self._read(placed)
+            found += self._write(placed)
+        by_name = {placed.layer.name: placed for placed in self.layers}
+        for name in self.network.outputs:
+            channels = memory.output_channels(by_name[name])
+            found += self._compare(channels, [name], f"output {name}")
+        return found
+
+    def _ids(self, name: str, channel: int) -> IdArray:
+        pixels = self.sizes[name][1]
+        return self.first[name] + channel * pixels + np.arange(pixels)
+
+    def _mark(self, channels: list[Channel], name: str) -> None:
+        for number, channel in enumerate(channels[: self.sizes[name][0]]):
+            words, lanes = _bytes(channel)
+            ids = self._ids(name, number)
+            self.marks[channel.instance, words, lanes] = ids[:, None] if lanes.ndim > 1 else ids
+
+    def _read(self, placed: Placed) -> list[Max78kError]:
+        layer = placed.layer
+        reader = f"layer {layer.name}"
+        if layer.eltwise is None:
+            return self._compare(memory.input_channels(placed), layer.inputs, reader)
+        found = []
+        for operand, name in enumerate(layer.inputs):
+            found += self._compare(memory.input_channels(placed, operand), [name], reader)
+        return found
+
+    def _compare(
+        self, channels: list[Channel], names: Sequence[str], reader: str
+    ) -> list[Max78kError]:
+        parts = [(name, number) for name in names for number in range(self.sizes[name][0])]
+        for channel, (name, number) in zip(channels, parts, strict=True):
+            words, lanes = _bytes(channel)
+            held = self.marks[channel.instance, words, lanes]
+            ids = self._ids(name, number)
+            if held.shape[0] == len(ids) and not np.any(held.reshape(len(ids), -1) != ids[:, None]):
+                continue
+            place = f"instance {channel.instance}, byte offset {4 * channel.word}"
+            return [
+                Max78kError(
+                    FLOW[0],
+                    f"{reader} reads channel {number} of {name} at {place}, where it was never "
+                    "written or is written over before.",
+                    "other offsets, processors or write gaps.",
+                )
+            ]
+        return []
+
+    def _write(self, placed: Placed) -> list[Max78kError]:
+        found: list[Max78kError] = []
+        source = _words_read(placed)
+        for instance, words in _words_written(placed).items():
+            if np.intersect1d(words, source.get(instance, words[:0])).size:
+                found = [
+                    Max78kError(
+                        OVERLAP[0],
+                        f"layer {placed.layer.name} writes into its own input in data-memory "
+                        f"instance {instance} (in_offset {placed.in_offset}, out_offset "
+                        f"{placed.out_offset}).",
+                        "an out_offset outside the input.",
+                    )
+                ]
+            self.marks[instance, words] = _UNKNOWN
+        self._mark(memory.output_channels(placed), placed.layer.name)
+        return found
+
+
+def _bytes(channel: Channel) -> tuple[IdArray, IdArray]:
+    """Word and lane of every value; for 32-bit values all four lanes."""
+    values = np.arange(channel.count)
+    if channel.planar:
+        return channel.word + values // 4, values % 4
+    words = channel.word + channel.step * values
+    if channel.width == 32:
+        return words[:, None], np.arange(LANES)[None, :]
+    return words, np.full(channel.count, channel.lane)
+
+
+def _words_read(placed: Placed) -> dict[int, IdArray]:
+    span = placed.in_offset // 4 + np.arange(placed.words_read)
+    return dict.fromkeys(bits.instances(placed.processors), span)
+
+
+def _words_written(placed: Placed) -> dict[int, IdArray]:
+    """All words that the layer writes, those of unused slots included."""
+    shape = placed.geometry
+    width = placed.layer.output_width // 8
+    step = (placed.write_gap + 1) * width
+    starts = np.arange(shape.out_pixels * shape.out_passes) * step
+    span = (placed.out_offset // 4 + starts[:, None] + np.arange(width)[None, :]).reshape(-1)
+    used = bits.instances(placed.output_processors)
+    if shape.convolves:
+        used = list(range(used[0], used[-1] + 1))
+    return dict.fromkeys(used, span)

@@ -1,0 +1,191 @@
+"""The numbers of a layer as the accelerator sees it: passes, processors, rows, columns, kernel.
+
+Depends on the network alone, not on its placement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from max78k.chip import limits
+from max78k.network.network import INPUT, Layer, Network, Operation
+from max78k.network.shapes import LayerShapes, Shape, infer
+
+
+def passes(channels: int) -> int:
+    """Passes needed for ``channels``: every pass takes up to 64 of them."""
+    return -(-channels // limits.PROCESSORS)
+
+
+def processors(channels: int) -> int:
+    """Processors used in every pass; with more than one pass a multiple of 4."""
+    count = -(-channels // max(passes(channels), 1))
+    if channels > limits.PROCESSORS:
+        count = min(-(-count // 4) * 4, limits.PROCESSORS)
+    return count
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One layer in the accelerator's terms.
+
+    ``channels`` counts one operand before flattening; ``size``, ``pooled`` and ``out_size`` are
+    (rows, columns) of the input, after pooling, and of the output; 1-D data have one column.
+    """
+
+    index: int
+    layer: Layer
+    channels: int
+    outputs: int
+    size: tuple[int, int]
+    pooled: tuple[int, int]
+    out_size: tuple[int, int]
+    flattens: bool
+
+    @property
+    def operands(self) -> int:
+        """Element-wise operands; 1 without an element-wise operation."""
+        return 1 if self.layer.eltwise is None else len(self.layer.inputs)
+
+    @property
+    def convolves(self) -> bool:
+        """True if the layer has kernels."""
+        return self.layer.operation is not Operation.PASSTHROUGH
+
+    @property
+    def transposed(self) -> bool:
+        """True for a transposed convolution."""
+        return self.layer.operation is Operation.CONVTRANSPOSE2D
+
+    @property
+    def one_dimensional(self) -> bool:
+        """True for a 1-D convolution."""
+        return self.layer.operation is Operation.CONV1D
+
+    @property
+    def pointwise(self) -> bool:
+        """True for a 1x1 convolution or a linear layer, flattening or not."""
+        kinds = (Operation.CONV2D, Operation.LINEAR)
+        return self.layer.operation in kinds and self.kernel == (1, 1)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """Rows and columns of the hardware kernel; a dilated 1-D kernel is filled with zeros."""
+        weight = self.layer.weight
+        if weight is None or weight.ndim < 3:
+            return (1, 1)
+        if self.one_dimensional:
+            return ((int(weight.shape[2]) - 1) * self.layer.dilation + 1, 1)
+        return (int(weight.shape[2]), int(weight.shape[3]))
+
+    @property
+    def taps(self) -> int:
+        """Weights in one hardware kernel."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Rows and columns that the hardware adds at every edge."""
+        if self.transposed:
+            return (2 - self.layer.padding,) * 2
+        if self.one_dimensional:
+            return (self.layer.padding, 0)
+        return (self.layer.padding,) * 2
+
+    @property
+    def pool_size(self) -> tuple[int, int]:
+        """Pooling window, (1, 1) without pooling."""
+        return self.layer.pool.size if self.layer.pool else (1, 1)
+
+    @property
+    def pools(self) -> bool:
+        """True if the pooling window is larger than one pixel."""
+        return self.pool_size != (1, 1)
+
+    @property
+    def in_passes(self) -> int:
+        """Input passes: groups of up to 64 input channels."""
+        return passes(self.channels)
+
+    @property
+    def in_processors(self) -> int:
+        """Processors that read the input."""
+        return processors(self.channels)
+
+    @property
+    def out_passes(self) -> int:
+        """Output passes: groups of up to 64 output channels."""
+        return passes(self.outputs)
+
+    @property
+    def out_processors(self) -> int:
+        """Processors whose data memory receives the output."""
+        return processors(self.outputs)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one input channel."""
+        return self.size[0] * self.size[1]
+
+    @property
+    def out_pixels(self) -> int:
+        """Pixels of one output channel."""
+        return self.out_size[0] * self.out_size[1]
+
+    @property
+    def steps(self) -> int:
+        """Words that a processor reads for one output pixel of a flattening layer; else passes."""
+        return self.in_passes * (self.pixels if self.flattens else 1)
+
+    @property
+    def emulates_passes(self) -> bool:
+        """True where the passes of an element-wise layer are run as further rows.
+
+        The hardware combines passes and operands itself only for 2 passes of 2 operands.
+        """
+        passes_, operands = self.in_passes, self.operands
+        return operands > 1 and passes_ > 1 and operands * passes_ != operands + passes_
+
+    @property
+    def may_be_planar(self) -> bool:
+        """True if the input may be stored as CHW: an instance per channel, four pixels a word.
+
+        The hardware reads such data in the first layer alone, in one pass.
+        """
+        return (
+            self.index == 0
+            and self.layer.inputs == (INPUT,)
+            and self.layer.operation is Operation.CONV2D
+            and self.channels <= limits.INSTANCES
+        )
+
+    @property
+    def out_words(self) -> int:
+        """Words that one output takes in a data-memory instance, without gaps."""
+        return self.out_pixels * self.out_passes * self.layer.output_width // 8
+
+
+def geometry(network: Network) -> tuple[Geometry, ...]:
+    """Geometry of all layers in order; raises InputError where layers do not fit together."""
+    shapes = infer(network)
+    return tuple(
+        _of_layer(index, layer, shapes[layer.name]) for index, layer in enumerate(network.layers)
+    )
+
+
+def _of_layer(index: int, layer: Layer, shapes: LayerShapes) -> Geometry:
+    return Geometry(
+        index=index,
+        layer=layer,
+        channels=shapes.input[0],
+        outputs=shapes.output[0],
+        size=_plane(shapes.input),
+        pooled=_plane(shapes.pooled),
+        out_size=_plane(shapes.output),
+        flattens=shapes.flattens,
+    )
+
+
+def _plane(shape: Shape) -> tuple[int, int]:
+    rows, columns = (*shape[1:], 1, 1)[:2]
+    return rows, columns
