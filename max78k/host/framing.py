@@ -1,0 +1,168 @@
+"""Frames on the wire: COBS, header, CRC-32, and a decoder that finds its way back after damage.
+
+The layout is that of :mod:`max78k.host.messages`. COBS (consistent overhead byte stuffing) leaves
+no zero byte inside a frame, so that the zero which ends it is found again whatever was lost before.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+from max78k.host.messages import CRC, HEADER, MAX_FRAME, PROTOCOL_VERSION
+
+_BLOCK = 254  # data bytes that one COBS code byte can announce
+MAX_ENCODED = MAX_FRAME + -(-MAX_FRAME // _BLOCK)  # without the delimiter
+FOREIGN_KEPT = 512  # last bytes that belong to no frame, kept for the diagnosis
+
+
+class FrameError(ValueError):
+    """Bytes between two delimiters are no frame."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame whose CRC is right; ``version`` may be one that this host does not speak."""
+
+    type: int
+    sequence: int
+    payload: bytes = b""
+    version: int = PROTOCOL_VERSION
+
+
+def cobs_encode(data: bytes) -> bytes:
+    """``data`` without zero bytes, at most one byte per 254 longer; no delimiter."""
+    out = bytearray()
+    *zero_ended, last = data.split(b"\0")
+    for run in zero_ended:
+        full = len(run) - len(run) % _BLOCK
+        _put_blocks(out, run[:full])
+        out.append(len(run) - full + 1)
+        out += run[full:]
+    full = len(last) - len(last) % _BLOCK
+    _put_blocks(out, last[:full])
+    if full < len(last) or not full:  # a full block at the very end needs nothing after it
+        out.append(len(last) - full + 1)
+        out += last[full:]
+    return bytes(out)
+
+
+def _put_blocks(out: bytearray, run: bytes) -> None:
+    """Append a run without zeros, a multiple of 254 bytes long, as blocks with code 255."""
+    for start in range(0, len(run), _BLOCK):
+        out.append(_BLOCK + 1)
+        out += run[start : start + _BLOCK]
+
+
+def cobs_decode(data: bytes) -> bytes:
+    """Undo :func:`cobs_encode`; raises FrameError on a zero byte or a block that is cut off."""
+    if 0 in data:
+        raise FrameError("zero byte inside COBS data")
+    out = bytearray()
+    position = 0
+    while position < len(data):
+        code = data[position]
+        block = data[position + 1 : position + code]
+        if len(block) != code - 1:
+            raise FrameError("COBS block is cut off")
+        out += block
+        position += code
+        if code <= _BLOCK and position < len(data):
+            out.append(0)
+    return bytes(out)
+
+
+def pack(frame: Frame) -> bytes:
+    """The frame as it goes over the wire, delimiter included."""
+    body = HEADER.pack(frame.version, frame.type, frame.sequence, len(frame.payload))
+    body += frame.payload
+    return cobs_encode(body + CRC.pack(zlib.crc32(body))) + b"\0"
+
+
+def unpack(chunk: bytes) -> Frame:
+    """The frame in ``chunk``, the bytes before a delimiter; raises FrameError if there is none."""
+    data = cobs_decode(chunk)
+    if not HEADER.size + CRC.size <= len(data) <= MAX_FRAME:
+        raise FrameError(f"{len(data)} bytes are no frame")
+    body = data[: -CRC.size]
+    if CRC.unpack(data[-CRC.size :])[0] != zlib.crc32(body):
+        raise FrameError("CRC differs")
+    version, kind, sequence, length = HEADER.unpack_from(body)
+    payload = body[HEADER.size :]
+    if length != len(payload):
+        raise FrameError(f"header states {length} bytes of payload, {len(payload)} arrived")
+    return Frame(kind, sequence, payload, version)
+
+
+@dataclass
+class Statistics:
+    """What a decoder has seen since it was made."""
+
+    frames: int = 0
+    bad_chunks: int = 0  # delimited bytes with a wrong CRC, length or stuffing
+    overlong_chunks: int = 0  # more bytes without a delimiter than any frame has
+    foreign_bytes: int = 0  # bytes in bad and overlong chunks
+
+
+@dataclass
+class Decoder:
+    """Turns a byte stream, cut anywhere, into frames; memory stays below one frame.
+
+    ``foreign`` holds the last bytes that belonged to no frame.
+    """
+
+    statistics: Statistics = field(default_factory=Statistics)
+    foreign: bytes = b""
+    _pending: bytearray = field(default_factory=bytearray)
+    _skipping: bool = False  # inside an overlong chunk
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that ``data`` completes, in order."""
+        frames = []
+        *ended, rest = data.split(b"\0")
+        for part in ended:
+            self._append(part)
+            chunk, self._pending = bytes(self._pending), bytearray()
+            skipped, self._skipping = self._skipping, False
+            if not chunk and not skipped:
+                continue  # two delimiters in a row are allowed: the second one resynchronises
+            frame = None if skipped else self._frame(chunk)
+            if frame is not None:
+                frames.append(frame)
+        self._append(rest)
+        return frames
+
+    def unfinished(self) -> bytes:
+        """Bytes since the last delimiter."""
+        return bytes(self._pending)
+
+    def forget(self) -> None:
+        """Drop unfinished and foreign bytes: what came before has nothing to do with the next."""
+        self._pending = bytearray()
+        self._skipping = False
+        self.foreign = b""
+
+    def _append(self, part: bytes) -> None:
+        if self._skipping:
+            self._note_foreign(part)
+            return
+        self._pending += part
+        if len(self._pending) > MAX_ENCODED:
+            self.statistics.overlong_chunks += 1
+            self._note_foreign(bytes(self._pending))
+            self._pending = bytearray()
+            self._skipping = True
+
+    def _frame(self, chunk: bytes) -> Frame | None:
+        try:
+            frame = unpack(chunk)
+        except FrameError:
+            self.statistics.bad_chunks += 1
+            self._note_foreign(chunk)
+            return None
+        self.statistics.frames += 1
+        return frame
+
+    def _note_foreign(self, data: bytes) -> None:
+        self.statistics.foreign_bytes += len(data)
+        self.foreign = (self.foreign + data)[-FOREIGN_KEPT:]

@@ -1,0 +1,62 @@
+"""From the name of a port to a connected board, real or virtual."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from max78k.errors import LinkError
+from max78k.host.exchange import Timing
+from max78k.host.link import Device
+from max78k.host.messages import DEFAULT_BAUD
+from max78k.host.ports import open_port
+from max78k.host.state import virtual_flash
+from max78k.host.virtual_board import VirtualBoard
+
+SIM = "sim"
+
+# A virtual board's second may last several of ours: its limits only end a wait for a dead process.
+VIRTUAL_TIMING = Timing(
+    reply_s=5.0, hello_s=1.0, infer_s=120.0, self_test_s=240.0, connect_s=60.0, reboot_s=30.0
+)
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def connect(
+    name: str,
+    *,
+    baud: int = DEFAULT_BAUD,
+    highest_baud: int = DEFAULT_BAUD,
+    elf: Path | None = None,
+    timing: Timing | None = None,
+    report: Callable[[str], None] = _to_stderr,
+) -> Iterator[Device]:
+    """A connected Device on port ``name``: see :func:`max78k.host.ports.open_port`, or ``sim``.
+
+    ``highest_baud``: negotiate upward to this rate. ``elf``: what ``sim`` boots, by default what
+    was flashed to it last. ``report`` gets what the virtual board says at the end of the session
+    (accesses that silicon would not forgive). Raises the errors of ``open_port``, ``Device`` and
+    ``VirtualBoard``.
+    """
+    if name != SIM:
+        with Device(open_port(name, baud), timing=timing) as device:
+            device.negotiate_baud(highest_baud)
+            yield device
+        return
+    with VirtualBoard(elf or virtual_flash()) as board:
+        try:
+            with Device(open_port(board.port, baud), timing=timing or VIRTUAL_TIMING) as device:
+                device.negotiate_baud(highest_baud)
+                yield device
+        except LinkError:
+            board.check()  # a dead process explains a silent link, and shows its last words
+            raise
+        finally:
+            if board.close() and board.messages():
+                report(board.messages())

@@ -1,0 +1,147 @@
+"""Framing: against the ``cobs`` package, and under every kind of damage."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from cobs import cobs as oracle
+from hypothesis import given
+from hypothesis import strategies as st
+
+from max78k.host.framing import (
+    FOREIGN_KEPT,
+    MAX_ENCODED,
+    Decoder,
+    Frame,
+    FrameError,
+    cobs_decode,
+    cobs_encode,
+    pack,
+    unpack,
+)
+from max78k.host.messages import CRC, HEADER, MAX_FRAME, MAX_PAYLOAD
+
+payloads = st.binary(max_size=MAX_PAYLOAD)
+frames = st.builds(
+    Frame,
+    st.integers(0, 255),
+    st.integers(0, 0xFFFF),
+    payloads | st.integers(0, 600).map(lambda n: b"\x07" * n),
+    st.integers(0, 255),
+)
+
+
+@given(st.binary(max_size=1100) | st.integers(0, 1100).map(bytes))
+def test_cobs_equals_the_oracle(data):
+    assert cobs_encode(data) == oracle.encode(data)
+    assert cobs_decode(oracle.encode(data)) == data
+
+
+@pytest.mark.parametrize("length", [0, 1, 253, 254, 255, 507, 508, 509, 762, 1016])
+@pytest.mark.parametrize("around", [b"", b"\0", b"\0\0"])
+def test_cobs_equals_the_oracle_at_block_edges(length, around):
+    data = around + b"\x01" * length + around
+    assert cobs_encode(data) == oracle.encode(data)
+    assert cobs_decode(cobs_encode(data)) == data
+
+
+@given(st.binary(max_size=40))
+def test_cobs_decodes_what_the_oracle_decodes_and_refuses_the_rest(data):
+    try:
+        expected = oracle.decode(data)
+    except oracle.DecodeError:
+        with pytest.raises(FrameError):
+            cobs_decode(data)
+    else:
+        assert cobs_decode(data) == expected
+
+
+def test_frame_layout_is_that_of_the_message_table():
+    wire = pack(Frame(0x84, 0x1234, b"ab"))
+    body = b"\x01\x84\x34\x12\x02\x00ab"
+    assert oracle.decode(wire[:-1]) == body + zlib.crc32(body).to_bytes(4, "little")
+    assert wire.endswith(b"\0") and wire.count(b"\0") == 1
+
+
+@given(frames)
+def test_frames_survive_the_wire(frame):
+    wire = pack(frame)
+    assert len(wire) - 1 <= MAX_ENCODED
+    assert unpack(wire[:-1]) == frame
+
+
+@given(st.lists(frames, max_size=4), st.lists(st.integers(1, 400), min_size=1, max_size=6))
+def test_frames_may_arrive_in_any_pieces(sent, sizes):
+    stream = b"".join(map(pack, sent))
+    decoder, got, position, turn = Decoder(), [], 0, 0
+    while position < len(stream):
+        size = sizes[turn % len(sizes)]
+        got += decoder.feed(stream[position : position + size])
+        position, turn = position + size, turn + 1
+    assert got == sent
+    assert decoder.statistics.frames == len(sent)
+    assert decoder.statistics.bad_chunks == 0
+
+
+@given(frames, frames, st.data())
+def test_a_changed_byte_costs_at_most_the_two_frames_it_joins(first, second, data):
+    """The frame after the damage always arrives: the decoder is back at the next delimiter."""
+    damaged = bytearray(pack(first))
+    position = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[position] ^= data.draw(st.integers(1, 255))
+    decoder = Decoder()
+    got = decoder.feed(bytes(damaged) + b"\0" + pack(second))
+    assert got == [second] or (position == len(damaged) - 1 and got == [second])
+    assert decoder.statistics.bad_chunks >= 1
+
+
+@given(frames, frames, st.data())
+def test_a_frame_cut_short_costs_only_itself(first, second, data):
+    wire = pack(first)
+    kept = data.draw(st.integers(1, len(wire) - 2))
+    decoder = Decoder()
+    assert decoder.feed(wire[:kept] + b"\0" + pack(second)) == [second]
+    assert decoder.statistics.bad_chunks == 1
+
+
+@given(st.binary(max_size=4000), frames)
+def test_no_noise_breaks_the_decoder(noise, frame):
+    decoder = Decoder()
+    decoder.feed(noise)
+    assert len(decoder.unfinished()) <= MAX_ENCODED
+    assert len(decoder.foreign) <= FOREIGN_KEPT
+    assert decoder.feed(b"\0" + pack(frame))[-1] == frame
+
+
+def test_endless_text_is_bounded_and_kept_for_the_diagnosis():
+    decoder = Decoder()
+    for _ in range(100):
+        assert decoder.feed(b"Waiting... " * 50) == []
+    assert decoder.statistics.overlong_chunks == 1
+    assert decoder.foreign.endswith(b"Waiting... ")
+    assert len(decoder.foreign) == FOREIGN_KEPT
+    frame = Frame(1, 2, b"x")
+    assert decoder.feed(b"\0" + pack(frame)) == [frame]
+
+
+def test_lengths_that_lie_are_refused():
+    for length in (0, 3, 5, 0xFFFF):
+        body = HEADER.pack(1, 0x81, 7, length) + b"abcd"
+        with pytest.raises(FrameError, match="payload"):
+            unpack(oracle.encode(body + CRC.pack(zlib.crc32(body))))
+    with pytest.raises(FrameError):
+        unpack(oracle.encode(bytes(HEADER.size + CRC.size - 1)))
+    body = HEADER.pack(1, 0x81, 7, MAX_PAYLOAD + 1) + bytes(MAX_PAYLOAD + 1)
+    assert len(body) + 4 == MAX_FRAME + 1
+    with pytest.raises(FrameError):
+        unpack(oracle.encode(body + CRC.pack(zlib.crc32(body))))
+
+
+def test_forgetting_drops_evidence_but_not_statistics():
+    decoder = Decoder()
+    decoder.feed(b"noise\0half a fr")
+    assert decoder.foreign == b"noise" and decoder.unfinished() == b"half a fr"
+    decoder.forget()
+    assert decoder.foreign == b"" and decoder.unfinished() == b""
+    assert decoder.statistics.bad_chunks == 1
