@@ -1,0 +1,305 @@
+"""Checkpoints of the vendor's tools: ``-q.pth.tar`` files with integers, and float files.
+
+They are pickles. They are read with ``weights_only=True``, which runs no code; the two optimizer
+classes that real files name are allowed, nothing else. torch is imported inside the functions, so
+that the package's other formats work without it.
+
+A ``-q`` file holds, per layer in execution order, ``L.output_shift``, ``L.weight_bits``, ... of
+shape (1,), then ``L.op.weight`` with integers as float32 and ``L.op.bias`` with the 8-bit bias
+times ``2**(weight_bits - 1)``. A float file holds weights in units of one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from max78k.chip.limits import SHIFT, WEIGHT_BITS
+from max78k.errors import InputError, Max78kError, RuleError
+from max78k.files import atomic_write
+from max78k.formats.layer_weights import LayerWeights, weights_of
+from max78k.network import Network
+
+_PREFIX = "module."  # left in some files by data-parallel training
+_WEIGHT = ".weight"
+_LARGEST = 1 << 25  # numbers in one tensor; the chip holds 3.5 million weights of one bit
+_FLOAT_SHIFT_LOW, _FLOAT_SHIFT_HIGH = -7, 23  # the vendor's range of -output_shift, ± weight bits
+
+
+@dataclass(frozen=True, eq=False)
+class VendorCheckpoint:
+    """The integer layers of a checkpoint, in execution order, and its architecture's name."""
+
+    arch: str
+    epoch: int
+    layers: tuple[LayerWeights, ...]
+
+
+def read_vendor_q(path: Path) -> VendorCheckpoint:
+    """Read a quantized (``-q``) checkpoint.
+
+    Biases are floored to multiples of ``2**(weight_bits - 1)`` as the vendor's loader does.
+
+    Raises:
+        InputError: not a readable checkpoint (E-CHECKPOINT-FILE), or a float one
+            (E-CHECKPOINT-FLOAT).
+        RuleError: layers whose numbers are not those of the chip; all of them.
+    """
+    checkpoint = _load(Path(path))
+    state = _state(Path(path), checkpoint)
+    if any(value.any() for key, value in state.items() if key.endswith(".adjust_output_shift")):
+        raise InputError(
+            "E-CHECKPOINT-FLOAT",
+            f"{path} holds weights before quantization.",
+            "quantize it first (`max78k quantize`).",
+        )
+    return _collect(Path(path), checkpoint, state, _integer_layer)
+
+
+def quantize_vendor(path: Path) -> VendorCheckpoint:
+    """Integers of a float checkpoint by the vendor's rule: largest magnitude (or quantile) of
+    weights and biases, rounded up to a power of two.
+
+    Raises:
+        InputError: not a readable checkpoint.
+        RuleError: layers that cannot be quantized; all of them.
+    """
+    checkpoint = _load(Path(path))
+    return _collect(Path(path), checkpoint, _state(Path(path), checkpoint), _quantized_layer)
+
+
+def write_vendor_q(network: Network, path: Path, *, arch: str = "") -> None:
+    """Write a ``-q`` checkpoint of plain tensors, whole or not at all.
+
+    Args:
+        network: the integer network; layers without weights have no entry.
+        path: the ``-q.pth.tar`` file.
+        arch: name that the YAML description gives as ``arch``; the network's name by default.
+    """
+    import torch
+
+    state: OrderedDict[str, torch.Tensor] = OrderedDict()
+    for layer in weights_of(network):
+        numbers = {
+            "output_shift": layer.output_shift,
+            "weight_bits": layer.weight_bits,
+            "bias_bits": layer.weight_bits,
+            "quantize_activation": 1,
+            "adjust_output_shift": 0,
+            "shift_quantile": 1,
+        }
+        for key, value in numbers.items():
+            state[f"{layer.name}.{key}"] = torch.tensor([value], dtype=torch.float32)
+        state[f"{layer.name}.op.weight"] = torch.from_numpy(layer.weight.astype(np.float32))
+        if layer.bias is not None:
+            bias = layer.bias.astype(np.float32) * 2.0 ** (layer.weight_bits - 1)
+            state[f"{layer.name}.op.bias"] = torch.from_numpy(bias.astype(np.float32))
+    content = {"epoch": 0, "arch": arch or network.name, "state_dict": state, "extras": {}}
+    with atomic_write(Path(path)) as stream:
+        torch.save(content, stream)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import torch
+
+    if not path.is_file():
+        raise InputError("E-CHECKPOINT-FILE", f"{path}: no such file.")
+    allowed: list[Any] = [torch.optim.Adam, torch.optim.SGD]
+    try:
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on the pickle's protocol
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(
+            "E-CHECKPOINT-FILE",
+            f"{path} is not a checkpoint that can be read without running code ({reason}).",
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise InputError("E-CHECKPOINT-FILE", f"{path} has no `state_dict`.")
+    return content
+
+
+def _state(path: Path, checkpoint: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    """Tensors by key; a twin with the prefix of data-parallel training is left out."""
+    state: dict[str, npt.NDArray[Any]] = {}
+    twins: dict[str, npt.NDArray[Any]] = {}
+    for key, value in checkpoint["state_dict"].items():
+        numbers = _numbers(value)
+        if not isinstance(key, str) or numbers is None:
+            raise InputError(
+                "E-CHECKPOINT-FILE",
+                f"{path}: `state_dict` holds something other than tensors of real numbers.",
+            )
+        if key.startswith(_PREFIX):
+            twins[key[len(_PREFIX) :]] = numbers
+        else:
+            state[key] = numbers
+    for key, value in twins.items():
+        if key in state and not np.array_equal(state[key], value):
+            raise InputError(
+                "E-CHECKPOINT-FILE", f"{path}: {key} and {_PREFIX}{key} hold different numbers."
+            )
+        state.setdefault(key, value)
+    return state
+
+
+def _numbers(value: Any) -> npt.NDArray[np.float64] | None:
+    """A tensor's numbers; None for anything else, and for one larger than the chip's memories."""
+    import torch
+
+    if not isinstance(value, torch.Tensor) or value.is_complex() or value.numel() > _LARGEST:
+        return None
+    try:
+        return value.detach().to("cpu", torch.float64).numpy()
+    except (RuntimeError, TypeError, NotImplementedError):  # sparse, quantized, without data
+        return None
+
+
+def _collect(
+    path: Path,
+    checkpoint: dict[str, Any],
+    state: dict[str, npt.NDArray[Any]],
+    make: Callable[[_Stored], LayerWeights],
+) -> VendorCheckpoint:
+    layers: list[LayerWeights] = []
+    errors: list[Max78kError] = []
+    for layer in _layers(state):
+        try:
+            layers.append(make(layer))
+        except ValueError as error:
+            errors.append(InputError("E-CHECKPOINT-LAYER", f"{path}: layer {layer.name}: {error}."))
+    if errors:
+        raise RuleError(errors)
+    if not layers:
+        raise InputError("E-CHECKPOINT-FILE", f"{path} has no layer with weights.")
+    epoch = checkpoint.get("epoch", 0)
+    return VendorCheckpoint(
+        arch=str(checkpoint.get("arch", "")),
+        epoch=epoch if isinstance(epoch, int) else 0,
+        layers=tuple(layers),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """One layer's tensors as stored."""
+
+    name: str
+    weight: npt.NDArray[Any]
+    bias: npt.NDArray[Any] | None
+    numbers: dict[str, npt.NDArray[Any]]
+
+    def number(self, key: str, default: float) -> float:
+        value = self.numbers.get(key)
+        if value is None:
+            return default
+        if value.size != 1:
+            raise ValueError(f"`{key}` has shape {value.shape}, not (1,)")
+        if not np.isfinite(value).all():
+            raise ValueError(f"`{key}` is not a number")
+        return float(value.reshape(()))
+
+    @property
+    def bits(self) -> int:
+        bits = self.number("weight_bits", 8) or 8
+        if bits not in WEIGHT_BITS:
+            raise ValueError(f"`weight_bits` is {bits:g}, not 1, 2, 4 or 8")
+        return int(bits)
+
+
+def _layers(state: dict[str, npt.NDArray[Any]]) -> Iterator[_Stored]:
+    for key, weight in state.items():
+        if not key.endswith(_WEIGHT):
+            continue
+        operation = key[: -len(_WEIGHT)]
+        name = operation.rpartition(".")[0] or operation
+        start = f"{name}."
+        numbers = {
+            other[len(start) :]: value
+            for other, value in state.items()
+            if other.startswith(start) and "." not in other[len(start) :]
+        }
+        yield _Stored(name, weight, state.get(f"{operation}.bias"), numbers)
+
+
+def _check(stored: _Stored) -> None:
+    if stored.weight.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"weights of shape {stored.weight.shape}; fold batch normalization into the layers"
+        )
+    if not stored.weight.size:
+        raise ValueError(f"weights of shape {stored.weight.shape}: there are no weights")
+    for what, array in (("weight", stored.weight), ("bias", stored.bias)):
+        if array is not None and not np.isfinite(array).all():
+            raise ValueError(f"{what} is not finite everywhere")
+    bias = stored.bias
+    if bias is not None and bias.shape not in (stored.weight.shape[:1], stored.weight.shape[1:2]):
+        raise ValueError(f"bias of shape {bias.shape} for weights of shape {stored.weight.shape}")
+
+
+def _integer_layer(stored: _Stored) -> LayerWeights:
+    _check(stored)
+    bits = stored.bits
+    half = 1 << (bits - 1)
+    weight = stored.weight
+    if (weight != np.round(weight)).any():
+        raise ValueError("weights are not integers; the file is not a quantized checkpoint")
+    if weight.min() < -half or weight.max() >= half:
+        raise ValueError(f"weights {weight.min():g}...{weight.max():g} do not fit into {bits} bits")
+    bias = None
+    if stored.bias is not None:
+        bias = np.floor(stored.bias / half)
+        if bias.min() < -128 or bias.max() > 127:
+            raise ValueError(f"biases {bias.min():g}...{bias.max():g} do not fit into 8 bits")
+        bias = bias.astype(np.int8)
+    shift = stored.number("output_shift", 0)
+    if shift != int(shift) or abs(int(shift) + 8 - bits) > SHIFT:
+        raise ValueError(f"`output_shift` {shift:g} is out of range at {bits} bits")
+    return LayerWeights(stored.name, weight.astype(np.int8), bias, bits, int(shift))
+
+
+def _quantized_layer(stored: _Stored) -> LayerWeights:
+    _check(stored)
+    bits = stored.bits
+    half = 1 << (bits - 1)
+    exponent = _exponent(stored, bits)
+
+    def rounded(values: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
+        # float32 as in the vendor's tool; the scaling by a power of two is exact.
+        scaled = values.astype(np.float32) * np.float32(2.0**exponent * half)
+        whole = np.floor(scaled + np.float32(0.5))
+        result: npt.NDArray[np.int8] = np.clip(whole, -half, half - 1).astype(np.int8)
+        return result
+
+    weight = rounded(stored.weight)
+    bias = None if stored.bias is None else rounded(stored.bias)
+    return LayerWeights(stored.name, weight, bias, bits, -exponent)
+
+
+def _exponent(stored: _Stored, bits: int) -> int:
+    """floor(log2(1 / m)) for the quantile m of all magnitudes, in the vendor's range."""
+    import torch
+
+    parts = [stored.weight.ravel()] + ([] if stored.bias is None else [stored.bias.ravel()])
+    magnitudes = torch.from_numpy(np.abs(np.concatenate(parts)).astype(np.float32))
+    quantile = stored.number("shift_quantile", 1.0)
+    if not 0 < quantile <= 1:
+        raise ValueError(f"`shift_quantile` is {quantile:g}, not in 0...1")
+    if quantile == 1:
+        limit = float(magnitudes.max())
+    else:
+        limit = float(torch.quantile(magnitudes, quantile))
+    low, high = _FLOAT_SHIFT_LOW - bits, _FLOAT_SHIFT_HIGH - bits
+    if limit == 0:
+        return high
+    mantissa, power = np.frexp(limit)  # limit = mantissa * 2**power, mantissa in 0.5...1
+    exponent = int(1 - power if mantissa == 0.5 else -power)
+    return max(low, min(high, exponent))

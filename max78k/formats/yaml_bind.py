@@ -1,0 +1,354 @@
+"""Joining a network description to weights: (Description, weights) -> (Network, Placement).
+
+A description that names the processors of every layer is complete in the vendor's sense, and the
+vendor's defaults fill what it leaves out. Otherwise whatever is missing is left to the allocator.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from max78k.chip import limits
+from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.errors import InputError, Max78kError, RuleError
+from max78k.formats.layer_weights import Int8Array, LayerWeights, weights_of
+from max78k.formats.vendor_checkpoint import VendorCheckpoint
+from max78k.formats.yaml_description import Description, LayerDescription
+from max78k.formats.yaml_keys import NAME
+from max78k.network import Activation, Layer, Network, Operation, Pool
+from max78k.network.network import INPUT
+from max78k.network.shapes import Shape, layer_shapes
+
+# Keys that are read but whose effect is not built: (key, values without effect, what it asks for).
+_NOT_BUILT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    ("streaming", (False,), "streaming"),
+    ("in_crop", ((0, 0),), "cropping of the input"),
+    ("in_channel_skip", (0,), "skipping of input channels"),
+    ("buffer_shift", (), "a rolling buffer"),
+    ("buffer_insert", (), "a rolling buffer"),
+)
+_NOT_BUILT_GLOBAL = (("unload", "an unload list"), ("data_buffer", "a rolling buffer"))
+
+
+def bind(
+    description: Description,
+    weights: Network | VendorCheckpoint | Sequence[LayerWeights],
+    input_shape: Shape,
+) -> tuple[Network, Placement]:
+    """The network that ``description`` means with these weights, and its placement.
+
+    Args:
+        description: what :func:`max78k.formats.yaml_description.read_yaml` gives.
+        weights: the n-th item belongs to the n-th layer that has weights. Of a network, its name,
+            class names, input offset, rounding and notes are kept, too.
+        input_shape: (channels, rows, columns) or (channels, length).
+
+    Raises:
+        InputError: the checkpoint's architecture has another name than the description's.
+        RuleError: what cannot be built, with line and shapes.
+    """
+    errors = list(_not_built(description))
+    if errors:
+        raise RuleError(errors)
+    layers = list(_layer_weights(description, weights))
+    binder = _Binder(description, layers, {INPUT: tuple(input_shape)})
+    for position in range(len(description.layers)):
+        binder.add(position)
+    if binder.next_weight != len(layers):
+        raise RuleError([_count_error(description, binder)])
+    network = Network(
+        name=_network_name(description.arch),
+        input_shape=tuple(input_shape),
+        layers=tuple(binder.layers),
+        outputs=_outputs(description, binder.layers),
+    )
+    if isinstance(weights, Network):
+        network = replace(
+            network,
+            name=weights.name,
+            class_names=weights.class_names,
+            input_offset=weights.input_offset,
+            average_rounds=weights.average_rounds,
+            notes=weights.notes,
+        )
+    return network, _placement(description, binder)
+
+
+def _layer_weights(
+    description: Description, weights: Network | VendorCheckpoint | Sequence[LayerWeights]
+) -> Sequence[LayerWeights]:
+    if isinstance(weights, Network):
+        return weights_of(weights)
+    if not isinstance(weights, VendorCheckpoint):
+        return weights
+    if weights.arch and weights.arch.lower() != description.arch.lower():
+        raise InputError(
+            "E-YAML-ARCH",
+            f"{description.path} describes {description.arch}, the checkpoint {weights.arch}.",
+            "use the description that belongs to this checkpoint.",
+        )
+    return weights.layers
+
+
+def _not_built(description: Description) -> Iterator[Max78kError]:
+    where = description.path
+    for key, what in _NOT_BUILT_GLOBAL:
+        if description.values.get(key):
+            line = description.lines[key]
+            text = f"{where} line {line}: {what} (`{key}`) is not supported."
+            yield InputError("E-YAML-UNSUPPORTED", text)
+    for layer in description.layers:
+        for key, harmless, what in _NOT_BUILT:
+            if key in layer.values and layer.values[key] not in harmless:
+                yield _error(description, layer, key, f"{what} (`{key}`) is not supported")
+        if len(layer.values.get("bias_group", ())) > 1:
+            yield _error(description, layer, "bias_group", "more than one bias quadrant")
+
+
+def _error(
+    description: Description,
+    layer: LayerDescription,
+    key: str,
+    text: str,
+    code: str = "E-YAML-UNSUPPORTED",
+    hint: str = "",
+) -> InputError:
+    line = layer.line_of(key)
+    return InputError(
+        code, f"{description.path} line {line}: layer {layer.sequence}: {text}.", hint
+    )
+
+
+def _count_error(description: Description, binder: _Binder) -> Max78kError:
+    return InputError(
+        "E-YAML-WEIGHTS",
+        f"{description.path} has {binder.next_weight} layers with weights, "
+        f"the checkpoint has {len(binder.weights)}.",
+        "use the description that belongs to this checkpoint.",
+    )
+
+
+def _network_name(arch: str) -> str:
+    word = re.sub(r"[^A-Za-z0-9_.]", "_", arch)[:60]
+    return word if NAME.fullmatch(word) and word != INPUT else f"net_{word}"
+
+
+def _outputs(description: Description, layers: list[Layer]) -> tuple[str, ...]:
+    last = len(layers) - 1
+    return tuple(
+        layer.name
+        for position, layer in enumerate(layers)
+        if position == last or description.layers[position].values.get("output")
+    )
+
+
+@dataclass
+class _Binder:
+    """Builds the layers in order; ``shapes`` holds the output shape of every producer."""
+
+    description: Description
+    weights: list[LayerWeights]
+    shapes: dict[str, Shape]
+    layers: list[Layer] = field(default_factory=list)
+    names: dict[int | str, str] = field(default_factory=lambda: {-1: INPUT})
+    sources: dict[str, LayerWeights] = field(default_factory=dict)
+    next_weight: int = 0
+
+    def add(self, position: int) -> None:
+        entry = self.description.layers[position]
+        taken = self.take_weights(entry)
+        inputs = self.inputs(entry, position)
+        name = self.name(entry, taken)
+        data = tuple(self.shapes[source] for source in inputs)
+        self.check_shape(entry, "in_dim", data[0][1:])
+        pool = _pool(entry, len(data[0]) - 1)
+        layer = Layer(
+            name=name,
+            operation=entry.operation,
+            inputs=inputs,
+            activation=entry.values.get("activation", Activation.NONE),
+            output_width=entry.values.get("output_width", 8),
+            pool=pool,
+            pool_first=entry.values.get("pool_first", True),
+            eltwise=entry.eltwise,
+            padding=entry.padding,
+            dilation=entry.values.get("dilation", (1, 1))[0],
+        )
+        if taken is not None:
+            layer = self.with_weights(entry, layer, taken)
+            self.sources[name] = taken
+        try:
+            shapes = layer_shapes(layer, list(data))
+        except InputError as error:
+            text = error.message.partition(": ")[2].rstrip(".")
+            if taken is not None:
+                text += f" (weights {taken.name} of shape {taken.weight.shape})"
+            raise RuleError([self.fault(entry, "operation", text, "E-YAML-SHAPE")]) from error
+        self.check_shape(entry, "in_channels", shapes.input[:1])
+        self.check_shape(entry, "out_channels", shapes.output[:1])
+        self.layers.append(layer)
+        self.shapes[name] = shapes.output
+        self.names[entry.sequence] = name
+        if "name" in entry.values:
+            self.names[entry.values["name"]] = name
+
+    def fault(
+        self, entry: LayerDescription, key: str, text: str, code: str, hint: str = ""
+    ) -> InputError:
+        return _error(self.description, entry, key, text, code, hint)
+
+    def check_shape(self, entry: LayerDescription, key: str, found: tuple[int, ...]) -> None:
+        """A dimension given by hand must be the one that the data have."""
+        if key not in entry.values:
+            return
+        value = entry.values[key]
+        asked = value if isinstance(value, tuple) else (value,)
+        if _without_ones(asked) != _without_ones(found):
+            text = f"`{key}` {asked} asks to see data of {found} as another shape"
+            raise RuleError([self.fault(entry, key, text, "E-YAML-UNSUPPORTED")])
+
+    def inputs(self, entry: LayerDescription, position: int) -> tuple[str, ...]:
+        given = entry.values.get("in_sequences")
+        previous = self.layers[-1].name if position else INPUT
+        inputs = (previous,) if given is None else tuple(self.names[item] for item in given)
+        operands = entry.values.get("operands", 2) if entry.eltwise else len(inputs)
+        if len(inputs) != operands:
+            text = f"{operands} operands lie interleaved in the memory of {', '.join(inputs)}"
+            hint = "name one layer for each operand in `in_sequences`."
+            code = "E-YAML-UNSUPPORTED"
+            raise RuleError([self.fault(entry, "operands", text, code, hint)])
+        return inputs
+
+    def name(self, entry: LayerDescription, taken: LayerWeights | None) -> str:
+        """The name given, else that of the weights, else one made of the sequence number."""
+        if "name" in entry.values:
+            return str(entry.values["name"])
+        used = {layer.name for layer in self.layers}
+        used.update(str(item.values.get("name")) for item in self.description.layers)
+        used.update((INPUT, *(f"layer{item.sequence}" for item in self.description.layers)))
+        if taken is not None and NAME.fullmatch(taken.name) and taken.name not in used:
+            return taken.name
+        return f"layer{entry.sequence}"
+
+    def take_weights(self, entry: LayerDescription) -> LayerWeights | None:
+        if entry.operation is Operation.PASSTHROUGH:
+            return None
+        if "weight_source" in entry.values:
+            source = self.names.get(entry.values["weight_source"])
+            if source not in self.sources:
+                text = "`weight_source` is no earlier layer with weights"
+                fault = self.fault(entry, "weight_source", text, "E-YAML-SEQUENCE")
+                raise RuleError([fault])
+            return self.sources[source]
+        if self.next_weight == len(self.weights):
+            text = f"no weights left: the checkpoint has {len(self.weights)} layers"
+            hint = "use the checkpoint that belongs to this description."
+            raise RuleError([self.fault(entry, "operation", text, "E-YAML-WEIGHTS", hint)])
+        self.next_weight += 1
+        return self.weights[self.next_weight - 1]
+
+    def with_weights(self, entry: LayerDescription, layer: Layer, taken: LayerWeights) -> Layer:
+        bits = entry.values.get("quantization", taken.weight_bits)
+        if bits != taken.weight_bits:
+            text = f"`quantization` {bits}, but {taken.name} has {taken.weight_bits}-bit weights"
+            raise RuleError([self.fault(entry, "quantization", text, "E-YAML-WEIGHTS")])
+        operation, weight = _shaped(entry, layer.operation, taken.weight)
+        expected = entry.kernel if operation is not Operation.LINEAR else ()
+        kernel_axes = weight.shape[2:]
+        if kernel_axes != expected:
+            text = f"kernel size {_size(expected)}, but {taken.name} has shape {weight.shape}"
+            raise RuleError([self.fault(entry, "kernel_size", text, "E-YAML-WEIGHTS")])
+        shift = entry.values.get("output_shift", taken.output_shift)
+        result = replace(
+            layer,
+            operation=operation,
+            weight=weight,
+            bias=taken.bias,
+            weight_bits=bits,
+            output_shift=shift or 0,
+        )
+        if taken.bias is not None and taken.bias.shape != (result.out_channels,):
+            text = f"{taken.name} has biases of shape {taken.bias.shape}, weights {weight.shape}"
+            raise RuleError([self.fault(entry, "operation", text, "E-YAML-WEIGHTS")])
+        return result
+
+
+def _shaped(
+    entry: LayerDescription, operation: Operation, weight: Int8Array
+) -> tuple[Operation, Int8Array]:
+    """The operation and the weights in its axis order.
+
+    A linear layer that does not flatten is a 1x1 convolution on one pixel, and a 1x1 convolution
+    that flattens is a linear layer; checkpoints hold either with or without the kernel's axes.
+    """
+    flattens = entry.values.get("flatten", False)
+    if operation is Operation.LINEAR or (flattens and operation is Operation.CONV2D):
+        if weight.ndim > 2 and math.prod(weight.shape[2:]) == 1:
+            weight = weight.reshape(weight.shape[:2])
+        return Operation.LINEAR, weight
+    if operation is Operation.CONV2D and weight.ndim == 2:
+        return operation, weight[:, :, np.newaxis, np.newaxis]
+    return operation, weight
+
+
+def _size(kernel: tuple[int, ...]) -> str:
+    return "x".join(map(str, kernel)) or "none"
+
+
+def _pool(entry: LayerDescription, axes: int) -> Pool | None:
+    values = entry.values
+    kind = "max" if "max_pool" in values or "avg_pool" not in values else "avg"
+    size = values.get(f"{kind}_pool", (1, 1))
+    stride = values.get("pool_stride", (1, 1))
+    if axes == 1:  # 1-D data: the first numbers count
+        size, stride = (size[0], 1), (stride[0], 1)
+    if size == (1, 1) and stride == (1, 1):
+        return None
+    return Pool(kind, size, stride)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _placement(description: Description, binder: _Binder) -> Placement:
+    placed = {}
+    complete = description.is_placed
+    offsets: dict[str, int | None] = {INPUT: 0}
+    for position, (entry, layer) in enumerate(zip(description.layers, binder.layers, strict=True)):
+        values = entry.values
+        out_offset = values.get("out_offset", 0 if complete else None)
+        in_offset = values.get("in_offset", offsets[layer.inputs[0]] if complete else None)
+        offsets[layer.name] = out_offset
+        output = values.get("output_processors")
+        if position + 1 == len(binder.layers):
+            output = description.values.get("output_map", output)
+        if output is None and complete:
+            output = _default_output(description, position, binder.shapes[layer.name][0])
+        quadrants = values.get("bias_group", ())
+        placed[layer.name] = LayerPlacement(
+            processors=values.get("processors"),
+            output_processors=output,
+            in_offset=in_offset,
+            out_offset=out_offset,
+            bias_quadrant=quadrants[0] if quadrants else None,
+            write_gap=values.get("write_gap", 0),
+        )
+    return Placement(placed, description.layers[0].values.get("data_format", "HWC"))
+
+
+def _default_output(description: Description, position: int, channels: int) -> int:
+    """The next layer's processors; behind the last layer the lowest ones of a pass."""
+    if position + 1 < len(description.layers):
+        return int(description.layers[position + 1].values["processors"])
+    passes = -(-channels // limits.PROCESSORS)
+    slots = -(-channels // passes)
+    if passes > 1:
+        slots = min(-(-slots // 4) * 4, limits.PROCESSORS)
+    return (1 << slots) - 1

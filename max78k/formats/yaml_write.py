@@ -1,0 +1,157 @@
+"""Writing a network and its placement as a description that the vendor's synthesizer reads, too.
+
+The file holds structure and addresses. Weights, biases and output shifts are in the checkpoint;
+kernel columns and bias positions have no key and are planned again by whoever reads the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.errors import InputError
+from max78k.files import write_text
+from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool
+from max78k.network.network import INPUT
+from max78k.network.shapes import LayerShapes, infer
+
+_ACTIVATION_WORDS = {Activation.RELU: "ReLU", Activation.ABS: "Abs", Activation.NONE: "None"}
+
+
+def write_yaml(
+    network: Network, placement: Placement, path: Path, *, dataset: str = "max78k"
+) -> None:
+    """Write ``network`` and ``placement`` as YAML, whole or not at all.
+
+    ``arch`` is the network's name; give the checkpoint the same one. What the placement leaves
+    open (None) is left out of the file.
+
+    Raises:
+        InputError: the network's last layer is not its last output.
+    """
+    write_text(Path(path), yaml_text(network, placement, dataset))
+
+
+def yaml_text(network: Network, placement: Placement, dataset: str = "max78k") -> str:
+    """The text that :func:`write_yaml` writes."""
+    _check_outputs(network)
+    shapes = infer(network)
+    lines = [
+        "---",
+        f"# {network.name}: input {_shape(network.input_shape)}, minus {network.input_offset}",
+    ]
+    if network.average_rounds:
+        lines.append("# Average pooling rounds: needs the option --avg-pool-rounding.")
+    lines += [f"arch: {_word(network.name)}", f"dataset: {_word(dataset)}", "", "layers:"]
+    previous = INPUT
+    for number, layer in enumerate(network.layers):
+        place = placement.layers.get(layer.name, LayerPlacement())
+        found = shapes[layer.name]
+        lines.append(f"  # {number}: {_shape(found.input)} to {_shape(found.output)}")
+        keys = dict(_keys(layer, found, previous))
+        keys.update(_addresses(place))
+        if number == 0:
+            keys["data_format"] = placement.data_format
+        if layer.name in network.outputs[:-1]:
+            keys["output"] = "true"
+        marks = ["  - ", *["    "] * (len(keys) - 1)]
+        lines += [
+            f"{mark}{key}: {value}" for mark, (key, value) in zip(marks, keys.items(), strict=True)
+        ]
+        previous = layer.name
+    return "\n".join(lines) + "\n"
+
+
+def _check_outputs(network: Network) -> None:
+    order = [layer.name for layer in network.layers if layer.name in network.outputs]
+    if list(network.outputs) != order or order[-1] != network.layers[-1].name:
+        raise InputError(
+            "E-YAML-OUTPUT",
+            f"network {network.name}: its outputs {', '.join(network.outputs)} are not in the "
+            f"order of the layers, or the last layer {network.layers[-1].name} is none of them.",
+            "remove what follows the last output.",
+        )
+
+
+def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[str, Any]]:
+    """Structure of one layer."""
+    yield "name", _word(layer.name)
+    if layer.inputs != (previous,):
+        sources = [_word(name) if name != INPUT else "-1" for name in layer.inputs]
+        yield "in_sequences", f"[{', '.join(sources)}]"
+    if layer.eltwise is not None and layer.operation is Operation.PASSTHROUGH:
+        yield "operation", layer.eltwise.value
+    else:
+        yield "operation", layer.operation.value
+    if layer.eltwise is not None:
+        yield from _eltwise(layer, layer.eltwise)
+    if layer.pool is not None:
+        yield from _pool(layer.pool, len(shapes.input) - 1)
+    if layer.weight is not None:
+        yield from _operation(layer, shapes)
+    if layer.activation is not Activation.NONE or layer.weight is not None:
+        yield "activate", _ACTIVATION_WORDS[layer.activation]
+    if layer.output_width != 8:
+        yield "output_width", layer.output_width
+
+
+def _eltwise(layer: Layer, function: Eltwise) -> Iterator[tuple[str, Any]]:
+    if layer.operation is not Operation.PASSTHROUGH:
+        yield "eltwise", function.value
+    yield "operands", len(layer.inputs)
+    if not layer.pool_first:
+        yield "pool_first", "false"
+
+
+def _pool(pool: Pool, axes: int) -> Iterator[tuple[str, Any]]:
+    if pool.size != (1, 1) or pool.kind == "avg":
+        yield f"{pool.kind}_pool", _pair(pool.size, axes)
+    yield "pool_stride", _pair(pool.stride, axes)
+
+
+def _operation(layer: Layer, shapes: LayerShapes) -> Iterator[tuple[str, Any]]:
+    assert layer.weight is not None
+    if layer.operation is Operation.LINEAR:
+        if shapes.flattens:
+            yield "flatten", "true"
+    else:
+        yield "kernel_size", "x".join(map(str, layer.weight.shape[2:]))
+        yield "pad", layer.padding
+        if layer.dilation != 1:
+            yield "dilation", layer.dilation
+    yield "quantization", layer.weight_bits
+
+
+def _addresses(place: LayerPlacement) -> Iterator[tuple[str, str]]:
+    for key, value, form in (
+        ("processors", place.processors, "0x{:016x}"),
+        ("output_processors", place.output_processors, "0x{:016x}"),
+        ("in_offset", place.in_offset, "0x{:04x}"),
+        ("out_offset", place.out_offset, "0x{:04x}"),
+        ("write_gap", place.write_gap or None, "{}"),
+        ("bias_group", place.bias_quadrant, "{}"),
+    ):
+        if value is not None:
+            yield key, form.format(value)
+
+
+def _pair(pair: tuple[int, int], axes: int) -> str:
+    return str(pair[0]) if axes == 1 or pair[0] == pair[1] else f"[{pair[0]}, {pair[1]}]"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _word(text: str) -> str:
+    """``text`` so that YAML reads the same text back: quoted where it looks like something else."""
+    try:
+        plain = yaml.safe_load(text) == text
+    except yaml.YAMLError:
+        plain = False
+    return text if plain else json.dumps(text)
