@@ -24,7 +24,7 @@ from max78k.host.link import Device
 from max78k.host.ports import list_ports, open_port
 from max78k.host.virtual_board import VirtualBoard
 
-FAKE_PROGRAM = (sys.executable, str(Path(__file__).with_name("fake_device.py")))
+FAKE_PROGRAM = (sys.executable, str(Path(__file__).resolve().parents[1] / "fake_device.py"))
 
 
 def entry(device, description="n/a", vid=None, pid=None):

@@ -1,0 +1,132 @@
+"""``max78k bench``: stream inputs to a board, log latency per phase and energy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from max78k.cli.options import data_option, port_option, seed_option
+from max78k.cli.terminal import emit, json_option, progress
+from max78k.errors import InputError
+
+if TYPE_CHECKING:
+    from max78k.host.bench import BenchResult
+    from max78k.host.link import Device
+
+_SIDE = 48  # data sets hold 48x48 pictures
+
+
+@click.command("bench")
+@port_option
+@click.option("--elf", type=click.Path(path_type=Path), help="With --port sim: boot this instead.")
+@data_option
+@click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="Inputs.")
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--warmup", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--current-ma", type=float, help="Supply current that you measured, in mA.")
+@click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
+@click.option("--max-baud", type=int, default=921600, show_default=True)
+@click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
+              help="Folder for bench.csv, bench.json and latency.png.")  # fmt: skip
+@seed_option
+@json_option
+def command(
+    port: str,
+    elf: Path | None,
+    data: str,
+    count: int,
+    repeats: int,
+    warmup: int,
+    current_ma: float | None,
+    voltage_v: float | None,
+    max_baud: int,
+    self_test: bool,
+    out: Path,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Stream inputs through a board; time every phase with the board's own timer.
+
+    \b
+    Examples:
+      max78k bench --port sim --data faces --count 100
+      max78k bench --port /dev/ttyUSB0 --data fer2013.csv --current-ma 3.16 --voltage 5
+      max78k bench --port /tmp/fthr --json
+
+    Energy is I*V*t of the current and voltage that you give; without them it is an estimate, and
+    is called one.
+    """
+    from max78k.host.bench import csv_log, run_bench
+    from max78k.host.session import connect
+
+    with connect(port, elf=elf, highest_baud=max_baud) as device:
+        inputs, labels = _inputs(device, data, count, seed)
+        if self_test:
+            _self_test(device)
+        with csv_log(out / "bench.csv") as log, progress("bench", repeats * len(inputs)) as advance:
+            result = run_bench(
+                device,
+                inputs,
+                labels=labels,
+                repeats=repeats,
+                warmup=warmup,
+                current_ma=current_ma,
+                voltage_v=voltage_v,
+                progress=lambda done, total: advance(1, ""),
+                on_row=log,
+            )
+        _write(result, out)
+        emit(f"{result.summary()}\nfiles: {out}", result.to_json(), as_json)
+        result.raise_if_interrupted()  # inside: a virtual board that died explains itself
+
+
+def _inputs(device: Device, spec: str, count: int, seed: int) -> tuple[Any, list[int]]:
+    """``count`` inputs of the test part, as the board's network takes them, and their labels."""
+    import numpy as np
+
+    from max78k.datasets.load import load
+
+    if device.info.input_bytes != _SIDE * _SIDE:
+        raise InputError(
+            "E-BENCH-SIZE",
+            f"network {device.info.network_name} takes {device.info.input_bytes} bytes, pictures "
+            f"of the data sets have {_SIDE * _SIDE}.",
+            "flash a network for 48x48 grey pictures.",
+        )
+    split = load(spec, seed=seed).test.sample(count, seed)
+    pixels = split.inputs.astype(np.int16) - 128
+    return pixels.astype(np.int8), split.labels.tolist()
+
+
+def _self_test(device: Device) -> None:
+    from max78k.errors import MismatchError
+
+    result = device.self_test()
+    if not result.passed:
+        raise MismatchError(
+            "E-KAT-BOARD",
+            f"the board's known-answer test fails in {result.mismatches} of {result.words} words; "
+            f"address 0x{result.address:08x}: expected 0x{result.expected:08x}, "
+            f"read 0x{result.read:08x}.",
+            "flash again; check the supply; `--no-self-test` measures all the same.",
+        )
+
+
+def _write(result: BenchResult, out: Path) -> None:
+    import json
+
+    from max78k.files import write_text
+    from max78k.report.latency import draw_latency
+
+    write_text(out / "bench.json", json.dumps(result.to_json(), indent=2) + "\n")
+    phases = {
+        "input load": [row.load_us / 1e6 for row in result.rows],
+        "inference": [row.inference_us / 1e6 for row in result.rows],
+        "unload": [row.unload_us / 1e6 for row in result.rows],
+        "post-processing": [row.post_us / 1e6 for row in result.rows],
+        "link": [row.link_us / 1e6 for row in result.rows],
+    }
+    draw_latency(out / "latency.png", phases, f"{result.info.network_name}: latency by phase")

@@ -1,0 +1,51 @@
+"""``max78k check``: does a network fit the chip, and what does it cost?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from max78k.cli.terminal import emit, json_option
+from max78k.errors import BudgetError
+
+
+@click.command("check")
+@click.argument("model")
+@click.option(
+    "--config-file", type=click.Path(path_type=Path), help="Network YAML with a placement to keep."
+)
+@click.option("--picture", type=click.Path(path_type=Path), help="Write a picture of the memories.")
+@click.option("--max-us", type=float, help="Fail (exit 6) if the estimated time is longer.")
+@json_option
+def command(
+    model: str,
+    config_file: Path | None,
+    picture: Path | None,
+    max_us: float | None,
+    as_json: bool,
+) -> None:
+    """Check MODEL against every rule of the chip; show memories and cycles by layer.
+
+    \b
+    Examples:
+      max78k check fer7-model --picture memories.png
+      max78k check fer7 --max-us 2000
+
+    All broken rules are shown at once, each with the change that mends it (exit code 2).
+    """
+    from max78k.flows.cost import cost
+    from max78k.flows.models import load_model
+
+    loaded = load_model(model, yaml=config_file)
+    result = cost(loaded.network, loaded.given)
+    if picture is not None:
+        result.draw_memory(picture)
+    emit(result.text(), result.to_json(), as_json)
+    if max_us is not None and result.microseconds > max_us:
+        raise BudgetError(
+            "E-BUDGET-TIME",
+            f"network {loaded.network.name} takes an estimated {result.microseconds:.0f} us, "
+            f"the limit is {max_us:.0f} us.",
+            "fewer channels in the layers with the most cycles.",
+        )

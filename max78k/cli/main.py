@@ -1,0 +1,119 @@
+"""The ``max78k`` command: finds the verb, runs it, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+
+import click
+
+from max78k import __version__
+from max78k.errors import ExitCode, Max78kError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Where a verb's click command lives, and its line in ``max78k --help``."""
+
+    module: str
+    summary: str
+
+
+# A verb's module is imported when the verb is used, so that help and the small verbs start fast.
+VERBS: dict[str, Verb] = {
+    "demo": Verb("demo", "The whole way on drawn faces: train, export, build, run, compare."),
+    "data": Verb("data", "Look at a data set: counts by class, a sheet of pictures."),
+    "train-qat": Verb("train_qat", "Train a network, float first, then quantization-aware."),
+    "export": Verb("export", "Checkpoint to integer network, ONNX, YAML, vendor -q checkpoint."),
+    "check": Verb("check", "Does a network fit the chip, and what does it cost?"),
+    "synthesize": Verb("synthesize", "Network to C firmware project with a known-answer test."),
+    "build": Verb("build", "C project to ELF, HEX and BIN."),
+    "flash": Verb("flash", "Program a board, or the virtual one."),
+    "board": Verb("board", "Run the virtual board on a pseudo-terminal."),
+    "bench": Verb("bench", "Stream inputs to a board; log latency per phase and energy."),
+    "predict": Verb("predict", "Class and scores of one picture."),
+    "evaluate": Verb("evaluate", "Accuracy and confusion matrix on a data set, in integers."),
+    "verify": Verb("verify", "The truth chain: torch, ONNX, reference, accelerator, firmware."),
+    "ports": Verb("ports", "List serial ports; likely boards are marked."),
+    "doctor": Verb("doctor", "Say what is installed and what is missing."),
+}
+
+_EPILOG = """\b
+Examples:
+  max78k demo --out demo-output
+  max78k train-qat --network fer7 --data fer2013.csv --out runs/fer7
+  max78k export runs/fer7 --out fer7-model
+  max78k synthesize fer7-model --out fer7-firmware
+  max78k build fer7-firmware
+  max78k flash fer7-firmware --port sim
+  max78k bench --port sim --data faces
+"""
+
+
+class VerbGroup(click.Group):
+    """A click group that imports a verb's module only when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Verbs in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command, imported now."""
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        command = importlib.import_module(f"max78k.cli.{verb.module}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs from the table, without importing any of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
+
+
+@click.group(
+    cls=VerbGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(__version__, prog_name="max78k")
+@click.option("--debug", is_flag=True, envvar="MAX78K_DEBUG", help="Show tracebacks of errors.")
+def cli(debug: bool) -> None:
+    """From a PyTorch network to an answer on the MAX78000 CNN microcontroller.
+
+    `max78k VERB --help` explains a verb, worked examples first.
+    """
+
+
+def main() -> None:
+    """Entry point; ends the process with an exit code of :class:`max78k.errors.ExitCode`."""
+    debug = "--debug" in sys.argv[1:2] or os.environ.get("MAX78K_DEBUG", "") not in ("", "0")
+    try:
+        code = cli.main(standalone_mode=False)
+    except Max78kError as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(int(error.exit_code))
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(int(ExitCode.USER_FIXABLE))
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(int(ExitCode.OK))
+    except Exception as error:
+        if debug:
+            raise
+        name = type(error).__name__
+        click.echo(
+            f"error: E-INTERNAL {name}: {error}. This is a fault of max78k; "
+            "`max78k --debug VERB ...` shows where.",
+            err=True,
+        )
+        sys.exit(int(ExitCode.INTERNAL))
+    sys.exit(code if isinstance(code, int) else int(ExitCode.OK))

@@ -1,0 +1,50 @@
+"""``max78k predict``: class and scores of one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from max78k.cli.terminal import emit, json_option
+from max78k.errors import InputError
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("picture", type=click.Path(path_type=Path))
+@json_option
+def command(model: str, picture: Path, as_json: bool) -> None:
+    """Run MODEL's integer network on PICTURE (any size; colour or grey).
+
+    \b
+    Examples:
+      max78k predict fer7-model face.png
+      max78k predict fer7 face.jpg --json
+
+    The scores are the integers that the chip gives; the shares are their softmax.
+    """
+    from scipy.special import softmax
+
+    from max78k.datasets.images import load_image
+    from max78k.flows.models import load_model
+    from max78k.network import reference
+
+    network = load_model(model).network
+    if len(network.input_shape) != 3:
+        raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
+    pixels = load_image(picture, network.input_shape)
+    values = reference.outputs(network, network.from_pixels(pixels)[None])[0]
+    shares = softmax(values * network.output_step)
+    names = network.class_names or tuple(f"class {n}" for n in range(len(values)))
+    best = int(values.argmax())
+    lines = [
+        f"{'*' if n == best else ' '} {name:<12} {int(values[n]):>10}  {100 * shares[n]:5.1f} %"
+        for n, name in enumerate(names)
+    ]
+    data = {
+        "class": names[best],
+        "scores": dict(zip(names, values.tolist(), strict=True)),
+        "shares": dict(zip(names, [round(float(s), 4) for s in shares], strict=True)),
+    }
+    emit("\n".join(lines), data, as_json)

@@ -1,0 +1,117 @@
+"""``max78k synthesize``: network to C firmware project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from max78k.cli.terminal import emit, json_option
+from max78k.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("synthesize")
+@click.argument("model", required=False)
+@click.option("--out", type=_PATH, help="Folder of the C project.")
+@click.option("--test-dir", type=_PATH, help="With --prefix: the project is TEST_DIR/PREFIX.")
+@click.option("--prefix", help="Name of the project's folder inside --test-dir.")
+@click.option("--config-file", type=_PATH, help="Network YAML; placement given in it is kept.")
+@click.option("--checkpoint-file", type=_PATH, help="Vendor -q checkpoint with the integers.")
+@click.option("--sample-input", type=_PATH, help="int8 .npy of the input's shape for the test.")
+@click.option("--image", "image_file", type=_PATH, help="Also write the memory image as .npz.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing project.")
+@json_option
+def command(
+    model: str | None,
+    out: Path | None,
+    test_dir: Path | None,
+    prefix: str | None,
+    config_file: Path | None,
+    checkpoint_file: Path | None,
+    sample_input: Path | None,
+    image_file: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Turn MODEL (a folder from `max78k export`, an .npz network, a shipped name) into C firmware.
+
+    \b
+    Examples:
+      max78k synthesize fer7-model --out fer7-firmware
+      max78k synthesize fer7 --out fer7-firmware              (the shipped network)
+      max78k synthesize --checkpoint-file net-q.pth.tar --config-file net.yaml \\
+          --sample-input sample.npy --test-dir projects --prefix net
+
+    Processors, memory offsets, kernel columns and biases are placed without any address given by
+    hand. The result is checked on the accelerator model before anything is written.
+    """
+    from max78k.flows.models import load_model
+    from max78k.flows.synthesis import default_sample, synthesize
+
+    sample = _read_sample(sample_input)
+    shape = None if sample is None else tuple(sample.shape)
+    if model is None and checkpoint_file is None:
+        raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
+    loaded = load_model(
+        model or "", yaml=config_file, checkpoint=checkpoint_file, input_shape=shape
+    )
+    network = loaded.network
+    folder = _project_folder(out, test_dir, prefix, network.name)
+    result = synthesize(
+        network,
+        default_sample(network) if sample is None else sample,
+        folder,
+        given=loaded.given,
+        overwrite=overwrite,
+        image_file=image_file,
+    )
+    cycles = sum(result.image.layer_cycles.values())
+    text = (
+        f"{result.project}: {len(network.layers)} layers, {network.weight_bytes:,} weight bytes, "
+        f"{cycles:,} cycles estimated; known answer checked on the accelerator model"
+    )
+    data = {
+        "project": str(result.project),
+        "network": network.name,
+        "layers": len(network.layers),
+        "weight_bytes": network.weight_bytes,
+        "layer_cycles": result.image.layer_cycles,
+    }
+    emit(text, data, as_json)
+
+
+def _read_sample(path: Path | None) -> npt.NDArray[np.int8] | None:
+    if path is None:
+        return None
+    import numpy as np
+
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "E-SAMPLE-FILE", f"{path} is not a readable .npy file ({error}).",
+            "write it with numpy.save.",
+        ) from error  # fmt: skip
+    if array.size == 0 or array.min() < -128 or array.max() > 127 or (array != array.round()).any():
+        raise InputError(
+            "E-SAMPLE-RANGE", f"{path} does not hold integers from -128 to 127.",
+            "for 8-bit pixels save `pixels.astype(int) - 128`.",
+        )  # fmt: skip
+    return np.asarray(array, np.int8)
+
+
+def _project_folder(out: Path | None, test_dir: Path | None, prefix: str | None, name: str) -> Path:
+    if out is not None:
+        if test_dir or prefix:
+            raise InputError("E-ARGS-OUT", "--out and --test-dir/--prefix exclude each other.")
+        return out
+    if test_dir is None and prefix is None:
+        return Path(f"{name}-firmware")
+    return (test_dir or Path()) / (prefix or name)

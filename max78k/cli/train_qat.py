@@ -1,0 +1,151 @@
+"""``max78k train-qat``: train a network, float first, then quantization-aware."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from max78k.cli.options import data_option
+from max78k.cli.terminal import emit, json_option, progress, say
+from max78k.errors import InputError
+
+if TYPE_CHECKING:
+    from max78k.training.fit import TrainResult
+    from max78k.training.options import TrainOptions, TrainProgress
+
+
+@click.command("train-qat")
+@click.option("--network", default="fer7", show_default=True,
+              help="A shipped network, or path/to/file.py:Class.")  # fmt: skip
+@data_option
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NETWORK.")
+@click.option("--epochs", type=int, help="All epochs, the quantization-aware ones included.")
+@click.option("--qat-epochs", type=int, help="The last epochs, trained quantization-aware.")
+@click.option("--batch-size", type=int)
+@click.option("--learning-rate", "--lr", type=float, help="Peak of the float phase.")
+@click.option("--qat-learning-rate", type=float)
+@click.option("--distillation", type=float, help="Share of the loss taught by the float network.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many samples in each part.")
+@click.option("--skip-bad-rows", is_flag=True, help="CSV: leave bad rows out and count them.")
+@click.option("--seed", type=int, help="Of everything random.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; part of what resume needs.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out.")
+@json_option
+def command(
+    network: str,
+    data: str,
+    out: Path | None,
+    limit: int | None,
+    skip_bad_rows: bool,
+    threads: int | None,
+    resume: bool,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Train a network on the CPU: float phase, calibration, quantization-aware phase.
+
+    \b
+    Examples:
+      max78k train-qat --network fer7 --data faces --epochs 8
+      max78k train-qat --network fer7 --data fer2013.csv --out runs/fer
+      max78k train-qat --out runs/fer --data fer2013.csv --resume
+      max78k train-qat --network mine.py:MyNet --data pictures/
+
+    The run folder holds best.pt and last.pt, network.npz (the integers of the best epoch),
+    metrics.csv, run.json, curves.png and confusion.png. Ctrl-C leaves a run that --resume
+    continues to the same weights, bit by bit, as an uninterrupted run.
+    """
+    import torch
+
+    from max78k.datasets.load import load
+    from max78k.training.fit import train
+    from max78k.training.registry import input_shape
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    options = _options(network, out, resume, choices)
+    shape = input_shape(options.network) or (1, 48, 48)
+    dataset = load(data, input_shape=shape, limit=limit, skip_bad_rows=skip_bad_rows)
+    with progress(f"train {options.network}", options.epochs) as advance:
+        result = train(options, dataset, progress=Reporter(advance))
+    draw_training(result, dataset.class_names)
+    float_text = "" if result.float_accuracy is None else f"float {result.float_accuracy:.2%}, "
+    text = (
+        f"{result.folder.path}: {float_text}integer network {result.accuracy:.2%} "
+        f"on {len(dataset.test):,} test samples"
+    )
+    report = {
+        "folder": str(result.folder.path),
+        "float_accuracy": result.float_accuracy,
+        "integer_accuracy": result.accuracy,
+        "class_accuracy": result.class_accuracy,
+        "test_samples": len(dataset.test),
+        "weight_bytes": result.network.weight_bytes,
+    }
+    emit(text, report, as_json)
+
+
+def _options(network: str, out: Path | None, resume: bool, choices: dict[str, Any]) -> TrainOptions:
+    from max78k.training.fit import stored_options
+    from max78k.training.options import TrainOptions
+    from max78k.training.registry import network_name
+    from max78k.training.run_folder import RunFolder
+
+    given = {name: value for name, value in choices.items() if value is not None}
+    folder = out or Path("runs") / network_name(network)
+    if not resume:
+        return TrainOptions(network=network, folder=folder, **given)
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(
+            "E-RESUME-OPTIONS",
+            f"{names} given with --resume: a resumed run keeps the options it was begun with.",
+            "leave them out.",
+        )
+    return stored_options(RunFolder(folder))
+
+
+class Reporter:
+    """Turns the trainer's steps into a bar, and its epochs into lines where no bar is shown."""
+
+    def __init__(self, advance: Any) -> None:
+        self._advance = advance
+        self._epochs_shown = 0
+
+    def __call__(self, state: TrainProgress) -> None:
+        """Show one step or, when ``state.row`` is there, one finished epoch."""
+        if state.row is None:
+            self._advance(0, f"{state.phase} {state.step}/{state.steps} loss {state.loss:.3f}")
+            return
+        row = state.row
+        self._advance(state.epoch + 1 - self._epochs_shown, "")
+        self._epochs_shown = state.epoch + 1
+        say(
+            f"epoch {state.epoch + 1}/{state.epochs} {state.phase}: loss {row['train_loss']:.4f}, "
+            f"test accuracy {row['test_accuracy']:.2%}, {row['seconds']:.1f} s"
+        )
+
+
+def draw_training(result: TrainResult, class_names: tuple[str, ...]) -> None:
+    """Curves and confusion matrix of a finished run, into its folder."""
+    from max78k.report.confusion import draw_confusion
+    from max78k.report.curves import draw_curves
+
+    rows = result.history
+    qat = next((n for n, row in enumerate(rows) if row["phase"] == "qat"), None)
+    draw_curves(
+        result.folder.path / "curves.png",
+        train_loss=[row["train_loss"] for row in rows],
+        train_accuracy=[row["train_accuracy"] for row in rows],
+        test_accuracy=[row["test_accuracy"] for row in rows],
+        qat_epoch=qat,
+        title=f"{result.network.name}: training",
+    )
+    draw_confusion(
+        result.folder.path / "confusion.png",
+        result.confusion,
+        class_names,
+        f"{result.network.name}: integer network on the test part",
+    )

@@ -1,0 +1,84 @@
+"""``max78k verify``: the truth chain."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from max78k.cli.options import data_option, port_option, seed_option
+from max78k.cli.terminal import emit, json_option, progress, say
+from max78k.errors import MismatchError
+
+if TYPE_CHECKING:
+    from max78k.host.link import Device
+
+
+@click.command("verify")
+@click.argument("model")
+@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="Inputs.")
+@click.option(
+    "--run",
+    "run_folder",
+    type=click.Path(path_type=Path),
+    help="Training run: adds the torch level.",
+)
+@click.option("--no-board", is_flag=True, help="Leave out the firmware level.")
+@data_option
+@port_option
+@seed_option
+@json_option
+def command(
+    model: str,
+    count: int,
+    run_folder: Path | None,
+    no_board: bool,
+    data: str,
+    port: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Run the same inputs through every level of the chain and compare all integers.
+
+    \b
+    Examples:
+      max78k verify fer7-model --run runs/fer7 --count 20
+      max78k verify fer7 --no-board --data fer2013.csv
+      max78k verify fer7-model --port /dev/ttyUSB0
+
+    With `--port sim` the firmware is built afresh and booted on the virtual board; with any other
+    port the board must already run this network. Exit code 5 if anything differs.
+    """
+    from max78k.flows.models import load_model
+    from max78k.flows.verification import verify
+    from max78k.host.messages import BAUD_RATES
+    from max78k.host.session import connect
+
+    def open_board(elf: Path | None) -> AbstractContextManager[Device]:
+        return connect(port, elf=elf, highest_baud=BAUD_RATES[-1])
+
+    loaded = load_model(model)
+    with progress("verify", 4 * count) as advance:
+        report = verify(
+            loaded,
+            data=data,
+            count=count,
+            seed=seed,
+            run_folder=run_folder,
+            connect=None
+            if no_board
+            else lambda elf: connect(port, elf=elf, highest_baud=BAUD_RATES[-1]),
+            build_firmware=port == "sim",
+            progress=lambda level, steps: advance(steps, level),
+        )
+    emit(report.text(), report.to_json(), as_json)
+    for level in report.levels:
+        if level.first is not None:
+            say(str(level.first))
+    if report.differences:
+        raise MismatchError(
+            "E-CHAIN", f"network {report.network}: {report.differences} values differ.",
+            "the first differing layer above is where to look.",
+        )  # fmt: skip

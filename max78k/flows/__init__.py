@@ -1,0 +1,1 @@
+"""What joins several floors: synthesis with its check, the truth chain, the demo."""

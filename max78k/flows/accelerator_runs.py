@@ -1,0 +1,135 @@
+"""Run an Image on the accelerator model, with bus writes and reads alone, as firmware does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from max78k.chip import addresses, limits
+from max78k.compiler.image import Image, InputRun, OutputRun
+from max78k.errors import MismatchError
+from max78k.simulator.accelerator import Accelerator
+
+_ALL_QUADRANTS = (1 << limits.QUADRANTS) - 1
+
+
+class ImageRunner:
+    """An accelerator model with one network loaded.
+
+    ``findings`` collects what the model reports (reads of words that nobody wrote, and the like).
+    """
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.findings: list[str] = []
+        self._accelerator = Accelerator(
+            lambda text, address: self.findings.append(f"{text} (0x{address:08x})")
+        )
+        self._accelerator.set_power(_ALL_QUADRANTS, _ALL_QUADRANTS, 0, 0)
+        self._load()
+
+    def _load(self) -> None:
+        write = self._accelerator.write
+        for access in self.image.init:
+            write(access.address, access.value)
+        for block in self.image.kernels:
+            base = addresses.kernel_memory(block.processor)
+            write(base + 4 * block.column + 1, 1, 1)  # express loader: set the column pointer
+            for word in express_words(block.columns):
+                write(base, int(word))
+        for quadrant, entries in enumerate(self.image.bias):
+            base = addresses.bias_memory(quadrant)
+            for index, entry in enumerate(entries.tolist()):
+                write(base + 4 * index, entry & 0xFF)
+        for access in self.image.configure:
+            write(access.address, access.value)
+
+    def infer(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+        """The network's output values for one input of its shape, int64 [values]."""
+        flat = np.ascontiguousarray(inputs, np.int8).reshape(-1)
+        for run in self.image.input_runs:
+            for address, word in input_words(run, flat):
+                self._accelerator.write(address, word)
+        for access in self.image.start:
+            self._accelerator.write(access.address, access.value)
+        self._accelerator.run()
+        parts = [self._read(run) for run in self.image.output_runs]
+        self._acknowledge()
+        return np.concatenate(parts)
+
+    def _read(self, run: OutputRun) -> npt.NDArray[np.int64]:
+        words = [self._accelerator.read(run.address + 4 * run.step * p) for p in range(run.count)]
+        array = np.array(words, np.uint32)
+        if run.width == 8:
+            lane = (array >> np.uint32(8 * run.lane)).astype(np.uint8)
+            return np.asarray(lane.view(np.int8), np.int64)
+        return np.asarray(array.view(np.int32), np.int64)
+
+    def _acknowledge(self) -> None:
+        for quadrant in self.image.quadrants:
+            address = addresses.quadrant(quadrant)
+            self._accelerator.write(address, self._accelerator.read(address) & ~0x1001)
+
+
+def express_words(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+    """Kernel columns [n, 9] as the express loader's big-endian words, zero-filled at the end."""
+    stream = columns.reshape(-1)
+    padded = np.zeros(-(-len(stream) // 4) * 4, np.uint8)
+    padded[: len(stream)] = stream
+    return padded.view(">u4").astype(np.uint32)
+
+
+def input_words(run: InputRun, flat: npt.NDArray[np.int8]) -> Iterable[tuple[int, int]]:
+    """Address and word of every write of ``run`` for a channel-planar int8 input."""
+    start = run.channel * run.pixels
+    planes = flat[start : start + run.channels * run.pixels].reshape(run.channels, run.pixels)
+    planes_u8 = planes.view(np.uint8)
+    if run.planar:
+        padded = np.zeros(-(-run.pixels // 4) * 4, np.uint8)
+        padded[: run.pixels] = planes_u8[0]
+        words = padded.view("<u4")
+        step = 1
+    else:
+        lanes = np.zeros((run.pixels, 4), np.uint8)
+        lanes[:, run.lane : run.lane + run.channels] = planes_u8.T
+        words = lanes.reshape(-1).view("<u4")
+        step = run.step
+    return ((run.address + 4 * step * p, int(word)) for p, word in enumerate(words))
+
+
+def run_image(
+    image: Image,
+    inputs: npt.NDArray[np.int8],
+    progress: Callable[[int], None] = lambda steps: None,
+) -> npt.NDArray[np.int64]:
+    """Outputs for many inputs, int64 [N, values]."""
+    runner = ImageRunner(image)
+    rows = []
+    for one in inputs:
+        rows.append(runner.infer(one))
+        progress(1)
+    return np.stack(rows)
+
+
+def check_known_answer(image: Image) -> None:
+    """Run the Image's sample; raises MismatchError where the output differs from the expected."""
+    runner = ImageRunner(image)
+    got = runner.infer(image.sample_input)
+    wrong = np.flatnonzero(got != image.expected_output)
+    if len(wrong):
+        first = int(wrong[0])
+        raise MismatchError(
+            "E-KAT-MODEL",
+            f"network {image.name}: {len(wrong)} of {len(got)} output values of the accelerator "
+            f"model differ from the integer reference; value {first} is {int(got[first])}, "
+            f"expected {int(image.expected_output[first])}.",
+            "this is a fault of max78k's compiler or of its model: please report the network.",
+        )
+    if runner.findings:
+        raise MismatchError(
+            "E-KAT-FINDINGS",
+            f"network {image.name}: the model reports {'; '.join(runner.findings[:5])}.",
+            "this is a fault of max78k's compiler or of its model: please report the network.",
+        )
