@@ -1,0 +1,165 @@
+"""Registers that change no result in the model but stall or corrupt the accelerator when wrong.
+
+Line-buffer limits, stream starts and frame sizes only decide *when* the machine moves data. They
+follow from the shape registers, so that each is held against its formula (ai8x-synthesis,
+``max7800x.py``) when a run starts; so are fields that must agree between quadrants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from max78k.chip import addresses, limits
+from max78k.chip import cnn_registers as cr
+from max78k.chip.registers import Register
+from max78k.simulator.accelerator.layer import Layer, LayerRegisters
+from max78k.simulator.accelerator.output import Report
+
+_MARKED_FLATTEN = 16  # steps from which a flatten is marked as such in POST
+_BIG_DATA_BUFFER = 12  # words of a streaming CHW input
+# Bits in which the quadrants may differ: whatever concerns one quadrant's processors or bias.
+_OWN_BITS = {
+    cr.LCTL0.name: cr.LCTL0.field("SOURCES").mask,
+    cr.POST.name: cr.POST.field("BIAS_START").mask | cr.POST.field("BIAS_EN").mask,
+    cr.EN.name: 0xFFFF_FFFF,
+    cr.WPTR_BASE.name: 0xFFFF_FFFF,
+}
+
+
+def check_run(
+    registers: LayerRegisters,
+    started: Sequence[int],
+    layers: Sequence[Layer],
+    fed: bool,
+    report: Report,
+) -> None:
+    """Report what the registers of a run contradict; ``fed`` if FIFOs deliver its input."""
+    for index, layer in enumerate(layers):
+        place = addresses.layer_register(layer.master, 0, layer.number)
+        for register, text in _layer_faults(registers, started, layers, index, fed):
+            report(f"layer {layer.number}: {text}", place + register.offset)
+    if fed and layers:
+        first = layers[0]
+        frame = _words(first)
+        for quadrant in started:
+            size = registers.frame_words(quadrant)
+            if size != frame:
+                report(
+                    f"IFRM of quadrant {quadrant} is {size}, the input has {frame} words",
+                    addresses.quadrant(quadrant) + cr.IFRM.offset,
+                )
+
+
+def _layer_faults(
+    registers: LayerRegisters,
+    started: Sequence[int],
+    layers: Sequence[Layer],
+    index: int,
+    fed: bool,
+) -> Iterator[tuple[Register, str]]:
+    layer = layers[index]
+    yield from _quadrant_faults(registers, started, layer)
+    if not cr.LCTL0.field("ALWAYS_5").get(registers.get(cr.LCTL0, layer.master, layer.number)):
+        yield cr.LCTL0, "LCTL0 bit 5 is not set"
+    if layer.wide and (layer.relu or layer.absolute):
+        yield cr.LCTL0, "32-bit output with an activation"
+    expected = {cr.TPTR: _line_buffer(layers, index), **_stream(layers, index, fed)}
+    for register, value in expected.items():
+        word = registers.get(register, layer.master, layer.number)
+        if word != value:
+            yield register, f"{register.name} is 0x{word:X}, its shape asks for 0x{value:X}"
+
+
+def _quadrant_faults(
+    registers: LayerRegisters, started: Sequence[int], layer: Layer
+) -> Iterator[tuple[Register, str]]:
+    number = layer.number
+    for quadrant in range(limits.QUADRANTS):
+        enables = cr.EN.unpack(registers.get(cr.EN, quadrant, number))
+        if enables["PROCESSORS"] and quadrant not in started:
+            yield cr.EN, f"quadrant {quadrant} has processors enabled but is not started"
+    for quadrant in started:
+        enables = cr.EN.unpack(registers.get(cr.EN, quadrant, number))
+        wanted = enables["PROCESSORS"] if layer.kernel else 0
+        if enables["KERNELS"] != wanted:
+            yield cr.EN, f"EN of quadrant {quadrant} enables processors and kernels differently"
+        for register in cr.LAYER_REGISTERS:
+            ours = registers.get(register, quadrant, number)
+            masters = registers.get(register, layer.master, number)
+            if (ours ^ masters) & ~_OWN_BITS.get(register.name, 0):
+                yield register, f"{register.name} of quadrant {quadrant} differs from the master's"
+
+
+def _word(register: Register, **values: int) -> int:
+    """The named fields in place; values too large for their field spill over and match nothing."""
+    return sum(value << register.field(name).lsb for name, value in values.items())
+
+
+def _words(layer: Layer) -> int:
+    """Input words that a FIFO delivers."""
+    pixels = layer.rows * layer.columns
+    return -(-pixels // limits.PROCESSORS_PER_INSTANCE) if layer.big_data else pixels
+
+
+def _streams(layers: Sequence[Layer], index: int) -> bool:
+    """Whether a layer starts before its input is complete."""
+    if index == 0:
+        return layers[0].rollover > 0
+    return layers[index].rollover > 0 or layers[index].stream_start > 0
+
+
+def _lines(layer: Layer) -> int:
+    """Entries of a processor's line buffer that the layer cycles through."""
+    if layer.kernel is None:
+        return 1
+    width = layer.pooled[1]
+    if layer.transposed:
+        width = 2 * width
+    return max(0, width + 2 * layer.pad[1] - layer.kernel[1]) + 1
+
+
+def _line_buffer(layers: Sequence[Layer], index: int) -> int:
+    """TPTR."""
+    layer = layers[index]
+    later = index > 0 and _streams(layers, index)
+    if layer.kernel is not None and (
+        layer.one_dimensional or (layer.kernel == (1, 1) and not later)
+    ):
+        if not layer.flatten:
+            return 0
+        return _word(cr.TPTR, START=layer.passes - 1, MAX=2 * layer.passes - 1)
+    start = sum(_lines(other) * other.passes for other in layers[:index]) if later else 0
+    return _word(cr.TPTR, START=start, MAX=start + _lines(layer) - 1)
+
+
+def _stream(layers: Sequence[Layer], index: int, fed: bool) -> dict[Register, int]:
+    """STRM0, STRM1 and FBUF."""
+    layer = layers[index]
+    rows, columns = layer.pool
+    step = columns * layer.operands
+    if not _streams(layers, index):
+        start = _words(layer) * rows if fed and index == 0 else 0
+        return {cr.STRM0: start, cr.STRM1: 0, cr.FBUF: 0}
+    if index == 0:
+        start = ((rows - 1) * layer.columns + columns) * rows
+        delta = {
+            "DELTA1": (layer.stride - 1) * layer.operands,
+            "DELTA2": (rows - 1) * layer.columns * layer.operands,
+        }
+    else:
+        before = layers[index - 1]
+        width = before.pooled[1] + 2 * before.pad[1]
+        kernel = before.kernel or (1, 1)
+        start = width * (kernel[0] - 1 + rows - 1) + kernel[1] - 1 + columns + 2
+        delta = {
+            "DELTA1": layer.stride * layer.operands,
+            "DELTA2": (layer.stride - 1) * width + step,
+        }
+    involved = sum(other.passes for other in layers[:index])
+    buffer = start + (rows - 1) * layer.columns + max(layer.stride, columns)
+    buffer = -(-buffer // layer.passes) * layer.passes
+    return {
+        cr.STRM0: start,
+        cr.STRM1: _word(cr.STRM1, INVOL=involved, **delta),
+        cr.FBUF: _BIG_DATA_BUFFER if layer.big_data else buffer,
+    }

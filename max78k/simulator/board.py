@@ -1,0 +1,400 @@
+"""The virtual MAX78000FTHR: the core, its peripherals and the accelerator, wired together.
+
+Virtual time is what the firmware sees; it has no fixed relation to the host's clock. While the
+core sleeps, time moves on to the next event at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from max78k.chip import addresses
+from max78k.chip import mcu_registers as mcu
+from max78k.simulator import exceptions as exc
+from max78k.simulator import peripherals, system_control
+from max78k.simulator.accelerator import Accelerator
+from max78k.simulator.clock import SECOND, Clock, Event
+from max78k.simulator.cpu import Cpu, Halt, Stop
+from max78k.simulator.elf import read_elf
+from max78k.simulator.energy import CNN_STATES, CORE_STATES, StateTimes
+from max78k.simulator.faults import FAULTS, dump, has_handler
+from max78k.simulator.findings import Finding, FindingLog, SimulatorError
+from max78k.simulator.gpio import BUTTONS, LEDS
+from max78k.simulator.soc import Peripherals
+from max78k.simulator.uart import Uart
+
+# Cycles of a 32-bit access to the accelerator beyond the instruction itself: 280 ns for a write
+# and 230 ns for a read at 100 MHz, the vendor's published estimates.
+CNN_WRITE_CYCLES = 27
+CNN_READ_CYCLES = 22
+
+_SLICE_CYCLES = 100_000  # the longest run without a look at the outside: 1 ms at 100 MHz
+_MASKED_CYCLES = 64  # while an interrupt is held back: code in SRAM may clear the mask unseen
+_SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real content is random
+_INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
+_STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
+_CTL_MASK, _CTL_ADDRESS = addresses.QUADRANT_STRIDE - 1, addresses.quadrant(0) & 0x3F_FFFF
+_CONTROL_FPCA = 4
+_LED_EVENTS = 1000
+
+
+class VirtualBoard:
+    """A board with one program in its flash, at power-on.
+
+    Args:
+        elf: the program, built for silicon.
+        strict: raise SimulatorError at the first finding instead of going on.
+        seed: of the random number generator; None takes the system's randomness.
+        report: called with each finding.
+
+    Attributes:
+        console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
+        led_events: (seconds, name, lit), the last thousand.
+
+    Raises:
+        InputError: E-BOARD-ELF, the file cannot be used.
+        ToolError: E-BOARD-UNICORN, the emulator is not installed.
+    """
+
+    def __init__(
+        self,
+        elf: Path,
+        *,
+        strict: bool = False,
+        seed: int | None = None,
+        report: Callable[[Finding], None] | None = None,
+    ) -> None:
+        self._program = read_elf(elf)
+        self._cpu = Cpu()
+        self._clock = Clock(SECOND // mcu.ISO_HZ)
+        self._clock.take_cycles = self._cpu.take_cycles
+        self._clock.on_earlier = self._cpu.end_slice
+        self._log = FindingLog(self._locate, strict, report)
+        self._exceptions = exc.Exceptions(self._cpu)
+        self._system = system_control.SystemControl(
+            self._cpu, self._clock, self._exceptions, self._request_reset
+        )
+        self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
+        self._accelerator = Accelerator(self._report_cnn)
+        self._accelerator.on_start = self._cnn_started
+        self._cnn_end: Event | None = None
+        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now)
+        self._cnn_times = StateTimes(CNN_STATES, lambda: self._clock.now)
+        self.led_events: deque[tuple[float, str, bool]] = deque(maxlen=_LED_EVENTS)
+        self._leds = dict.fromkeys(LEDS, False)
+        self._asleep: Stop | None = None
+        self._reset_requested = False
+        self._known_handlers: set[int] = set()
+        limits = [self._program.symbols[n] for n in _STACK_LIMITS if n in self._program.symbols]
+        self._stack_limit = limits[0] if limits else 0
+        self._map()
+        self._chip = Peripherals(
+            self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
+            request_reset=self._request_reset, cnn_power=self._cnn_power_changed,
+            pins_changed=self._pins_changed, seed=seed,
+        )  # fmt: skip
+        for start, data in self._program.segments:
+            self._cpu.write_memory(start, data)
+            self._cpu.watch_unmasking(start, data, lambda: bool(self._exceptions.pending))
+        self.reset(power_on=True)
+
+    def _map(self) -> None:
+        cpu, unit = self._cpu, self._system
+        cpu.map_memory(addresses.FLASH_BASE, addresses.FLASH_BYTES, writable=False)
+        cpu.map_memory(_INFORMATION_BLOCK, _INFORMATION_BYTES, writable=False)
+        cpu.write_memory(_INFORMATION_BLOCK, b"\xff" * _INFORMATION_BYTES)
+        cpu.map_memory(addresses.SRAM_BASE, addresses.SRAM_BYTES, writable=True)
+        cpu.map_device(peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write)
+        cpu.map_device(addresses.CNN_BASE, addresses.CNN_BYTES, self._read_cnn, self._write_cnn)
+        cpu.map_device(system_control.BASE, system_control.SIZE, unit.read, unit.write)
+        cpu.write_memory(addresses.FLASH_BASE, b"\xff" * addresses.FLASH_BYTES)
+
+    # -- what a user of the board does and sees
+
+    @property
+    def console(self) -> Uart:
+        """UART0."""
+        return self._chip.uarts[0]
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since power-on."""
+        return self._clock.seconds
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What has been found so far."""
+        return self._log.findings
+
+    @property
+    def leds(self) -> dict[str, bool]:
+        """Whether each LED is lit, by colour."""
+        return dict(self._leds)
+
+    @property
+    def energy(self) -> dict[str, float]:
+        """Seconds in each power state: core active/sleep/deep_sleep, CNN off/idle/active."""
+        return self._core_times.seconds() | self._cnn_times.seconds()
+
+    def press(self, button: str, down: bool = True) -> None:
+        """Press ("SW1" or "SW2") or let go."""
+        port, pin = BUTTONS[button]
+        self._chip.ports[port].drive(pin, not down)
+
+    def symbol(self, name: str) -> int:
+        """Address of a symbol of the program; raises KeyError."""
+        return self._program.symbols[name]
+
+    def memory(self, address: int, size: int) -> bytes:
+        """Content of flash or SRAM; raises LookupError elsewhere."""
+        return self._cpu.read_memory(address, size)
+
+    def reset(self, *, power_on: bool = False) -> None:
+        """Reset the chip; SRAM is kept unless the power was off."""
+        self._reset_requested = False
+        self._asleep = None
+        if power_on:
+            pattern = _SRAM_PATTERN * (addresses.SRAM_BYTES // len(_SRAM_PATTERN))
+            self._cpu.write_memory(addresses.SRAM_BASE, pattern)
+            self._cpu.forget_code()
+            self._chip.watchdog.forget()
+        self._exceptions.reset()
+        self._system.reset()
+        self._chip.reset()
+        for name, value in (("CONTROL", 0), ("PRIMASK", 0), ("BASEPRI", 0), ("FAULTMASK", 0)):
+            self._cpu.set(name, value)
+        self._cpu.set("XPSR", 1 << 24)
+        self._cpu.set("SP", self._cpu.word(addresses.FLASH_BASE) & ~3)
+        self._cpu.set("LR", 0xFFFF_FFFF)
+        self._cpu.set("PC", self._cpu.word(addresses.FLASH_BASE + 4))
+        self._core_times.enter("core_active")
+
+    def run(self, seconds: float | None = None, until: Callable[[], bool] | None = None) -> None:
+        """Let virtual time pass.
+
+        Args:
+            seconds: how long at most; None means until the core sleeps with nothing to wake it.
+            until: asked now and then, at least every virtual millisecond of execution and after
+                each event; True ends the run.
+
+        Raises:
+            SimulatorError: the core locked up or has no handler for an exception, or a finding
+                in strict mode.
+        """
+        end = None if seconds is None else self._clock.now + round(seconds * SECOND)
+        while until is None or not until():
+            if end is not None and self._clock.now >= end:
+                return
+            if not self.step(end):
+                return
+
+    # -- for a pump between the board and the outside
+
+    @property
+    def asleep(self) -> bool:
+        """The core waits for an interrupt or an event."""
+        return self._asleep is not None
+
+    @property
+    def has_work(self) -> bool:
+        """A byte is on a serial line or the accelerator runs."""
+        return self._clock.has_work
+
+    @property
+    def next_event(self) -> float | None:
+        """Virtual seconds of the next event, None if there is none."""
+        time = self._clock.next_time
+        return None if time is None else time / SECOND
+
+    def pass_time(self, until: float) -> None:
+        """Let a sleeping core sleep on until the given virtual second, or to the next event."""
+        self._sleep(round(until * SECOND))
+        self._settle()
+
+    def step(self, end: int | None = None) -> bool:
+        """Run one slice or sleep to the next event, at most until ``end`` (femtoseconds).
+
+        Returns False if the core sleeps and nothing will wake it, which takes no time.
+        """
+        self._wake()
+        if self._asleep is not None:
+            passed = self._sleep(end)
+            self._settle()
+            return passed
+        try:
+            entered = self._exceptions.enter_pending()
+            if entered is not None:
+                self._check_handler(entered)
+            halt = self._execute(end)
+            if halt.stop is not Stop.END and not self._reset_requested:
+                self._stopped(halt)
+        except exc.Lockup:
+            raise SimulatorError(
+                "E-BOARD-LOCKUP",
+                "the core locked up: a fault inside a fault handler, or a stack pointer that "
+                f"points nowhere\n{self._dump()}",
+            ) from None
+        self._settle()
+        return True
+
+    # -- the core
+
+    def _settle(self) -> None:
+        """Carry out what is due, and wake the core if that wakes it."""
+        self._clock.fire_due()
+        if self._reset_requested:
+            self.reset()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._asleep is not None and self._awakes():
+            self._asleep = None
+            self._core_times.enter("core_active")
+
+    def _awakes(self) -> bool:
+        unit = self._exceptions
+        if self._asleep is Stop.WAIT_FOR_EVENT and unit.event:
+            unit.event = False
+            return True
+        return unit.wakes
+
+    def _sleep(self, end: int | None) -> bool:
+        following = self._clock.next_time
+        times = [time for time in (following, end) if time is not None]
+        if times:
+            self._clock.jump(min(times))
+        return bool(times)
+
+    def _execute(self, end: int | None) -> Halt:
+        now, period = self._clock.now, self._clock.period
+        cycles = _SLICE_CYCLES
+        for time in (self._clock.next_time, end):
+            if time is not None:
+                cycles = min(cycles, (time - now + period - 1) // period)
+        if self._exceptions.pending and self._exceptions.wakes:
+            cycles = min(cycles, _MASKED_CYCLES)
+        self._clock.deadline = now + cycles * period
+        self._cpu.close_slice()
+        try:
+            halt = self._cpu.run(cycles)
+        finally:
+            assert self._clock.now >= now
+            self._clock.deadline = 0
+        self._check_core()
+        return halt
+
+    def _stopped(self, halt: Halt) -> None:
+        if halt.stop in (Stop.WAIT_FOR_INTERRUPT, Stop.WAIT_FOR_EVENT):
+            self._fall_asleep(halt.stop)
+        elif halt.stop is Stop.EXCEPTION_RETURN:
+            if self._exceptions.leave():
+                self._fall_asleep(Stop.WAIT_FOR_INTERRUPT)
+        elif halt.stop is Stop.SUPERVISOR_CALL:
+            self._check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
+        else:
+            self._fault(halt)
+
+    def _fall_asleep(self, stop: Stop) -> None:
+        self._asleep = stop
+        if not self._awakes():
+            deep = "core_deep_sleep" if self._system.sleep_deep else "core_sleep"
+            self._core_times.enter(deep)
+        else:
+            self._asleep = None
+
+    def _fault(self, halt: Halt) -> None:
+        fault = FAULTS[halt.stop]
+        self._log.add(fault.code, fault.message, halt.address)
+        state = self._dump()
+        number = self._exceptions.raise_fault(fault.number, fault.cfsr, fault.hfsr, halt.address)
+        self._check_handler(number, f"{fault.message} (0x{halt.address:08x})\n{state}")
+
+    def _check_handler(self, number: int, state: str = "") -> None:
+        """A vector that is empty or leads to an endless loop is the end of the program."""
+        address = self._exceptions.handler(number)
+        if address in self._known_handlers:
+            return
+        if not has_handler(self._cpu, address):
+            irq = number - exc.EXTERNAL
+            what = f"interrupt {irq}" if irq >= 0 else f"exception {number}"
+            raise SimulatorError(
+                "E-BOARD-HANDLER",
+                f"{what} happened, which the firmware has no handler for: {state or self._dump()}",
+            )
+        self._known_handlers.add(address)
+
+    def _check_core(self) -> None:
+        """Look between slices for what no single instruction reveals."""
+        sp = self._cpu.get("SP")
+        if sp < self._stack_limit:
+            self._log.add("E-BOARD-STACK", "the stack has grown below its region", sp)
+        if not self._system.fpu_enabled and self._cpu.get("CONTROL") & _CONTROL_FPCA:
+            self._log.add("E-BOARD-FPU", "the FPU is used before CPACR enables it")
+
+    def _request_reset(self) -> None:
+        self._reset_requested = True
+        self._cpu.end_slice()
+
+    def _locate(self) -> tuple[int, str, float]:
+        pc = self._cpu.get("PC")
+        return pc, self._program.name_of(pc), self._clock.seconds
+
+    def _dump(self) -> str:
+        return dump(self._cpu, self._program.name_of)
+
+    # -- the accelerator
+
+    def _read_cnn(self, address: int, size: int) -> int:
+        self._cpu.stall(CNN_READ_CYCLES)
+        if not self._cnn_clocked(address):
+            return 0
+        value = self._accelerator.read(address, size)
+        self._bus.polled(address, value)
+        return value
+
+    def _write_cnn(self, address: int, value: int, size: int) -> None:
+        self._cpu.stall(CNN_WRITE_CYCLES)
+        if self._cnn_clocked(address):
+            self._accelerator.write(address, value, size)
+            if address & _CTL_MASK == _CTL_ADDRESS:
+                self._update_cnn()
+
+    def _cnn_clocked(self, address: int) -> bool:
+        if self._chip.gcr.cnn_clock_on:
+            return True
+        self._report_cnn("the CNN is used while its clock is off: silicon hangs here", address)
+        return False
+
+    def _report_cnn(self, message: str, address: int) -> None:
+        self._log.add("E-BOARD-CNN", message, address)
+
+    def _cnn_started(self, cycles: int) -> None:
+        self._clock.cancel(self._cnn_end)
+        delay = cycles * self._chip.gcr.cnn_period
+        self._cnn_end = self._clock.schedule(delay, self._cnn_ended, work=True)
+        self._update_cnn()
+
+    def _cnn_ended(self) -> None:
+        self._accelerator.complete()
+        self._update_cnn()
+
+    def _cnn_power_changed(self, powered: int, ram: int, isolated: int, reset: int) -> None:
+        self._accelerator.set_power(powered, ram, isolated, reset)
+        self._update_cnn()
+
+    def _update_cnn(self) -> None:
+        self._exceptions.set_level(addresses.IRQ_CNN, self._accelerator.interrupt)
+        active, powered = self._accelerator.busy, self._chip.power.powered
+        self._cnn_times.enter("cnn_active" if active else "cnn_idle" if powered else "cnn_off")
+
+    # -- pins
+
+    def _pins_changed(self) -> None:
+        for name, (port, pin) in LEDS.items():
+            gpio = self._chip.ports[port]
+            lit = bool(gpio.outputs & ~gpio.levels & 1 << pin)
+            if lit != self._leds[name]:
+                self._leds[name] = lit
+                self.led_events.append((self._clock.seconds, name, lit))

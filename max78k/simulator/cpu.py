@@ -1,0 +1,366 @@
+"""The Cortex-M4F core: the one module that uses Unicorn (GPL-2.0, an optional extra).
+
+Unicorn executes instructions; it has no system control space, interrupts or sleep. This module
+wraps it as a core that runs for a number of cycles and says why it stopped.
+
+Time: one cycle per instruction, plus the wait cycles that the bus asks for with ``stall``. The
+real core needs 1 to 3 cycles for most instructions and waits for flash now and then, so that
+computation takes longer on silicon than here; bus-bound phases and accelerator runs do not
+depend on this.
+
+Facts about Unicorn that this code rests on:
+
+* ``emu_start`` with a count keeps the number of executed instructions, and its limit, in two
+  adjacent words of its state. They are found by a trial run. Reading the first gives the time
+  inside a device access; lowering the second ends the run before the next instruction, which
+  ``emu_stop`` inside a device access would not do cleanly: the store would be executed twice.
+* The program counter is exact inside a device access as long as all runs have a count.
+* Code hooks are called before the instruction, after it has been counted.
+* It never stops between the instructions of an IT block.
+* WFI ends a run without a word; WFE ends it as an invalid instruction that lies before the
+  program counter; other undefined instructions leave the program counter on themselves.
+* A branch to an EXC_RETURN value in handler mode arrives as interrupt 8, SVC as 2, BKPT as 7.
+* Writing XPSR with another exception number switches the stack pointer bank.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import numpy as np
+
+from max78k.errors import ToolError
+
+_NO_END = 0xFFFF_FFF0  # an address that no program runs to
+_STATE_WORDS = 1024  # of Unicorn's state, searched for its instruction counter
+_SCRATCH = 0x6000_0000  # for the trial run; no memory of the chip lies there
+_WFE = b"\x20\xbf"
+_CPSIE = 0xB660
+_MSR, _MSR_MASKS = 0xF380, 0x8810  # to PRIMASK, BASEPRI, BASEPRI_MAX, FAULTMASK
+
+_NAMES = (
+    "R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "SP", "LR",
+    "PC", "XPSR", "MSP", "PSP", "CONTROL", "PRIMASK", "BASEPRI", "FAULTMASK", "FPSCR", "IPSR",
+    *(f"S{n}" for n in range(16)),
+)  # fmt: skip
+
+
+class Stop(Enum):
+    """Why the core stopped."""
+
+    END = auto()  # the cycles are used up or the slice was ended
+    WAIT_FOR_INTERRUPT = auto()
+    WAIT_FOR_EVENT = auto()
+    EXCEPTION_RETURN = auto()
+    SUPERVISOR_CALL = auto()
+    UNDEFINED = auto()
+    BREAKPOINT = auto()
+    BAD_READ = auto()
+    BAD_WRITE = auto()
+    BAD_FETCH = auto()
+    GUARDED_WRITE = auto()
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Why the core stopped, and the address of the access where it was an access."""
+
+    stop: Stop
+    address: int = 0
+
+
+ReadDevice = Callable[[int, int], int]  # (address, size) -> value
+WriteDevice = Callable[[int, int, int], None]  # (address, value, size)
+
+
+def _unicorn() -> Any:
+    try:
+        import unicorn
+        import unicorn.arm_const
+    except ImportError as error:
+        raise ToolError(
+            "E-BOARD-UNICORN",
+            "the virtual board needs the package unicorn, which is not installed",
+            "pip install 'max78k[board]'",
+        ) from error
+    return unicorn
+
+
+class RegisterBank:
+    """Some registers that are read and written together, several times as fast as one by one."""
+
+    def __init__(self, engine: Any, numbers: list[int]) -> None:
+        size = len(numbers)
+        self._engine = engine
+        self._values = (ctypes.c_uint64 * size)()
+        start = ctypes.addressof(self._values)
+        self._numbers = (ctypes.c_int * size)(*numbers)
+        self._pointers = (ctypes.c_void_p * size)(*(start + 8 * n for n in range(size)))
+        self._size = ctypes.c_int(size)
+
+    def read(self) -> list[int]:
+        """Their values, in the order in which the bank was made."""
+        self._engine._do_reg_read_batch(self._numbers, self._pointers, self._size)
+        return self._values[:]
+
+    def write(self, values: list[int]) -> None:
+        """Change all of them."""
+        self._values[:] = values  # type: ignore[assignment]
+        self._engine._do_reg_write_batch(self._numbers, self._pointers, self._size)
+
+
+class Cpu:
+    """A Cortex-M4F with memories and devices mapped to it."""
+
+    def __init__(self) -> None:
+        unicorn = _unicorn()
+        const = unicorn.arm_const
+        self._engine = engine = unicorn.Uc(
+            unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
+        )
+        engine.ctl_set_cpu_model(const.UC_CPU_ARM_CORTEX_M4)
+        self._error = unicorn.UcError
+        self._register = {name: getattr(const, f"UC_ARM_REG_{name}") for name in _NAMES}
+        self._protection = {
+            True: unicorn.UC_PROT_ALL,
+            False: unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC,
+        }
+        self._bad_access = {
+            unicorn.UC_MEM_READ_UNMAPPED: Stop.BAD_READ,
+            unicorn.UC_MEM_READ_PROT: Stop.BAD_READ,
+            unicorn.UC_MEM_WRITE_UNMAPPED: Stop.BAD_WRITE,
+            unicorn.UC_MEM_WRITE_PROT: Stop.BAD_WRITE,
+            unicorn.UC_MEM_FETCH_UNMAPPED: Stop.BAD_FETCH,
+            unicorn.UC_MEM_FETCH_PROT: Stop.BAD_FETCH,
+        }
+        self._interrupts = {
+            2: Stop.SUPERVISOR_CALL,
+            7: Stop.BREAKPOINT,
+            8: Stop.EXCEPTION_RETURN,
+        }
+        self._code_hook = unicorn.UC_HOOK_CODE
+        self._write_hook = unicorn.UC_HOOK_MEM_WRITE
+        self._guards: list[int] = []
+        self._halt: Halt | None = None
+        self._failure: BaseException | None = None
+        self._count, self._limit = self._find_counter()
+        self._budget = 0
+        self._stalled = 0
+        self._taken = 0
+        self._count.value = 0
+        self.instructions = 0  # executed before the present slice
+        engine.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
+        engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
+
+    def _find_counter(self) -> tuple[ctypes.c_uint64, ctypes.c_uint64]:
+        """Where Unicorn keeps the executed count and, beside it, the limit."""
+        engine, base = self._engine, _SCRATCH
+        engine.mem_map(base, 0x1000)
+        engine.mem_write(base, b"\xfe\xe7")  # a branch to itself
+        words = (ctypes.c_uint64 * _STATE_WORDS).from_address(engine._uch.value)
+        candidates = set(range(_STATE_WORDS - 1))
+        for limit in (0x1235, 0x777):
+            engine.emu_start(base | 1, _NO_END, count=limit)
+            candidates = {n for n in candidates if words[n] == limit + 1 and words[n + 1] == limit}
+        engine.mem_unmap(base, 0x1000)
+        if len(candidates) != 1:
+            raise ToolError(
+                "E-BOARD-UNICORN",
+                "this build of unicorn keeps its instruction counter in an unknown place",
+                "pip install 'unicorn==2.1.4'",
+            )
+        start = ctypes.addressof(words) + 8 * candidates.pop()
+        return ctypes.c_uint64.from_address(start), ctypes.c_uint64.from_address(start + 8)
+
+    # -- memories and devices
+
+    def map_memory(self, base: int, size: int, writable: bool) -> None:
+        """Map zeroed memory; writing to memory that is not writable stops the core."""
+        self._engine.mem_map(base, size, self._protection[writable])
+
+    def map_device(self, base: int, size: int, read: ReadDevice, write: WriteDevice) -> None:
+        """Send accesses to a range to functions of the absolute address."""
+
+        def on_read(_engine: Any, offset: int, width: int, _data: Any) -> int:
+            try:
+                return read(base + offset, width)
+            except BaseException as error:
+                self._fail(error)
+                return 0
+
+        def on_write(_engine: Any, offset: int, width: int, value: int, _data: Any) -> None:
+            try:
+                write(base + offset, value, width)
+            except BaseException as error:
+                self._fail(error)
+
+        self._engine.mmio_map(base, size, on_read, None, on_write, None)
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep an error of a device until the run has ended; it must not cross Unicorn's frames."""
+        self._failure = self._failure or error
+        self.end_slice()
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Bytes of mapped memory; raises LookupError where there is none."""
+        try:
+            return bytes(self._engine.mem_read(address, size))
+        except self._error as error:
+            raise LookupError(f"no memory at 0x{address:08x}") from error
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Change memory from outside, flash included; raises LookupError where there is none.
+
+        Code that was executed there is translated anew after ``forget_code``.
+        """
+        try:
+            self._engine.mem_write(address, data)
+        except self._error as error:
+            raise LookupError(f"no memory at 0x{address:08x}") from error
+
+    def forget_code(self) -> None:
+        """Call after code has been changed from outside."""
+        self._engine.ctl_flush_tb()
+
+    def watch_unmasking(self, start: int, code: bytes, pending: Callable[[], bool]) -> None:
+        """End a slice after instructions that may let a held-back interrupt in.
+
+        These touch no device, so that nothing else would notice: CPSIE and MSR to a mask register.
+        A constant that looks like one does no harm.
+
+        Args:
+            start: address of ``code``.
+            code: instructions that are in memory there.
+            pending: whether an interrupt waits.
+        """
+
+        def before(*_: Any) -> None:
+            if pending():
+                self.end_slice()
+
+        first = np.frombuffer(code[: len(code) & ~1], "<u2")
+        second = np.append(first[1:], np.uint16(0))
+        unmasks = (first & 0xFFFC) == _CPSIE
+        unmasks |= ((first & 0xFFF0) == _MSR) & ((second & 0xFFFC) == _MSR_MASKS)
+        for index in np.flatnonzero(unmasks):
+            address = start + 2 * int(index)
+            self._engine.hook_add(self._code_hook, before, begin=address, end=address)
+
+    def guard(self, regions: list[tuple[int, int]]) -> None:
+        """Stop on instructions that store to (start, bytes); the data has been changed then.
+
+        The program counter stays on the instruction. Memory accesses take a quarter longer.
+        """
+        for hook in self._guards:
+            self._engine.hook_del(hook)
+        self._guards = [
+            self._engine.hook_add(
+                self._write_hook, self._on_guarded_write, begin=start, end=start + size - 1
+            )
+            for start, size in regions
+        ]
+        self.forget_code()
+
+    def word(self, address: int) -> int:
+        """A 32-bit word of memory; raises LookupError where there is none."""
+        value: int = struct.unpack("<I", self.read_memory(address, 4))[0]
+        return value
+
+    # -- registers
+
+    def get(self, name: str) -> int:
+        """A register by its name in capitals."""
+        value: int = self._engine.reg_read(self._register[name])
+        return value
+
+    def set(self, name: str, value: int) -> None:
+        """Change a register; PC is given with or without the Thumb bit."""
+        self._engine.reg_write(self._register[name], value | 1 if name == "PC" else value)
+
+    def bank(self, names: Sequence[str]) -> RegisterBank:
+        """Several registers to be read and written together."""
+        return RegisterBank(self._engine, [self._register[name] for name in names])
+
+    # -- execution
+
+    def run(self, cycles: int) -> Halt:
+        """Execute for about ``cycles`` cycles at most; passes on an error raised by a device."""
+        start = self.get("PC")
+        self._halt = None
+        cycles = max(cycles, 1)
+        self._budget = cycles + self._stalled
+        invalid = False
+        try:
+            self._engine.emu_start(start | 1, _NO_END, count=cycles)
+        except self._error:
+            invalid = self._halt is None
+        ended = self._count.value > self._limit.value
+        self._count.value = min(self._count.value, self._limit.value)
+        self._raise_failure()
+        if invalid:
+            return self._invalid(start)
+        return self._halt or Halt(Stop.END if ended else Stop.WAIT_FOR_INTERRUPT)
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def close_slice(self) -> None:
+        """Begin a new count; call it when all cycles of the last run have been taken."""
+        self.instructions += self._count.value
+        self._count.value = self._stalled = self._taken = 0
+
+    def take_cycles(self) -> int:
+        """Cycles run since this was last called; exact inside a device access."""
+        total = self._count.value + self._stalled
+        taken, self._taken = total - self._taken, total
+        return taken
+
+    @property
+    def executed(self) -> int:
+        """Instructions executed since power-on."""
+        return self.instructions + self._count.value
+
+    def stall(self, cycles: int) -> None:
+        """Let a device access take ``cycles`` more than its instruction."""
+        self._stalled += cycles
+        self._limit.value = max(self._budget - self._stalled, self._count.value)
+
+    def cycles_left(self) -> int:
+        """Cycles to the end of the present slice."""
+        return max(self._budget - self._stalled - self._count.value, 0)
+
+    def end_slice(self) -> None:
+        """Stop before the next instruction."""
+        self._budget = self._count.value + self._stalled
+        self._limit.value = self._count.value
+
+    def _invalid(self, start: int) -> Halt:
+        pc = self.get("PC")
+        try:
+            before = self.read_memory(pc - 2, 2)
+        except LookupError:
+            before = b""
+        return Halt(Stop.WAIT_FOR_EVENT if before == _WFE and start != pc else Stop.UNDEFINED, pc)
+
+    def _on_interrupt(self, engine: Any, number: int, _data: Any) -> None:
+        self._halt = Halt(self._interrupts.get(number, Stop.UNDEFINED))
+        engine.emu_stop()
+
+    def _on_bad_access(
+        self, _engine: Any, access: int, address: int, _size: int, _value: int, _data: Any
+    ) -> bool:
+        self._halt = Halt(self._bad_access.get(access, Stop.BAD_READ), address)
+        return False
+
+    def _on_guarded_write(
+        self, engine: Any, _access: int, address: int, _size: int, _value: int, _data: Any
+    ) -> None:
+        self._halt = Halt(Stop.GUARDED_WRITE, address)
+        engine.emu_stop()

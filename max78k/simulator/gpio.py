@@ -1,0 +1,89 @@
+"""GPIO ports, and what the MAX78000FTHR board connects to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from max78k.chip import mcu_registers as mcu
+from max78k.simulator.peripherals import Block
+
+_OFFSET = {register.name: register.offset for register in mcu.GPIO_REGISTERS}
+_WITH_SET_AND_CLEAR = ("EN0", "EN1", "EN2", "OUTEN", "OUT", "INTEN", "WKEN")
+
+# (port, pin): lit or pressed when low.
+LEDS = {"red": (2, 0), "green": (2, 1), "blue": (2, 2)}
+BUTTONS = {"SW1": (0, 2), "SW2": (1, 7)}
+
+
+class Gpio(Block):
+    """One port of 32 pins; pins that nothing drives read 1, as with a pull-up.
+
+    Args:
+        set_irq: drives the port's interrupt line.
+        changed: called after the output registers change.
+    """
+
+    def __init__(
+        self, name: str, set_irq: Callable[[bool], None], changed: Callable[[], None]
+    ) -> None:
+        super().__init__(name)
+        self._set_irq = set_irq
+        self._changed = changed
+        self._pins = 0xFFFF_FFFF
+        self.readers[_OFFSET["IN"]] = lambda: self.levels
+        self.writers[_OFFSET["IN"]] = lambda value: None
+        self.writers[_OFFSET["INTFL"]] = lambda value: None
+        self.writers[_OFFSET["INTFL_CLR"]] = self._clear_flags
+        for base in _WITH_SET_AND_CLEAR:
+            self.writers[_OFFSET[base]] = partial(self._store, _OFFSET[base])
+            self.writers[_OFFSET[f"{base}_SET"]] = partial(self._set, _OFFSET[base])
+            self.writers[_OFFSET[f"{base}_CLR"]] = partial(self._clear, _OFFSET[base])
+
+    def reset(self) -> None:
+        """All pins inputs."""
+        super().reset()
+        self._set_irq(False)
+        self._changed()
+
+    @property
+    def outputs(self) -> int:
+        """Mask of the pins that are driven."""
+        return self._word(_OFFSET["OUTEN"])
+
+    @property
+    def levels(self) -> int:
+        """Level of every pin: driven by the chip, or from outside."""
+        return (self._word(_OFFSET["OUT"]) & self.outputs) | (self._pins & ~self.outputs)
+
+    def drive(self, pin: int, level: bool) -> None:
+        """Set an input from outside; edges may raise the port's interrupt."""
+        before = self.levels
+        self._pins = self._pins | 1 << pin if level else self._pins & ~(1 << pin)
+        changed = before ^ self.levels
+        polarity, rising = self._word(_OFFSET["INTPOL"]), self.levels
+        wanted = self._word(_OFFSET["DUALEDGE"]) | ~(polarity ^ rising)
+        edges = changed & wanted & self._word(_OFFSET["INTMODE"])
+        self.words[_OFFSET["INTFL"]] = self._word(_OFFSET["INTFL"]) | edges
+        self._update_irq()
+
+    def _word(self, offset: int) -> int:
+        return self.words.get(offset, 0)
+
+    def _store(self, offset: int, value: int) -> None:
+        self.words[offset] = value & 0xFFFF_FFFF
+        self._update_irq()
+        self._changed()
+
+    def _set(self, offset: int, value: int) -> None:
+        self._store(offset, self._word(offset) | value)
+
+    def _clear(self, offset: int, value: int) -> None:
+        self._store(offset, self._word(offset) & ~value)
+
+    def _clear_flags(self, value: int) -> None:
+        self.words[_OFFSET["INTFL"]] = self._word(_OFFSET["INTFL"]) & ~value
+        self._update_irq()
+
+    def _update_irq(self) -> None:
+        self._set_irq(bool(self._word(_OFFSET["INTFL"]) & self._word(_OFFSET["INTEN"])))

@@ -1,0 +1,174 @@
+"""Register blocks on the peripheral bus: plain storage, address decoding, polling loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from max78k.chip import addresses
+from max78k.chip import mcu_registers as mcu
+from max78k.chip.registers import Register
+from max78k.simulator.clock import Clock
+from max78k.simulator.cpu import Cpu
+from max78k.simulator.findings import FindingLog
+
+BASE, SIZE = 0x4000_0000, 0x10_0000
+ACCESS_CYCLES = 4  # the bus runs at half the core clock; an estimate
+
+_GRANULE_SHIFT = 5  # blocks begin at multiples of 32 bytes
+_POLLS = 32  # equal reads in a row that make a polling loop
+_TIMED_POLLS = 64  # the same for a register that counts
+_LONGEST_SKIP = 1000  # cycles that one read may be stretched by
+
+
+class Block:
+    """The registers of one peripheral; a register without a function of its own is storage.
+
+    Args:
+        name: as in the chip's documentation.
+        reset_values: by offset; all others are 0.
+        always_set: bits that read 1 whatever is written, by offset.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reset_values: Mapping[int, int] | None = None,
+        always_set: Mapping[int, int] | None = None,
+    ) -> None:
+        self.name = name
+        self._reset_values = dict(reset_values or {})
+        self._always_set = dict(always_set or {})
+        self.readers: dict[int, Callable[[], int]] = {}
+        self.writers: dict[int, Callable[[int], None]] = {}
+        self.words = dict(self._reset_values)
+
+    def reset(self) -> None:
+        """All registers to their reset values."""
+        self.words = dict(self._reset_values)
+
+    def read(self, offset: int) -> int:
+        """A 32-bit register."""
+        reader = self.readers.get(offset)
+        value = reader() if reader else self.words.get(offset, 0)
+        return value | self._always_set.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        """A 32-bit register."""
+        writer = self.writers.get(offset)
+        if writer:
+            writer(value)
+        else:
+            self.words[offset] = value
+
+
+def by_offset(registers: Iterable[Register], values: Mapping[str, int]) -> dict[int, int]:
+    """Reset values by offset from a table by name."""
+    return {register.offset: values.get(register.name, 0) for register in registers}
+
+
+# Blocks that only keep what is written: base, size, name, bits that always read 1.
+STORAGE: tuple[tuple[int, int, str, dict[int, int]], ...] = (
+    (addresses.SIR, 0x400, "SIR", {0x0: 0x3}),
+    (addresses.FCR, 0x400, "FCR", {}),
+    (addresses.SIMO, 0x400, "SIMO", {mcu.SIMO_BUCK_OUT_READY.offset: 0xF}),
+    (addresses.TRIMSIR, 0x400, "TRIMSIR", {}),
+    (addresses.PWRSEQ, 0x400, "PWRSEQ", {}),
+    (addresses.MCR, 0x400, "MCR", {}),
+    (addresses.ICC0, 0x800, "ICC0", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
+    (addresses.ICC0 + 0x800, 0x800, "ICC1", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
+    (0x4000_3C00, 0x400, "DVS", {}),
+    (0x4002_8000, 0x1000, "DMA", {}),
+    (0x4003_C000, 0x200, "PT", {}),
+    (addresses.RTC, 0x400, "RTC", {0x10: 1 << 4}),  # RDY
+    (0x4000_6400, 0x400, "WUT", {}),
+)
+
+
+@dataclass(frozen=True)
+class _Mapping:
+    base: int
+    block: Block
+    clocked: Callable[[], bool] | None
+
+
+class PeripheralBus:
+    """Decodes addresses, and lets virtual time pass in polling loops.
+
+    A loop that reads one register over and over would take the host far longer than the chip.
+    When the same address has been read many times at the same distance in instructions with
+    nothing else between, time is moved on: where the value stays the same to the next event, where
+    it counts by 1/64 of the time already waited; by 10 us at most if no event is near.
+    """
+
+    def __init__(self, cpu: Cpu, clock: Clock, log: FindingLog) -> None:
+        self._cpu = cpu
+        self._clock = clock
+        self._log = log
+        self._granules: dict[int, _Mapping] = {}
+        self._polled = (-1, -1)  # address, distance in instructions
+        self._polled_value = self._polled_at = self._changing = self._equal = self._since = 0
+
+    def attach(
+        self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
+    ) -> None:
+        """Put a block at an address; ``clocked`` tells whether its clock is on."""
+        entry = _Mapping(base, block, clocked)
+        for granule in range(base >> _GRANULE_SHIFT, base + size >> _GRANULE_SHIFT):
+            self._granules[granule] = entry
+
+    def read(self, address: int, size: int) -> int:
+        """Read 1, 2 or 4 bytes."""
+        self._cpu.stall(ACCESS_CYCLES)
+        entry = self._find(address)
+        if entry is None:
+            return 0
+        word = entry.block.read((address & ~3) - entry.base)
+        value = word >> 8 * (address & 3) & ((1 << 8 * size) - 1)
+        self.polled(address, value)
+        return value
+
+    def write(self, address: int, value: int, size: int) -> None:
+        """Write a register; a narrow write writes 0 to the rest of the word."""
+        self._cpu.stall(ACCESS_CYCLES)
+        self._changing = self._equal = 0
+        entry = self._find(address)
+        if entry is not None:
+            entry.block.write((address & ~3) - entry.base, value << 8 * (address & 3))
+
+    def polled(self, address: int, value: int) -> None:
+        """Note a read; in a polling loop, let time pass."""
+        executed = self._cpu.executed
+        distance, self._polled_at = executed - self._polled_at, executed
+        if (address, distance) != self._polled:
+            self._polled = (address, distance)
+            self._changing = self._equal = 0
+        same = value == self._polled_value
+        self._equal = self._equal + 1 if same else 0
+        self._changing = 0 if same else self._changing + 1
+        self._polled_value = value
+        if self._equal > _POLLS:
+            self._skip_equal()
+        elif self._changing == _TIMED_POLLS:
+            self._since = self._clock.now
+        elif self._changing > _TIMED_POLLS:
+            waited = (self._clock.now - self._since) // self._clock.period
+            self._cpu.stall(min(waited >> 6, _LONGEST_SKIP, self._cpu.cycles_left()))
+
+    def _skip_equal(self) -> None:
+        left, event = self._cpu.cycles_left(), self._clock.next_time
+        ends_at_event = event is not None and event <= self._clock.deadline
+        self._cpu.stall(left if ends_at_event else min(left, _LONGEST_SKIP))
+
+    def _find(self, address: int) -> _Mapping | None:
+        entry = self._granules.get(address >> _GRANULE_SHIFT)
+        if entry is None:
+            page = address & ~0x3FF
+            self._log.add(
+                "N-BOARD-UNKNOWN", f"the block at 0x{page:08x} is not modelled, it reads 0", address
+            )
+        elif entry.clocked is not None and not entry.clocked():
+            self._log.add(
+                "E-BOARD-CLOCK", f"{entry.block.name} is used while its clock is off", address
+            )
+        return entry

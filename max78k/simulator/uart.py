@@ -1,0 +1,207 @@
+"""UART0-2: FIFOs of 8 bytes, both directions in time with the programmed baud rate."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from max78k.chip import mcu_registers as mcu
+from max78k.simulator.clock import SECOND, Clock, Event
+from max78k.simulator.findings import FindingLog
+from max78k.simulator.peripherals import Block
+
+_CTRL = mcu.UART_CTRL
+_BCLKEN, _BCLKRDY = _CTRL.field("BCLKEN").mask, _CTRL.field("BCLKRDY").mask
+_CHAR_SIZE, _PAR_EN = _CTRL.field("CHAR_SIZE"), _CTRL.field("PAR_EN")
+_STOPBITS, _BCLKSRC = _CTRL.field("STOPBITS"), _CTRL.field("BCLKSRC")
+_RX_THRESHOLD = _CTRL.field("RX_THD_VAL")
+_STATUS = {field.name: field.lsb for field in mcu.UART_STATUS.fields}
+_TX_FLUSH, _RX_FLUSH = _CTRL.field("TX_FLUSH").mask, _CTRL.field("RX_FLUSH").mask
+_RX_OV = mcu.UART_INT_FL.field("RX_OV").mask
+_RX_THD = mcu.UART_INT_FL.field("RX_THD").mask
+_TX_HE = mcu.UART_INT_FL.field("TX_HE").mask
+_DEPTH = mcu.UART_FIFO_BYTES
+_CLKDIV_MASK = mcu.UART_CLKDIV.field("CLKDIV").mask
+
+
+class Uart(Block):
+    """One UART and the far end of its line.
+
+    Interrupt flags are set by events (a byte that arrives with the FIFO at or above the
+    threshold; a byte that leaves it half empty or emptier) and stay until they are cleared.
+    Bytes from the host wait until the receiver is enabled. Line speed on the host's side is not
+    known, so there are no framing errors.
+
+    Args:
+        name: for messages.
+        set_irq: drives the interrupt line.
+        peripheral_period: gives the period of PCLK in femtoseconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        log: FindingLog,
+        set_irq: Callable[[bool], None],
+        peripheral_period: Callable[[], int],
+    ) -> None:
+        super().__init__(name)
+        self._clock = clock
+        self._log = log
+        self._set_irq = set_irq
+        self._peripheral_period = peripheral_period
+        self._to_device: deque[int] = deque()
+        self._to_host = bytearray()
+        self._rx: deque[int] = deque()
+        self._tx: deque[int] = deque()
+        self._sending: Event | None = None
+        self._receiving: Event | None = None
+        self.readers |= {
+            mcu.UART_STATUS.offset: self._read_status,
+            mcu.UART_CTRL.offset: self._read_ctrl,
+            mcu.UART_FIFO.offset: self._read_fifo,
+            mcu.UART_TXPEEK.offset: lambda: self._tx[0] if self._tx else 0,
+        }
+        self.writers |= {
+            mcu.UART_STATUS.offset: lambda value: None,
+            mcu.UART_CTRL.offset: self._write_ctrl,
+            mcu.UART_FIFO.offset: self._write_fifo,
+            mcu.UART_INT_FL.offset: self._write_flags,
+            mcu.UART_INT_EN.offset: self._write_enables,
+        }
+
+    # -- the host's end
+
+    def host_write(self, data: bytes) -> None:
+        """Send bytes to the device."""
+        self._to_device.extend(data)
+        self._start_receiving()
+
+    def host_read(self) -> bytes:
+        """All bytes that the device has sent since the last call."""
+        data = bytes(self._to_host)
+        self._to_host.clear()
+        return data
+
+    @property
+    def host_waiting(self) -> int:
+        """Bytes from the host that the device has not received yet."""
+        return len(self._to_device)
+
+    # -- the device's end
+
+    def reset(self) -> None:
+        """Registers and FIFOs; a byte on the line is lost."""
+        super().reset()
+        self._clock.cancel(self._sending)
+        self._clock.cancel(self._receiving)
+        self._sending = self._receiving = None
+        self._rx.clear()
+        self._tx.clear()
+        self._set_irq(False)
+
+    @property
+    def _enabled(self) -> bool:
+        return bool(self.words.get(mcu.UART_CTRL.offset, 0) & _BCLKEN)
+
+    @property
+    def _byte_time(self) -> int:
+        word = self.words.get(mcu.UART_CTRL.offset, 0)
+        bits = 1 + 5 + _CHAR_SIZE.get(word) + _PAR_EN.get(word) + 1 + _STOPBITS.get(word)
+        from_ibro = _BCLKSRC.get(word) == mcu.UART_CLOCK_SOURCE_IBRO
+        period = SECOND // mcu.IBRO_HZ if from_ibro else self._peripheral_period()
+        divisor = max(self.words.get(mcu.UART_CLKDIV.offset, 0) & _CLKDIV_MASK, 1)
+        return bits * divisor * period
+
+    def _read_ctrl(self) -> int:
+        value = self.words.get(mcu.UART_CTRL.offset, 0)
+        return value | (_BCLKRDY if value & _BCLKEN else 0)
+
+    def _write_ctrl(self, value: int) -> None:
+        if value & _RX_FLUSH:
+            self._rx.clear()
+        if value & _TX_FLUSH:
+            self._tx.clear()
+        self.words[mcu.UART_CTRL.offset] = value & ~(_RX_FLUSH | _TX_FLUSH | _BCLKRDY)
+        self._start_receiving()
+        self._start_sending()
+
+    def _read_status(self) -> int:
+        rx, tx = len(self._rx), len(self._tx)
+        return (
+            (self._sending is not None) << _STATUS["TX_BUSY"]
+            | (self._receiving is not None) << _STATUS["RX_BUSY"]
+            | (not rx) << _STATUS["RX_EM"]
+            | (rx == _DEPTH) << _STATUS["RX_FULL"]
+            | (not tx) << _STATUS["TX_EM"]
+            | (tx == _DEPTH) << _STATUS["TX_FULL"]
+            | rx << _STATUS["RX_LVL"]
+            | tx << _STATUS["TX_LVL"]
+        )
+
+    def _read_fifo(self) -> int:
+        return self._rx.popleft() if self._rx else 0
+
+    def _write_fifo(self, value: int) -> None:
+        if len(self._tx) == _DEPTH:
+            self._log.add(
+                "E-BOARD-UART-FULL", f"{self.name}: a byte is written to a full FIFO and lost"
+            )
+            return
+        self._tx.append(value & 0xFF)
+        self._start_sending()
+
+    def _write_flags(self, value: int) -> None:
+        self.words[mcu.UART_INT_FL.offset] = self.words.get(mcu.UART_INT_FL.offset, 0) & ~value
+        self._update_irq()
+
+    def _write_enables(self, value: int) -> None:
+        self.words[mcu.UART_INT_EN.offset] = value
+        self._update_irq()
+
+    def _raise(self, flag: int) -> None:
+        self.words[mcu.UART_INT_FL.offset] = self.words.get(mcu.UART_INT_FL.offset, 0) | flag
+        self._update_irq()
+
+    def _update_irq(self) -> None:
+        flags = self.words.get(mcu.UART_INT_FL.offset, 0)
+        self._set_irq(bool(flags & self.words.get(mcu.UART_INT_EN.offset, 0)))
+
+    # -- the line
+
+    def _start_sending(self) -> None:
+        """Move a byte into the shift register, from where it reaches the host a byte time later."""
+        if self._sending is None and self._tx and self._enabled:
+            byte = self._tx.popleft()
+            self._sending = self._clock.schedule(
+                self._byte_time, lambda: self._sent(byte), work=True
+            )
+            if len(self._tx) <= _DEPTH // 2:
+                self._raise(_TX_HE)
+
+    def _sent(self, byte: int) -> None:
+        self._sending = None
+        self._to_host.append(byte)
+        self._start_sending()
+
+    def _start_receiving(self) -> None:
+        if self._receiving is None and self._to_device and self._enabled:
+            self._receiving = self._clock.schedule(self._byte_time, self._received, work=True)
+
+    def _received(self) -> None:
+        self._receiving = None
+        if not self._enabled:
+            return
+        byte = self._to_device.popleft()
+        if len(self._rx) == _DEPTH:
+            self._log.add(
+                "E-BOARD-UART-OVERRUN", f"{self.name}: a byte arrives at a full FIFO and is lost"
+            )
+            self._raise(_RX_OV)
+        else:
+            self._rx.append(byte)
+            threshold = _RX_THRESHOLD.get(self.words[mcu.UART_CTRL.offset])
+            if len(self._rx) >= max(threshold, 1):
+                self._raise(_RX_THD)
+        self._start_receiving()

@@ -1,0 +1,93 @@
+"""WDT0: interrupt and reset when it is not fed in time. The early window is not modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from max78k.chip import mcu_registers as mcu
+from max78k.simulator.clock import Clock, Event
+from max78k.simulator.peripherals import Block
+
+_EN = mcu.WDT_CTRL.field("EN").mask
+_INT_EN, _RST_EN = mcu.WDT_CTRL.field("INT_EN").mask, mcu.WDT_CTRL.field("RST_EN").mask
+_INT_LATE, _RST_LATE = mcu.WDT_CTRL.field("INT_LATE").mask, mcu.WDT_CTRL.field("RST_LATE").mask
+_CLKRDY = mcu.WDT_CTRL.field("CLKRDY").mask
+_FEED = (0xA5, 0x5A)
+
+
+class Watchdog(Block):
+    """Counts PCLK; ``request_reset`` is called when the reset time is over."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        period: Callable[[], int],
+        set_irq: Callable[[bool], None],
+        request_reset: Callable[[], None],
+    ) -> None:
+        super().__init__("WDT0", always_set={mcu.WDT_CTRL.offset: _CLKRDY})
+        self._clock = clock
+        self._period = period
+        self._set_irq = set_irq
+        self._request_reset = request_reset
+        self._events: list[Event] = []
+        self._fed_at = 0
+        self._feeding = 0
+        self.writers[mcu.WDT_CTRL.offset] = self._write_ctrl
+        self.writers[mcu.WDT_RST.offset] = self._write_rst
+        self.readers[mcu.WDT_CNT.offset] = self._count
+
+    def reset(self) -> None:
+        """Stop; the flag that names the watchdog as the cause of a reset is kept."""
+        cause = self.words.get(mcu.WDT_CTRL.offset, 0) & _RST_LATE
+        super().reset()
+        self.words[mcu.WDT_CTRL.offset] = cause
+        self._schedule()
+        self._set_irq(False)
+
+    def forget(self) -> None:
+        """Power-on: the reset cause is lost too."""
+        self.words.clear()
+
+    def _count(self) -> int:
+        enabled = self.words.get(mcu.WDT_CTRL.offset, 0) & _EN
+        return (self._clock.now - self._fed_at) // self._period() if enabled else 0
+
+    def _write_ctrl(self, value: int) -> None:
+        before = self.words.get(mcu.WDT_CTRL.offset, 0)
+        self.words[mcu.WDT_CTRL.offset] = value
+        self._set_irq(bool(value & _INT_LATE and value & _INT_EN))
+        if (before ^ value) & ~(_INT_LATE | _RST_LATE):
+            self._schedule()
+
+    def _write_rst(self, value: int) -> None:
+        self._feeding = self._feeding + 1 if value == _FEED[self._feeding] else 0
+        if self._feeding == len(_FEED):
+            self._feeding = 0
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Begin to count from 0."""
+        for event in self._events:
+            self._clock.cancel(event)
+        self._events = []
+        self._fed_at = self._clock.now
+        word = self.words.get(mcu.WDT_CTRL.offset, 0)
+        fields = mcu.WDT_CTRL.unpack(word)
+        if not word & _EN:
+            return
+        for late, action in (
+            (fields["INT_LATE_VAL"], self._interrupt),
+            (fields["RST_LATE_VAL"], self._expire),
+        ):
+            delay = (1 << 31 - late) * self._period()
+            self._events.append(self._clock.schedule(delay, action))
+
+    def _interrupt(self) -> None:
+        self.words[mcu.WDT_CTRL.offset] |= _INT_LATE
+        self._set_irq(bool(self.words[mcu.WDT_CTRL.offset] & _INT_EN))
+
+    def _expire(self) -> None:
+        if self.words[mcu.WDT_CTRL.offset] & _RST_EN:
+            self.words[mcu.WDT_CTRL.offset] |= _RST_LATE
+            self._request_reset()

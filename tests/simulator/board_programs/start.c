@@ -1,0 +1,44 @@
+// Start-up and vector table of the test programs.
+#include "board.h"
+
+extern uint32_t __stack_top[], __bss_start[], __bss_end[];
+void reset_handler(void);
+void unused_handler(void);
+#define WEAK __attribute__((weak, alias("unused_handler")))
+void hard_fault(void) WEAK;
+void bus_fault(void) WEAK;
+void usage_fault(void) WEAK;
+void svc_handler(void) WEAK;
+void pendsv_handler(void) WEAK;
+void systick_handler(void) WEAK;
+void wdt_handler(void) WEAK;
+void tmr0_handler(void) WEAK;
+void tmr1_handler(void) WEAK;
+void uart0_handler(void) WEAK;
+void gpio0_handler(void) WEAK;
+void cnn_handler(void) WEAK;
+
+__attribute__((naked)) void unused_handler(void) { __asm volatile("b ."); }
+
+__attribute__((section(".vectors"), used)) const void *const vectors[16 + 104] = {
+    [0] = __stack_top,     [1] = reset_handler,   [3] = hard_fault,      [5] = bus_fault,
+    [6] = usage_fault,     [11] = svc_handler,    [14] = pendsv_handler, [15] = systick_handler,
+    [16 + 1] = wdt_handler, [16 + 5] = tmr0_handler, [16 + 6] = tmr1_handler,
+    [16 + 14] = uart0_handler, [16 + 24] = gpio0_handler, [16 + 101] = cnn_handler,
+};
+
+void finish(void)
+{
+    for (;;) WFI();
+}
+
+__attribute__((used)) void reset_handler(void)
+{
+#ifndef NO_FPU
+    CPACR |= 0xFu << 20;
+    BARRIER();
+#endif
+    for (uint32_t *word = __bss_start; word < __bss_end; word++) *word = 0;
+    program();
+    finish();
+}
