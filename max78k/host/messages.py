@@ -7,9 +7,9 @@ and ended by one zero byte. All numbers are little-endian. A request carries a s
 the reply repeats; a request that is sent again with the same sequence number is answered from the
 device's memory of its last reply and not carried out twice. Every reply begins with REPLY_PREFIX.
 
-Empty frames are ignored. INPUT at offset 0 begins a new input. OUTPUT asks for as many values as fit
-one frame at the most. A device that hears nothing valid for two seconds after SET_BAUD returns to
-DEFAULT_BAUD.
+Empty frames are ignored. INPUT at offset 0 begins a new input. OUTPUT asks for as many values as
+fit one frame at the most. A device that hears nothing valid for 2 s after SET_BAUD goes back
+to DEFAULT_BAUD.
 """
 
 from __future__ import annotations

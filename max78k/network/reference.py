@@ -1,7 +1,7 @@
 """The integer reference: what the chip computes, in exact integers, layer by layer.
 
-Products are summed by matrix multiplication in float32 where no partial sum can reach 2**24, else in
-float64, where none reaches 2**53: both are exact in any order of summation. Everything else is
+Products are summed by matrix multiplication in float32 where no partial sum can reach 2**24, else
+in float64, where none reaches 2**53: both are exact in any order of summation. Everything else is
 integer arithmetic.
 
 Arithmetic facts (settled by the vendor's known answers): average pooling truncates toward zero, or
