@@ -38,9 +38,7 @@ CTL = Register(
 )
 SRAM = Register("SRAM", 0x004, "SRAM control; fields are not public, 0x40E is always written")
 SRAM_VALUE = 0x40E
-LCNT_MAX = Register(
-    "LCNT_MAX", 0x008, "Layers to run", (Field("LAST", 0, 8), Field("FIRST", 8, 8))
-)
+LCNT_MAX = Register("LCNT_MAX", 0x008, "Layers to run", (Field("LAST", 0, 8), Field("FIRST", 8, 8)))
 SRAM_TEST = Register("SRAM_TEST", 0x00C, "Built-in self test and zeroing of the memories")
 IFRM = Register("IFRM", 0x990, "Input frame size in FIFO mode", (Field("SIZE", 0, 20),))
 MLAT = Register("MLAT", 0x1000, "Byte transposer read port")

@@ -1,4 +1,4 @@
-"""What users do wrong gets one clear error, the right exit code, and leaves nothing half-written."""
+"""Bad input gets one clear error, the right exit code, and leaves nothing half-written."""
 
 from __future__ import annotations
 

@@ -1,0 +1,114 @@
+"""Checkpoints: plain dictionaries of numbers and tensors, written whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor, nn
+
+from max78k import __version__
+from max78k.errors import InputError
+from max78k.files import atomic_write
+from max78k.training.registry import build, network_name
+
+FORMAT = 1
+_KEYS = ("network", "class_names", "input_shape", "phase", "epoch", "model", "history", "options")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network built and filled from a checkpoint.
+
+    ``quantized`` is False for a checkpoint of the float phase, whose exponents are not chosen yet.
+    """
+
+    model: nn.Module
+    name: str
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    quantized: bool
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content``; see :func:`load_checkpoint`."""
+    with atomic_write(path) as stream:
+        torch.save({"format": FORMAT, "made_by": f"max78k {__version__}", **content}, stream)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The dictionary in ``path``, checked for its keys; runs no code from the file.
+
+    Keys: network (as given to train), class_names, input_shape, phase ("float" or "qat"), epoch
+    (number finished), model (state dict), history (rows of metrics), options; last.pt also has
+    optimizer, teacher (state dict of the float network, or None) and data (fingerprint).
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError("E-CHECKPOINT-MISSING", f"{path}: no such file.") from None
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, BadZipFile) as e:
+        raise InputError(
+            "E-CHECKPOINT-FILE",
+            f"{path} is not a checkpoint of max78k ({type(e).__name__}).",
+            "last.pt or best.pt of a run folder.",
+        ) from e
+    missing = [key for key in _KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise InputError(
+            "E-CHECKPOINT-FILE",
+            f"{path} is not a checkpoint of max78k: it has no {missing[0]}.",
+            "last.pt or best.pt of a run folder.",
+        )
+    if content.get("format") != FORMAT:
+        raise InputError(
+            "E-CHECKPOINT-FORMAT",
+            f"{path} has format {content.get('format')}, this version reads {FORMAT}.",
+            "use the version of max78k that wrote it.",
+        )
+    return dict(content)
+
+
+def load_model(path: Path, network: str | None = None) -> TrainedModel:
+    """The model in ``path``.
+
+    Args:
+        path: a checkpoint.
+        network: where the network's class is, if not where the checkpoint says.
+    """
+    content = load_checkpoint(path)
+    spec = network or str(content["network"])
+    model = build(spec, len(content["class_names"]))
+    fill(model, content["model"], path)
+    model.eval()
+    return TrainedModel(
+        model,
+        network_name(spec),
+        tuple(content["class_names"]),
+        tuple(content["input_shape"]),
+        content["phase"] == "qat",
+    )
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load ``state`` into ``model``; names the first key or shape that differs."""
+    own = model.state_dict()
+    for key in [*own, *state]:
+        found = tuple(state[key].shape) if key in state else None
+        wanted = tuple(own[key].shape) if key in own else None
+        if found != wanted:
+            raise InputError(
+                "E-CHECKPOINT-NETWORK",
+                f"{path} is of another network: {key} is {_shape(found)} in the file, "
+                f"{_shape(wanted)} in {type(model).__name__}.",
+                "give the network that the checkpoint was trained with.",
+            )
+    model.load_state_dict(state)
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else str(shape)

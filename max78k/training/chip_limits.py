@@ -1,0 +1,66 @@
+"""The rules of the chip, asked when a layer is built and before a model is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from max78k.network import Activation, Layer, Network, Operation, Pool, rules
+from max78k.network.network import INPUT
+
+
+def require_layer(
+    operation: Operation,
+    weight_shape: tuple[int, ...],
+    *,
+    bias: bool,
+    activation: Activation,
+    bits: int,
+    wide: bool,
+    padding: int,
+) -> None:
+    """Raise RuleError if no data could make the chip run a layer with weights [out, in, ...]."""
+    kernel = weight_shape[2:]
+    if operation is Operation.LINEAR:
+        # how many inputs are allowed depends on the pixels that are flattened
+        weight_shape = (weight_shape[0], 1)
+    layer = Layer(
+        name=f"{operation.value}_{weight_shape[1]}_to_{weight_shape[0]}",
+        operation=operation,
+        inputs=(INPUT,),
+        weight=np.broadcast_to(np.int8(0), weight_shape),
+        bias=np.ones(weight_shape[0], np.int8) if bias else None,
+        weight_bits=bits,
+        activation=activation,
+        output_width=32 if wide else 8,
+        padding=padding,
+    )
+    _require_alone(layer, (weight_shape[1], *(kernel or (1, 1))))
+
+
+def pool_window(
+    size: int | tuple[int, int], kind: str, stride: int | None, dimensions: int = 2
+) -> Pool:
+    """The pooling window, checked; ``stride`` None is the size. 1-D data get second numbers 1."""
+    rows, columns = (size, size) if isinstance(size, int) else size
+    steps = (rows, columns) if stride is None else (stride, stride)
+    pool = Pool(kind, (rows, columns), steps)
+    if dimensions == 1:
+        pool = Pool(kind, (rows, 1), (steps[0], 1))
+    layer = Layer("pooling", Operation.PASSTHROUGH, (INPUT,), pool=pool)
+    _require_alone(layer, (1, *pool.size[:dimensions]))
+    return pool
+
+
+def require_network(network: Network) -> None:
+    """Raise RuleError with all rules that ``network`` breaks, whatever values it is trained to."""
+    layers = tuple(
+        layer if layer.bias is None else replace(layer, bias=np.ones_like(layer.bias))
+        for layer in network.layers
+    )
+    rules.require(replace(network, layers=layers))
+
+
+def _require_alone(layer: Layer, input_shape: tuple[int, ...]) -> None:
+    rules.require(Network("layer", input_shape, (layer,), (layer.name,)))

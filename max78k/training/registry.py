@@ -1,0 +1,101 @@
+"""Finding the PyTorch class of a network: shipped by name, or in a user's own Python file."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from max78k.errors import InputError
+from max78k.shipped_files import shipped_folder
+
+
+def shipped_networks() -> dict[str, Path]:
+    """Networks that come with the package: name to Python file."""
+    files = sorted(shipped_folder("networks").glob("*.py"))
+    return {path.stem: path for path in files if not path.stem.startswith("_")}
+
+
+def network_class(spec: str) -> type[nn.Module]:
+    """The class that ``spec`` names.
+
+    Args:
+        spec: name of a shipped network ("fer7"), or "path/to/file.py:Class". The file is run.
+
+    Raises:
+        InputError: E-NETWORK-MISSING, E-NETWORK-IMPORT, E-NETWORK-CLASS.
+    """
+    path_text, _, class_name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
+    shipped = shipped_networks()
+    if path_text in shipped:
+        path = shipped[path_text]
+    elif path_text.endswith(".py"):
+        path = Path(path_text)
+    else:
+        raise InputError(
+            "E-NETWORK-MISSING",
+            f"there is no network {spec}.",
+            f"one of {', '.join(shipped)}, or path/to/file.py:Class.",
+        )
+    return _find_class(_run_file(path), path, class_name)
+
+
+def network_name(spec: str) -> str:
+    """A name for the integer network: the shipped name, or that of the class or file."""
+    path_text, _, class_name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
+    return class_name.lower() or Path(path_text).stem
+
+
+def input_shape(spec: str) -> tuple[int, ...] | None:
+    """The input that the network says it takes (``input_shape`` of its class), or None."""
+    shape = getattr(network_class(spec), "input_shape", None)
+    return None if shape is None else tuple(int(size) for size in shape)
+
+
+def build(spec: str, classes: int) -> nn.Module:
+    """An instance with ``classes`` outputs."""
+    kind = network_class(spec)
+    if "classes" not in inspect.signature(kind).parameters:
+        raise InputError(
+            "E-NETWORK-CLASS",
+            f"{kind.__name__} of {spec} takes no argument classes.",
+            "def __init__(self, classes: int): ...",
+        )
+    return kind(classes=classes)
+
+
+def _run_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError("E-NETWORK-MISSING", f"{path}: no such file.")
+    found = importlib.util.spec_from_file_location(f"max78k_network_{path.stem}", path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(
+            "E-NETWORK-IMPORT", f"{path} cannot be run ({type(error).__name__}: {error})."
+        ) from error
+    return module
+
+
+def _find_class(module: ModuleType, path: Path, name: str) -> type[nn.Module]:
+    own = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, nn.Module)
+        and value.__module__ == module.__name__
+    }
+    if name in own:
+        return own[name]
+    if not name and len(own) == 1:
+        return next(iter(own.values()))
+    raise InputError(
+        "E-NETWORK-CLASS",
+        f"{path} has no network class {name}." if name else f"{path} has {len(own)} classes.",
+        f"{path}:NAME with one of {', '.join(own) or '(it has none)'}.",
+    )

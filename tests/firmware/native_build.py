@@ -1,0 +1,66 @@
+"""Compiling the firmware's link server as a program of the host."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from max78k.codegen.project import write_project
+from max78k.compiler.image import Image
+
+Device = Callable[..., tuple[bytes, str]]
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def _host_compiler(folder: Path) -> list[str]:
+    """The host's C compiler with sanitizers if it has them, else the one in the ziglang wheel."""
+    probe = folder / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    found = shutil.which("cc")
+    if found:
+        for options in (SANITIZE, ()):
+            command = [found, *options, str(probe), "-o", str(folder / "probe")]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return [found, *options]
+    pytest.importorskip("ziglang", reason="no C compiler for this machine")
+    return [sys.executable, "-m", "ziglang", "cc", "-fsanitize=undefined"]
+
+
+def compile_device(image: Image, folder: Path) -> Device:
+    """The link server for ``image`` as a host program: (bytes, mode) -> (replies, messages)."""
+    project = write_project(image, folder / "project")
+    program = folder / "device"
+    sources = [project / "src" / "link.c", project / "src" / "server.c"]
+    sources += sorted((project / "generated").glob("*.c"))
+    flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    done = subprocess.run(
+        [
+            *_host_compiler(folder),
+            *flags,
+            f"-I{project / 'src'}",
+            f"-I{project / 'generated'}",
+            str(Path(__file__).with_name("native_device.c")),
+            *map(str, sources),
+            "-o",
+            str(program),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+    def run(stream: bytes, mode: str = "server") -> tuple[bytes, str]:
+        result = subprocess.run(
+            [str(program), mode], input=stream, capture_output=True, timeout=60, check=False
+        )
+        messages = result.stderr.decode("utf-8", "replace")
+        assert result.returncode == 0, messages
+        return result.stdout, messages
+
+    return run

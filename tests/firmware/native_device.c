@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The link server as a program of the host: requests on standard input, replies on standard
+ * output. The accelerator is replaced by functions that give values the tests can foresee.
+ *
+ * Arguments: "frames" returns every good frame as it was understood; "server" answers requests,
+ * "timeout" and "mismatch" do so with an accelerator that fails. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cnn.h"
+#include "cnn_tables.h"
+#include "network.h"
+#include "server.h"
+#include "timer.h"
+
+static const char *mode;
+static const int8_t *loaded;
+static uint32_t now;
+
+uint32_t timer_now(void) { return now += 10U; }
+uint32_t timer_hz(void) { return 50000000U; }
+int cnn_bring_up(void) { return CNN_OK; }
+int cnn_start(void) { return CNN_OK; }
+void cnn_spoil_output(void) {}
+uint32_t cnn_run_ticks(void) { return 1234U; }
+void cnn_load_input(const int8_t *input) { loaded = input; }
+
+int cnn_wait(bool may_sleep)
+{
+    (void)may_sleep;
+    return strcmp(mode, "timeout") == 0 ? CNN_FAIL : CNN_OK;
+}
+
+/* Values count up from the sum of the input. */
+int cnn_unload(uint32_t *out_buf)
+{
+    int32_t value = 0;
+    for (uint32_t index = 0; index < NETWORK_INPUT_BYTES; index++) {
+        value += loaded[index];
+    }
+    uint8_t *out = (uint8_t *)out_buf;
+    for (uint32_t run = 0; run < network.output_run_count; run++) {
+        for (uint32_t index = 0; index < network.output_runs[run].count; index++, value++) {
+            memcpy(out, &value, network.output_runs[run].width / 8U);
+            out += network.output_runs[run].width / 8U;
+        }
+    }
+    return CNN_OK;
+}
+
+struct cnn_comparison cnn_check_output(void)
+{
+    struct cnn_comparison result = {.compared = 2U};
+    if (strcmp(mode, "mismatch") == 0) {
+        result = (struct cnn_comparison){2U, 1U, 0x50402000U, 5U, 7U};
+    }
+    return result;
+}
+
+static void return_frame(const struct link_frame *frame)
+{
+    uint8_t out[LINK_MAX_ENCODED];
+    const size_t count = link_encode(frame->header.type, frame->header.sequence, frame->payload,
+                                     frame->payload_bytes, out);
+    fwrite(out, 1U, count, stdout);
+}
+
+static void answer(const struct link_frame *frame)
+{
+    const struct server_reply reply = server_handle(frame, false);
+    fwrite(reply.bytes, 1U, reply.count, stdout);
+    if (reply.action != SERVER_NOTHING) {
+        fprintf(stderr, "action %d %u\n", (int)reply.action, (unsigned)reply.baud);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct link_receiver receiver;
+    mode = argc > 1 ? argv[1] : "server";
+    server_init(0x12345678U, RESET_CAUSE_WATCHDOG, 100000000U);
+    unsigned bad_frames = 0U;
+    for (int byte = getchar(); byte != EOF; byte = getchar()) {
+        struct link_frame frame;
+        const enum link_event event = link_receive(&receiver, (uint8_t)byte, &frame);
+        if (event == LINK_BAD_FRAME) {
+            bad_frames++;
+        } else if (event == LINK_FRAME && strcmp(mode, "frames") == 0) {
+            return_frame(&frame);
+        } else if (event == LINK_FRAME) {
+            answer(&frame);
+        }
+    }
+    fprintf(stderr, "bad frames %u\n", bad_frames);
+    return 0;
+}

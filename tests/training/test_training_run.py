@@ -1,0 +1,216 @@
+"""A whole run: accuracy of integers, files, interruption, resumption, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from max78k.datasets.dataset import Dataset, Split
+from max78k.errors import InputError, Max78kError
+from max78k.network import Network, reference
+from max78k.training.augment import Augmentation
+from max78k.training.checkpoint import load_checkpoint, load_model
+from max78k.training.convert import to_network
+from max78k.training.fit import stored_options, train
+from max78k.training.options import TrainOptions
+from max78k.training.post_training import quantize_checkpoint
+from max78k.training.run_folder import RunFolder
+
+NETWORKS = Path(__file__).with_name("tiny_network.py")
+STILL = Augmentation(flip=False, rotate=5.0, scale=0.05, shift=0.05, cutout=3)
+
+
+def corners(count: int, seed: int) -> Split:
+    """Noise with a bright corner, which is the class."""
+    dice = np.random.default_rng(seed)
+    labels = dice.integers(0, 3, count)
+    inputs = dice.integers(0, 120, (count, 1, 12, 12))
+    for row, (top, left) in enumerate(np.array([(1, 1), (1, 7), (7, 1)])[labels]):
+        inputs[row, 0, top : top + 4, left : left + 4] += 110
+    return Split(inputs.astype(np.uint8), labels.astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return Dataset("corners", ("a", "b", "c"), corners(300, 0), corners(90, 1))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> TrainOptions:
+    return TrainOptions(
+        network=f"{NETWORKS}:Tiny", folder=tmp_path / "run", epochs=5, qat_epochs=2,
+        batch_size=32, learning_rate=0.05, augmentation=STILL,
+    )  # fmt: skip
+
+
+def stop_in(epoch: int, step: int):
+    def progress(event):
+        if event.row is None and (event.epoch, event.step) == (epoch, step):
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder / "last.pt")["model"]
+
+
+def test_a_run_learns_and_measures_the_integers(options, dataset):
+    events = []
+    result = train(options, dataset, progress=events.append)
+    assert result.accuracy > 0.9
+    assert result.confusion.shape == (3, 3) and result.confusion.sum() == 90
+    stored = Network.load(options.folder / "network.npz")
+    values = reference.outputs(stored, stored.from_pixels(dataset.test.inputs))
+    assert (values.argmax(1) == dataset.test.labels).mean() == result.accuracy
+    assert [row["phase"] for row in result.history] == ["float"] * 3 + ["qat"] * 2
+    best = max(row["test_accuracy"] for row in result.history[3:])
+    assert result.accuracy == pytest.approx(best)
+    first = next(row["epoch"] for row in result.history[3:] if row["test_accuracy"] == best)
+    assert load_checkpoint(options.folder / "best.pt")["epoch"] == first + 1
+    assert sum(event.row is not None for event in events) == 5
+    assert set(result.class_accuracy) == {"a", "b", "c"}
+
+
+def test_a_run_leaves_its_files(options, dataset):
+    result = train(options, dataset)
+    with (options.folder / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["epoch"]) for row in rows] == list(range(5))
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    summary = json.loads((options.folder / "run.json").read_text())
+    assert summary["options"]["seed"] == options.seed
+    assert summary["metrics"]["integer_accuracy"] == result.accuracy
+    trained = load_model(options.folder / "best.pt")
+    assert trained.quantized and trained.class_names == ("a", "b", "c")
+    again = to_network(trained.model, name="x", input_shape=trained.input_shape)
+    for ours, theirs in zip(again.layers, result.network.layers, strict=True):
+        np.testing.assert_array_equal(ours.weight, theirs.weight)
+        np.testing.assert_array_equal(ours.bias, theirs.bias)
+        assert ours.output_shift == theirs.output_shift
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+def test_an_interrupted_run_continues_to_the_same_weights(options, dataset, epoch):
+    whole = train(replace(options, folder=options.folder / "whole"), dataset)
+    with pytest.raises(Max78kError, match=f"E-TRAIN-INTERRUPTED stopped after {epoch} of 5"):
+        train(options, dataset, progress=stop_in(epoch, 4))
+    lines = (options.folder / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + epoch
+    resumed = train(stored_options(RunFolder(options.folder)), dataset)
+    for name, tensor in weights(whole.folder.path).items():
+        assert torch.equal(tensor, weights(options.folder)[name]), name
+    assert resumed.accuracy == whole.accuracy
+    assert len((options.folder / "metrics.csv").read_text().splitlines()) == 6
+
+
+def test_another_seed_gives_other_weights(options, dataset):
+    short = replace(options, epochs=1, qat_epochs=1)
+    first = train(replace(short, folder=options.folder / "1"), dataset)
+    second = train(replace(short, folder=options.folder / "2", seed=9), dataset)
+    name = "conv1.weight"
+    assert not torch.equal(weights(first.folder.path)[name], weights(second.folder.path)[name])
+
+
+def test_interruption_before_the_first_epoch_says_so(options, dataset):
+    with pytest.raises(Max78kError, match="before the first epoch"):
+        train(options, dataset, progress=stop_in(0, 2))
+
+
+def test_a_finished_run_is_not_overwritten(options, dataset):
+    short = replace(options, epochs=1, qat_epochs=1)
+    train(short, dataset)
+    with pytest.raises(InputError, match="E-RUN-EXISTS"):
+        train(short, dataset)
+
+
+def test_resuming_refuses_other_options_data_and_networks(options, dataset):
+    short = replace(options, epochs=2, qat_epochs=1)
+    train(short, dataset)
+    again = replace(short, resume=True)
+    with pytest.raises(InputError, match=r"E-RESUME-OPTIONS option learning_rate was 0\.05"):
+        train(replace(again, learning_rate=0.01), dataset)
+    changed = Dataset("corners", dataset.class_names, corners(300, 5), dataset.test)
+    with pytest.raises(InputError, match="E-RESUME-DATA data train_crc32"):
+        train(again, changed)
+    with pytest.raises(InputError, match=r"E-CHECKPOINT-NETWORK .*conv2.weight is \(8, 8, 3, 3\)"):
+        load_model(options.folder / "last.pt", f"{NETWORKS}:Other")
+
+
+def test_a_diverging_run_stops_with_a_hint(options, dataset):
+    wild = replace(options, learning_rate=100.0, augmentation=Augmentation(flip=False))
+    endless = replace(wild, epochs=40, qat_epochs=1, weight_decay=1.0)
+    with pytest.raises(InputError, match="E-TRAIN-DIVERGED"):
+        train(endless, dataset)
+
+
+def test_data_of_another_shape_are_refused(options, dataset):
+    fer = replace(options, network="fer7")
+    with pytest.raises(InputError, match=r"E-TRAIN-SHAPE fer7 takes inputs of \(1, 48, 48\)"):
+        train(fer, dataset)
+
+
+def test_a_forward_that_depends_on_data_is_refused_before_training(options, dataset):
+    with pytest.raises(InputError, match="E-TRAIN-GRAPH"):
+        train(replace(options, network=f"{NETWORKS}:Branching"), dataset)
+    assert not (options.folder / "last.pt").exists()
+
+
+def test_a_float_checkpoint_is_quantized_without_training(options, dataset):
+    train_first_epochs = stop_in(3, 1)
+    with pytest.raises(Max78kError, match="E-TRAIN-INTERRUPTED"):
+        train(options, dataset, progress=train_first_epochs)
+    last = options.folder / "last.pt"
+    assert not load_model(last).quantized
+    for rule in ("mse", "max"):
+        quantized = quantize_checkpoint(last, dataset, rule=rule)
+        assert quantized.float_accuracy > 0.9
+        assert abs(quantized.accuracy - quantized.float_accuracy) < 0.05
+    small = Split(dataset.train.inputs[..., :10], dataset.train.labels)
+    with pytest.raises(InputError, match="E-QUANTIZE-SHAPE"):
+        quantize_checkpoint(last, Dataset("small", dataset.class_names, small, small))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
+def test_other_files_are_not_taken_for_checkpoints(tmp_path, content):
+    path = tmp_path / "last.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="E-CHECKPOINT-FILE"):
+        load_checkpoint(path)
+
+
+class Harmful:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self):
+        return Path.touch, (self.victim,)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    path = tmp_path / "last.pt"
+    torch.save({"format": 1, "model": Harmful(tmp_path / "touched")}, path)
+    with pytest.raises(InputError, match="E-CHECKPOINT-FILE"):
+        load_checkpoint(path)
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_checkpoint_of_another_format_is_refused(options, dataset):
+    train(replace(options, epochs=1, qat_epochs=1), dataset)
+    path = options.folder / "last.pt"
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "format": 99}, path)
+    with pytest.raises(InputError, match="E-CHECKPOINT-FORMAT"):
+        load_checkpoint(path)
+
+
+def test_options_out_of_range_are_refused():
+    for wrong in ({"epochs": 0}, {"qat_epochs": 99}, {"exponents": "best"}, {"distillation": 2.0}):
+        with pytest.raises(InputError, match="E-TRAIN-OPTION"):
+            TrainOptions(**wrong)
