@@ -219,7 +219,8 @@ static void load_interleaved(const struct cnn_input_run *run, const uint8_t *cha
     const uint8_t *channel1 = channel0 + (run->channels > 1U ? pixels : 0U);
     const uint8_t *channel2 = channel0 + (run->channels > 2U ? 2U * pixels : 0U);
     const uint8_t *channel3 = channel0 + (run->channels > 3U ? 3U * pixels : 0U);
-    const uint32_t mask = 0xFFFFFFFFU >> (8U * (4U - run->channels));
+    /* no channel at all: the words of a partly filled last pass are set to 0 */
+    const uint32_t mask = run->channels == 0U ? 0U : 0xFFFFFFFFU >> (8U * (4U - run->channels));
     const uint32_t shift = 8U * run->lane;
     const uint32_t step = 4U * run->step;
     uint32_t address = run->address;

@@ -13,12 +13,12 @@ from max78k.chip.registers import Register
 from max78k.compiler.image import Image, Write
 from max78k.errors import MismatchError
 from max78k.flows.accelerator_runs import check_known_answer, run_image
-from max78k.flows.firmware import Firmware
+from max78k.flows.firmware import Firmware, make_firmware
 from max78k.flows.synthesis import default_sample, make_image, synthesize
 from max78k.flows.truth_chain import TruthChain
 from max78k.formats.onnx_export import export_onnx
 from max78k.host.session import SIM, connect
-from max78k.network import Network
+from max78k.network import Layer, Network, Operation
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +117,19 @@ def test_a_failing_synthesis_leaves_no_project(tiny_network: Network, tmp_path: 
     with pytest.raises(RuleError):
         synthesize(wide, default_sample(wide), tmp_path / "project")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_input_channels_that_fill_the_last_pass_only_partly(tmp_path: Path) -> None:
+    pytest.importorskip("unicorn", reason="the virtual board needs the extra [board]")
+    generator = np.random.default_rng(5)
+    weight = generator.integers(-128, 128, (6, 65, 1, 1), dtype=np.int8)
+    layer = Layer("mix", Operation.CONV2D, ("input",), weight, output_width=32)
+    network = Network("partly", (65, 3, 3), (layer,), ("mix",))
+    inputs = generator.integers(-128, 128, (2, 65, 3, 3), dtype=np.int8)
+    firmware = make_firmware(network, tmp_path / "firmware")
+    chain = TruthChain(network, inputs)
+    chain.accelerator(firmware.synthesis.image)
+    with connect(SIM, elf=firmware.build.elf, highest_baud=921600) as device:
+        chain.board(device)
+        assert device.self_test().passed
+    assert chain.report.differences == 0
