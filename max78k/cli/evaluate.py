@@ -40,8 +40,8 @@ def command(
     dataset = load(data, input_shape=network.input_shape, seed=seed, limit=limit)
     values = []
     with progress("evaluate", len(dataset.test)) as advance:
-        for start in range(0, len(dataset.test), 64):
-            part = network.from_pixels(dataset.test.inputs[start : start + 64])
+        for start in range(0, len(dataset.test), 256):
+            part = network.from_pixels(dataset.test.inputs[start : start + 256])
             values.append(reference.outputs(network, part))
             advance(len(part), "")
     predictions = np.concatenate(values).argmax(axis=1)

@@ -129,7 +129,7 @@ class TruthChain:
         self._progress = progress
         self.report = ChainReport(network.name, len(inputs))
         started = time.perf_counter()
-        self._truth = _reference_layers(network, inputs)
+        self._truth = reference.layers(network, inputs)
         self._truth_seconds = time.perf_counter() - started
 
     def torch(self, model: torch.nn.Module) -> None:
@@ -244,11 +244,3 @@ class TruthChain:
                 )
                 return replace(found, input_index=index)
         return difference
-
-
-def _reference_layers(network: Network, inputs: Inputs, batch: int = 16) -> dict[str, Values]:
-    parts: dict[str, list[Values]] = {}
-    for start in range(0, len(inputs), batch):
-        for name, values in reference.run(network, inputs[start : start + batch]).items():
-            parts.setdefault(name, []).append(values)
-    return {name: np.concatenate(chunks) for name, chunks in parts.items()}

@@ -11,11 +11,15 @@ before ReLU and Abs; |-128| becomes 127; a 32-bit output is the bare accumulator
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from max78k.chip.limits import BIAS_UNIT
 from max78k.errors import InputError
@@ -23,6 +27,9 @@ from max78k.network.network import INPUT, Activation, Eltwise, Layer, Network, O
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating[Any]]
+Kept = TypeVar("Kept")
+
+_BATCH = 16
 
 _COMBINE = {
     Eltwise.ADD: np.add,
@@ -56,14 +63,35 @@ def run(network: Network, inputs: npt.NDArray[np.int8]) -> dict[str, IntArray]:
     return values
 
 
-def outputs(network: Network, inputs: npt.NDArray[np.int8], batch: int = 64) -> IntArray:
+def outputs(network: Network, inputs: npt.NDArray[np.int8]) -> IntArray:
     """The network's output for many inputs, int64 [N, values]; several outputs are joined."""
-    parts = []
-    for start in range(0, len(inputs), batch):
-        values = run(network, inputs[start : start + batch])
+
+    def joined(values: dict[str, IntArray]) -> IntArray:
         rows = [values[name].reshape(len(values[name]), -1) for name in network.outputs]
-        parts.append(np.concatenate(rows, axis=1))
-    return np.concatenate(parts)
+        return np.concatenate(rows, axis=1)
+
+    return np.concatenate(_in_batches(network, inputs, joined))
+
+
+def layers(network: Network, inputs: npt.NDArray[np.int8]) -> dict[str, IntArray]:
+    """As :func:`run`, for more inputs than one batch."""
+    parts = _in_batches(network, inputs, lambda values: values)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _in_batches(
+    network: Network,
+    inputs: npt.NDArray[np.int8],
+    keep: Callable[[dict[str, IntArray]], Kept],
+) -> list[Kept]:
+    """What ``keep`` makes of each batch's layers.
+
+    Batches run on all processors, each with one thread for its matrix products: these are too small
+    to be shared out, and BLAS threads that wait for each other took ten times as long.
+    """
+    starts = range(0, len(inputs), _BATCH)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
+        return list(workers.map(lambda n: keep(run(network, inputs[n : n + _BATCH])), starts))
 
 
 def run_layer(layer: Layer, operands: list[IntArray], average_rounds: bool = False) -> IntArray:

@@ -107,9 +107,10 @@ def to_integers(pixels: Tensor) -> Tensor:
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
-    """A generator whose state depends on ``numbers`` (seed, epoch, step, ...) alone.
+    """A generator whose state depends on ``numbers`` (seed, epoch, step, stream) alone.
 
-    Nothing has to be stored for a run to be continued with the same random numbers.
+    Nothing has to be stored for a run to be continued with the same random numbers. Trailing zeros
+    do not count: (1,) and (1, 0) give the same.
     """
     state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)

@@ -14,10 +14,19 @@ from torch import Tensor, nn
 from max78k import __version__
 from max78k.errors import InputError
 from max78k.files import atomic_write
-from max78k.training.registry import build, network_name
+from max78k.training.registry import build, network_name, shipped_networks
 
 FORMAT = 1
-_KEYS = ("network", "class_names", "input_shape", "phase", "epoch", "model", "history", "options")
+_KEYS = {
+    "network": str,
+    "class_names": list,
+    "input_shape": list,
+    "phase": str,
+    "epoch": int,
+    "model": dict,
+    "history": list,
+    "options": dict,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +66,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint of max78k ({type(e).__name__}).",
             "last.pt or best.pt of a run folder.",
         ) from e
-    missing = [key for key in _KEYS if not isinstance(content, dict) or key not in content]
-    if missing:
+    wrong = [
+        key
+        for key, kind in _KEYS.items()
+        if not isinstance(content, dict) or not isinstance(content.get(key), kind)
+    ]
+    if wrong:
         raise InputError(
             "E-CHECKPOINT-FILE",
-            f"{path} is not a checkpoint of max78k: it has no {missing[0]}.",
+            f"{path} is not a checkpoint of max78k: it has no {wrong[0]}.",
             "last.pt or best.pt of a run folder.",
         )
     if content.get("format") != FORMAT:
@@ -78,10 +91,14 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
 
     Args:
         path: a checkpoint.
-        network: where the network's class is, if not where the checkpoint says.
+        network: the network as given to train. A checkpoint of a shipped network needs none; one
+            of a user's file does, so that no file runs which the user has not named.
+
+    Raises:
+        InputError: those of :func:`load_checkpoint`, :func:`trusted_network` and :func:`fill`.
     """
     content = load_checkpoint(path)
-    spec = network or str(content["network"])
+    spec = trusted_network(content, path, network)
     model = build(spec, len(content["class_names"]))
     fill(model, content["model"], path)
     model.eval()
@@ -94,11 +111,24 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
     )
 
 
+def trusted_network(content: dict[str, Any], path: Path, network: str | None) -> str:
+    """The network to build: what the user says, else a shipped one that the checkpoint names."""
+    stored = str(content["network"])
+    if network is None and stored not in shipped_networks():
+        raise InputError(
+            "E-CHECKPOINT-CODE",
+            f"{path} is of {stored}, a Python file that is not run unasked.",
+            f"--network {stored}, if you trust that file.",
+        )
+    return network or stored
+
+
 def fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     """Load ``state`` into ``model``; names the first key or shape that differs."""
     own = model.state_dict()
     for key in [*own, *state]:
-        found = tuple(state[key].shape) if key in state else None
+        stored = state.get(key)
+        found = tuple(stored.shape) if isinstance(stored, Tensor) else None
         wanted = tuple(own[key].shape) if key in own else None
         if found != wanted:
             raise InputError(

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,12 @@ from max78k.errors import InputError, Max78kError, MismatchError
 from max78k.network import Network, reference
 from max78k.training.augment import seeded_generator
 from max78k.training.calibrate import calibrate, calibration_batches
-from max78k.training.checkpoint import fill, load_checkpoint, save_checkpoint
+from max78k.training.checkpoint import (
+    fill,
+    load_checkpoint,
+    save_checkpoint,
+    trusted_network,
+)
 from max78k.training.chip_limits import require_network
 from max78k.training.convert import to_network
 from max78k.training.evaluate import (
@@ -38,7 +43,7 @@ from max78k.training.run_folder import Row, RunFolder
 _WARM_UP = 0.15  # share of the float phase in which the learning rate rises
 _MOMENTUM = 0.9
 _TEMPERATURE = 2.0  # of the distilled targets
-_DROPOUT_STREAM = 1  # keeps the seeds of dropout apart from those of the order of samples
+_ORDER, _AUGMENT, _DROPOUT = 1, 2, 3  # separate streams of random numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +91,16 @@ def train(
     return run.finish()
 
 
-def stored_options(folder: RunFolder) -> TrainOptions:
-    """The options with which the run in ``folder`` was begun, set to resume it."""
-    return TrainOptions.restored(load_checkpoint(folder.last)["options"], folder.path)
+def stored_options(folder: RunFolder, network: str | None = None) -> TrainOptions:
+    """The options with which the run in ``folder`` was begun, set to resume it.
+
+    Args:
+        folder: the run folder.
+        network: as given to train; needed where it is a user's Python file.
+    """
+    content = load_checkpoint(folder.last)
+    options = TrainOptions.restored(content["options"], folder.path)
+    return replace(options, network=trusted_network(content, folder.last, network))
 
 
 class _Run:
@@ -127,7 +139,7 @@ class _Run:
         if epoch == self.options.float_epochs:
             self._quantize()
         mode = self._mode(epoch)
-        torch.manual_seed(_seed(self.options.seed, epoch, _DROPOUT_STREAM))
+        torch.manual_seed(_seed(self.options.seed, epoch, 0, _DROPOUT))
         loss, hits, rate = self._train_epoch(epoch, mode)
         if mode is Mode.FLOAT:
             outputs = scores(self.model, self.test_pixels, Mode.FLOAT, self.bf16)
@@ -150,14 +162,14 @@ class _Run:
         size = min(self.options.batch_size, len(self.pixels))
         steps = len(self.pixels) // size  # the last, smaller batch is left out
         order = torch.randperm(
-            len(self.pixels), generator=seeded_generator(self.options.seed, epoch)
+            len(self.pixels), generator=seeded_generator(self.options.seed, epoch, 0, _ORDER)
         )
         self.model.train()
         set_mode(self.model, mode)
         total, hits, rate = 0.0, 0, 0.0
         for step in range(steps):
             rows = order[step * size : (step + 1) * size]
-            generator = seeded_generator(self.options.seed, epoch, step, 0)
+            generator = seeded_generator(self.options.seed, epoch, step, _AUGMENT)
             integers = self.options.augmentation(self.pixels[rows], generator)
             labels = self.labels[rows]
             rate = self._set_learning_rate(epoch, step, steps, mode)
@@ -246,15 +258,15 @@ class _Run:
 
     def _store(self, row: Row) -> None:
         earlier = [r["test_accuracy"] for r in self.history if r["phase"] == Mode.QAT.value]
-        self.history.append(row)
+        history = [*self.history, row]
         content: dict[str, Any] = {
             "network": self.options.network,
             "class_names": list(self.dataset.class_names),
             "input_shape": list(self.dataset.input_shape),
             "phase": row["phase"],
-            "epoch": len(self.history),
+            "epoch": len(history),
             "model": self.model.state_dict(),
-            "history": self.history,
+            "history": history,
             "options": self.options.stored(),
         }
         # best.pt first: an interruption between the two files repeats the epoch and rewrites it
@@ -266,6 +278,7 @@ class _Run:
             "data": _fingerprint(self.dataset),
         }
         save_checkpoint(self.folder.last, {**content, **more})
+        self.history = history
         self.folder.append(row)
 
     def _resume(self) -> None:
@@ -372,8 +385,9 @@ def _seed(*numbers: int) -> int:
 
 
 def _has_fast_bf16() -> bool:
-    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(check and check())
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    checks = [getattr(torch.cpu, name, None) for name in names]
+    return any(check() for check in checks if check is not None)
 
 
 def _fingerprint(dataset: Dataset) -> dict[str, int]:

@@ -21,7 +21,7 @@ class TrainOptions:
         network: a shipped network's name or "path/to/file.py:Class".
         folder: the run folder.
         epochs: epochs in all, those of quantization-aware training included.
-        qat_epochs: the last epochs, which are quantization-aware; None: a sixth, at least one.
+        qat_epochs: the last epochs, which are quantization-aware; None: an eighth, at least one.
         batch_size: samples in a step.
         learning_rate: peak of the float phase (linear rise, then cosine to zero).
         qat_learning_rate: start of the quantization-aware phase (cosine to zero).
@@ -38,7 +38,7 @@ class TrainOptions:
 
     network: str = "fer7"
     folder: Path = Path("runs/fer7")
-    epochs: int = 36
+    epochs: int = 30
     qat_epochs: int | None = None
     batch_size: int = 128
     learning_rate: float = 0.1
@@ -78,7 +78,7 @@ class TrainOptions:
     @property
     def float_epochs(self) -> int:
         """Epochs before the quantization-aware ones."""
-        qat = max(1, round(self.epochs / 6)) if self.qat_epochs is None else self.qat_epochs
+        qat = max(1, round(self.epochs / 8)) if self.qat_epochs is None else self.qat_epochs
         return self.epochs - qat
 
     def stored(self) -> dict[str, Any]:
@@ -92,8 +92,15 @@ class TrainOptions:
         """Options from :meth:`stored`, to continue the run in ``folder``."""
         known = {item.name for item in fields(TrainOptions)}
         kept = {name: value for name, value in values.items() if name in known}
-        kept["augmentation"] = Augmentation(**kept["augmentation"])
-        return TrainOptions(**{**kept, "folder": folder, "resume": True})
+        try:
+            kept["augmentation"] = Augmentation(**kept["augmentation"])
+            return TrainOptions(**{**kept, "folder": folder, "resume": True})
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                "E-RESUME-OPTIONS",
+                f"the options stored in {folder} are not those of this version ({error}).",
+                "begin a new run.",
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -204,3 +204,27 @@ class Unusual(torch.nn.Module):
 def test_a_forward_the_chip_cannot_run_is_refused(how):
     with pytest.raises(InputError, match="E-TRAIN-GRAPH"):
         trace(Unusual(how))
+
+
+def test_one_dimensional_and_branching_networks_train_quantized():
+    class Branches(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = Conv1d(2, 4, activation="abs")
+            self.left, self.right = Conv1d(4, 4), Conv1d(4, 4, 1, padding=0, activation=None)
+            self.add = Add()
+            self.mean = Pooling(2, "avg", dimensions=1)
+            self.output = Linear(4 * 8, 3)
+
+        def forward(self, data):
+            data = self.first(data)
+            return self.output(self.mean(self.add(self.left(data), self.right(data))))
+
+    torch.manual_seed(0)
+    model = Branches()
+    integers = torch.randint(-128, 128, (32, 2, 16)).float()
+    calibrate(model, [integers])
+    set_mode(model, Mode.QAT)
+    model(integers).square().mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name

@@ -17,6 +17,7 @@ from max78k.network import Network, reference
 from max78k.training.augment import Augmentation
 from max78k.training.checkpoint import load_checkpoint, load_model
 from max78k.training.convert import to_network
+from max78k.training.evaluate import class_accuracy, confusion_matrix
 from max78k.training.fit import stored_options, train
 from max78k.training.options import TrainOptions
 from max78k.training.post_training import quantize_checkpoint
@@ -87,7 +88,7 @@ def test_a_run_leaves_its_files(options, dataset):
     summary = json.loads((options.folder / "run.json").read_text())
     assert summary["options"]["seed"] == options.seed
     assert summary["metrics"]["integer_accuracy"] == result.accuracy
-    trained = load_model(options.folder / "best.pt")
+    trained = load_model(options.folder / "best.pt", options.network)
     assert trained.quantized and trained.class_names == ("a", "b", "c")
     again = to_network(trained.model, name="x", input_shape=trained.input_shape)
     for ours, theirs in zip(again.layers, result.network.layers, strict=True):
@@ -103,7 +104,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(options, dataset, epoc
         train(options, dataset, progress=stop_in(epoch, 4))
     lines = (options.folder / "metrics.csv").read_text().splitlines()
     assert len(lines) == 1 + epoch
-    resumed = train(stored_options(RunFolder(options.folder)), dataset)
+    resumed = train(stored_options(RunFolder(options.folder), options.network), dataset)
     for name, tensor in weights(whole.folder.path).items():
         assert torch.equal(tensor, weights(options.folder)[name]), name
     assert resumed.accuracy == whole.accuracy
@@ -167,14 +168,16 @@ def test_a_float_checkpoint_is_quantized_without_training(options, dataset):
     with pytest.raises(Max78kError, match="E-TRAIN-INTERRUPTED"):
         train(options, dataset, progress=train_first_epochs)
     last = options.folder / "last.pt"
-    assert not load_model(last).quantized
+    assert not load_model(last, options.network).quantized
     for rule in ("mse", "max"):
-        quantized = quantize_checkpoint(last, dataset, rule=rule)
+        quantized = quantize_checkpoint(last, dataset, network=options.network, rule=rule)
         assert quantized.float_accuracy > 0.9
         assert abs(quantized.accuracy - quantized.float_accuracy) < 0.05
     small = Split(dataset.train.inputs[..., :10], dataset.train.labels)
     with pytest.raises(InputError, match="E-QUANTIZE-SHAPE"):
-        quantize_checkpoint(last, Dataset("small", dataset.class_names, small, small))
+        quantize_checkpoint(
+            last, Dataset("small", dataset.class_names, small, small), network=options.network
+        )
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])
@@ -201,10 +204,33 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "touched").exists()
 
 
-def test_a_checkpoint_of_another_format_is_refused(options, dataset):
+def test_a_file_named_by_a_checkpoint_is_not_run_unasked(options, dataset, tmp_path):
+    train(replace(options, epochs=1, qat_epochs=1), dataset)
+    last = options.folder / "last.pt"
+    trap = tmp_path / "trap.py"
+    trap.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n")
+    torch.save({**load_checkpoint(last), "network": f"{trap}:Net"}, last)
+    with pytest.raises(InputError, match="E-CHECKPOINT-CODE"):
+        load_model(last)
+    with pytest.raises(InputError, match="E-CHECKPOINT-CODE"):
+        stored_options(RunFolder(options.folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_with_foreign_content_is_refused(options, dataset):
     train(replace(options, epochs=1, qat_epochs=1), dataset)
     path = options.folder / "last.pt"
     content = torch.load(path, weights_only=True)
+    for change in ({"options": {"epochs": 3}}, {"options": {"augmentation": {"spin": 1}}}):
+        torch.save({**content, **change}, path)
+        with pytest.raises(InputError, match="E-RESUME-OPTIONS"):
+            stored_options(RunFolder(options.folder), options.network)
+    torch.save({**content, "model": [1, 2]}, path)
+    with pytest.raises(InputError, match="E-CHECKPOINT-FILE"):
+        load_checkpoint(path)
+    torch.save({**content, "model": {"conv1.weight": 3}}, path)
+    with pytest.raises(InputError, match="E-CHECKPOINT-NETWORK"):
+        load_model(path, options.network)
     torch.save({**content, "format": 99}, path)
     with pytest.raises(InputError, match="E-CHECKPOINT-FORMAT"):
         load_checkpoint(path)
@@ -214,3 +240,11 @@ def test_options_out_of_range_are_refused():
     for wrong in ({"epochs": 0}, {"qat_epochs": 99}, {"exponents": "best"}, {"distillation": 2.0}):
         with pytest.raises(InputError, match="E-TRAIN-OPTION"):
             TrainOptions(**wrong)
+
+
+def test_rows_of_the_confusion_matrix_are_the_true_classes():
+    labels, predictions = np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1])
+    confusion = confusion_matrix(labels, predictions, 3)
+    assert confusion.tolist() == [[1, 2, 0], [0, 1, 0], [0, 0, 0]]
+    shares = class_accuracy(confusion)
+    assert shares[:2] == [1 / 3, 1.0] and np.isnan(shares[2])
