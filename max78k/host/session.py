@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from max78k.errors import LinkError
@@ -21,6 +22,8 @@ SIM = "sim"
 VIRTUAL_TIMING = Timing(
     reply_s=5.0, hello_s=1.0, infer_s=120.0, self_test_s=240.0, connect_s=60.0, reboot_s=30.0
 )
+# One that somebody else started has booted already: who does not answer soon is no board of ours.
+RUNNING_TIMING = replace(VIRTUAL_TIMING, connect_s=8.0, infer_s=20.0, reboot_s=8.0)
 
 
 def _to_stderr(text: str) -> None:
@@ -45,6 +48,8 @@ def connect(
     ``VirtualBoard``.
     """
     if name != SIM:
+        if timing is None and _is_pseudo_terminal(name):
+            timing = RUNNING_TIMING
         with Device(open_port(name, baud), timing=timing) as device:
             device.negotiate_baud(highest_baud)
             yield device
@@ -60,3 +65,8 @@ def connect(
         finally:
             if board.close() and board.messages():
                 report(board.messages())
+
+
+def _is_pseudo_terminal(name: str) -> bool:
+    """Whether a virtual board is at the other end: no real port is a pseudo-terminal."""
+    return Path(name).resolve().is_relative_to("/dev/pts")

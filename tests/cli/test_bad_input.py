@@ -14,6 +14,8 @@ import pytest
 from command import assert_one_error, run
 from fake_device import FakeBoard, serve
 
+from max78k.host import session
+from max78k.host.exchange import Timing
 from max78k.network import Network
 
 Capture = pytest.CaptureFixture[str]
@@ -141,7 +143,7 @@ def test_a_port_that_does_not_exist(tmp_path: Path, capsys: Capture) -> None:
 def test_a_port_that_answers_rubbish(
     tmp_path: Path, pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    _patient_for(monkeypatch, 0.3)
+    monkeypatch.setattr(session, "RUNNING_TIMING", Timing(connect_s=0.3, reboot_s=0.3))
     master, path = pty
 
     def chatter() -> None:
@@ -157,8 +159,9 @@ def test_a_port_that_answers_rubbish(
 
 
 def test_a_board_that_resets_in_mid_run_keeps_its_rows(
-    tmp_path: Path, pty: tuple[int, str], capsys: Capture
+    tmp_path: Path, pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
+    monkeypatch.setattr(session, "RUNNING_TIMING", Timing())
     master, path = pty
     board = FakeBoard(input_bytes=2304, output_values=7, name=b"tiny7", reboot_at_infer=5)
     threading.Thread(target=serve, args=(board, master), daemon=True).start()
@@ -180,11 +183,3 @@ def test_energy_needs_current_and_voltage(
     arguments = ("--port", path, "--current-ma", 3.16, "--out", tmp_path / "bench")
     outcome = run(capsys, "bench", "--data", "faces:train=8,test=8", *arguments)
     assert_one_error(outcome, 2, "E-BENCH-SUPPLY")
-
-
-def _patient_for(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Shorten the link's patience: silence is silence after a fraction of a second too."""
-    from max78k.host import link
-    from max78k.host.exchange import Timing
-
-    monkeypatch.setattr(link, "Timing", lambda: Timing(connect_s=seconds, reboot_s=seconds))
