@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.stdout.strip().endswith("[]"), result.stdout
+    assert result.stdout.strip().endswith("[]"), result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("verb", ["bench", "flash", "ports", "board", "data"])
@@ -39,7 +39,7 @@ def test_light_verbs_show_help_without_torch(verb: str) -> None:
         "print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.stdout.strip().endswith("False"), result.stdout
+    assert result.stdout.strip().endswith("False"), result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
