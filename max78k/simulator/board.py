@@ -12,8 +12,8 @@ from pathlib import Path
 
 from max78k.chip import addresses
 from max78k.chip import mcu_registers as mcu
+from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
-from max78k.simulator import peripherals, system_control
 from max78k.simulator.accelerator import Accelerator
 from max78k.simulator.clock import SECOND, Clock, Event
 from max78k.simulator.cpu import Cpu, Halt, Stop
@@ -31,7 +31,13 @@ CNN_WRITE_CYCLES = 27
 CNN_READ_CYCLES = 22
 
 _SLICE_CYCLES = 100_000  # the longest run without a look at the outside: 1 ms at 100 MHz
-_MASKED_CYCLES = 64  # while an interrupt is held back: code in SRAM may clear the mask unseen
+# While an interrupt is held back, no hook tells of the unmasking: slices have one instruction at
+# first, then an eighth of the time it has waited, up to a limit.
+_MASKED_SHIFT, _LONGEST_MASKED_CYCLES = 3, 256
+_SPIN_INSTRUCTIONS = 1000  # a slice of so many that used up its time may end in a delay loop
+_AFTER_SKIP_CYCLES = 64  # to see whether the loop goes on
+_CPSIE_I = 0xB662
+_UNPRIVILEGED = 1  # CONTROL.nPRIV
 _SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real content is random
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
 _STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
@@ -68,6 +74,11 @@ class VirtualBoard:
     ) -> None:
         self._program = read_elf(elf)
         self._cpu = Cpu()
+        self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
+        self._next_instruction = self._cpu.bank(("PC", "CONTROL"))
+        self._masked_cycles = 0
+        self._spinning = False
+        self._watch_core = self._cpu.bank(("SP", "CONTROL"))
         self._clock = Clock(SECOND // mcu.ISO_HZ)
         self._clock.take_cycles = self._cpu.take_cycles
         self._clock.on_earlier = self._cpu.end_slice
@@ -86,6 +97,7 @@ class VirtualBoard:
         self._leds = dict.fromkeys(LEDS, False)
         self._asleep: Stop | None = None
         self._reset_requested = False
+        self._watched = False
         self._known_handlers: set[int] = set()
         limits = [self._program.symbols[n] for n in _STACK_LIMITS if n in self._program.symbols]
         self._stack_limit = limits[0] if limits else 0
@@ -97,7 +109,7 @@ class VirtualBoard:
         )  # fmt: skip
         for start, data in self._program.segments:
             self._cpu.write_memory(start, data)
-            self._cpu.watch_unmasking(start, data, lambda: bool(self._exceptions.pending))
+        self._cpu.on_return = self._leave_handler
         self.reset(power_on=True)
 
     def _map(self) -> None:
@@ -108,7 +120,7 @@ class VirtualBoard:
         cpu.map_memory(addresses.SRAM_BASE, addresses.SRAM_BYTES, writable=True)
         cpu.map_device(peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write)
         cpu.map_device(addresses.CNN_BASE, addresses.CNN_BYTES, self._read_cnn, self._write_cnn)
-        cpu.map_device(system_control.BASE, system_control.SIZE, unit.read, unit.write)
+        cpu.map_device(system_control.BASE, system_control.SIZE, self._read_private, unit.write)
         cpu.write_memory(addresses.FLASH_BASE, b"\xff" * addresses.FLASH_BYTES)
 
     # -- what a user of the board does and sees
@@ -176,14 +188,15 @@ class VirtualBoard:
 
         Args:
             seconds: how long at most; None means until the core sleeps with nothing to wake it.
-            until: asked now and then, at least every virtual millisecond of execution and after
-                each event; True ends the run.
+            until: asked at least every virtual millisecond of execution, after each event and each
+                interrupt handler, and before the core sleeps on; True ends the run.
 
         Raises:
             SimulatorError: the core locked up or has no handler for an exception, or a finding
                 in strict mode.
         """
         end = None if seconds is None else self._clock.now + round(seconds * SECOND)
+        self._watched = until is not None
         while until is None or not until():
             if end is not None and self._clock.now >= end:
                 return
@@ -224,9 +237,10 @@ class VirtualBoard:
             self._settle()
             return passed
         try:
-            entered = self._exceptions.enter_pending()
-            if entered is not None:
-                self._check_handler(entered)
+            if self._exceptions.pending:
+                self._enter_pending()
+                if self._exceptions.wakes:
+                    self._unmask()
             halt = self._execute(end)
             if halt.stop is not Stop.END and not self._reset_requested:
                 self._stopped(halt)
@@ -268,33 +282,71 @@ class VirtualBoard:
         return bool(times)
 
     def _execute(self, end: int | None) -> Halt:
+        cycles = self._slice_cycles(end)
+        skipped = delay_loops.skip(self._cpu, cycles) if self._spinning else 0
+        if skipped:
+            self._cpu.pass_over(skipped)
+            cycles = min(self._slice_cycles(end), _AFTER_SKIP_CYCLES)
+        if self._exceptions.wakes:
+            cycles = min(cycles, (self._masked_cycles >> _MASKED_SHIFT) + 1, _LONGEST_MASKED_CYCLES)
+            self._masked_cycles += cycles
+        else:
+            self._masked_cycles = 0
+        self._clock.deadline = self._clock.now + cycles * self._clock.period
+        self._cpu.close_slice()
+        try:
+            halt = self._cpu.run(cycles)
+        finally:
+            self._clock.settle()
+            self._clock.deadline = 0
+        instructions = self._cpu.slice_instructions + skipped
+        self._spinning = halt.stop is Stop.END and instructions > _SPIN_INSTRUCTIONS
+        self._check_core()
+        return halt
+
+    def _slice_cycles(self, end: int | None) -> int:
         now, period = self._clock.now, self._clock.period
         cycles = _SLICE_CYCLES
         for time in (self._clock.next_time, end):
             if time is not None:
                 cycles = min(cycles, (time - now + period - 1) // period)
-        if self._exceptions.pending and self._exceptions.wakes:
-            cycles = min(cycles, _MASKED_CYCLES)
-        self._clock.deadline = now + cycles * period
-        self._cpu.close_slice()
-        try:
-            halt = self._cpu.run(cycles)
-        finally:
-            assert self._clock.now >= now
-            self._clock.deadline = 0
-        self._check_core()
-        return halt
+        return max(cycles, 1)
 
     def _stopped(self, halt: Halt) -> None:
         if halt.stop in (Stop.WAIT_FOR_INTERRUPT, Stop.WAIT_FOR_EVENT):
             self._fall_asleep(halt.stop)
         elif halt.stop is Stop.EXCEPTION_RETURN:
-            if self._exceptions.leave():
-                self._fall_asleep(Stop.WAIT_FOR_INTERRUPT)
+            self._fall_asleep(Stop.WAIT_FOR_INTERRUPT)
         elif halt.stop is Stop.SUPERVISOR_CALL:
             self._check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
         else:
             self._fault(halt)
+
+    def _enter_pending(self) -> None:
+        entered = self._exceptions.enter_pending()
+        if entered is not None:
+            self._check_handler(entered)
+
+    def _unmask(self) -> None:
+        """Carry out a CPSIE that comes next, as it does after most WFI, and enter what waits."""
+        pc, control = self._next_instruction.read()
+        try:
+            unmasks = self._cpu.halfword(pc) == _CPSIE_I and not control & _UNPRIVILEGED
+        except LookupError:
+            return
+        if unmasks:
+            self._unmasked.write([0, pc + 2 | 1])
+            self._cpu.stall(1)
+            self._enter_pending()
+
+    def _leave_handler(self) -> bool:
+        """Carry out an exception return; False if the core is to sleep then."""
+        if self._exceptions.leave():
+            return False
+        self._enter_pending()
+        if self._watched:
+            self._cpu.end_slice()
+        return True
 
     def _fall_asleep(self, stop: Stop) -> None:
         self._asleep = stop
@@ -327,10 +379,10 @@ class VirtualBoard:
 
     def _check_core(self) -> None:
         """Look between slices for what no single instruction reveals."""
-        sp = self._cpu.get("SP")
+        sp, control = self._watch_core.read()
         if sp < self._stack_limit:
             self._log.add("E-BOARD-STACK", "the stack has grown below its region", sp)
-        if not self._system.fpu_enabled and self._cpu.get("CONTROL") & _CONTROL_FPCA:
+        if not self._system.fpu_enabled and control & _CONTROL_FPCA:
             self._log.add("E-BOARD-FPU", "the FPU is used before CPACR enables it")
 
     def _request_reset(self) -> None:
@@ -345,6 +397,11 @@ class VirtualBoard:
         return dump(self._cpu, self._program.name_of)
 
     # -- the accelerator
+
+    def _read_private(self, address: int, size: int) -> int:
+        value = self._system.read(address, size)
+        self._bus.polled(address, value)
+        return value
 
     def _read_cnn(self, address: int, size: int) -> int:
         self._cpu.stall(CNN_READ_CYCLES)

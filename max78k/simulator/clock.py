@@ -50,10 +50,7 @@ class Clock:
         """
         if self._firing is not None:
             return self._firing
-        taken = self.take_cycles()
-        if taken:
-            self.cycles += taken
-            self._base += taken * self.period
+        self.settle()
         return self._base
 
     @property
@@ -61,9 +58,16 @@ class Clock:
         """Seconds since power-on."""
         return self.now / SECOND
 
+    def settle(self) -> None:
+        """Take over the cycles that the core has run."""
+        taken = self.take_cycles()
+        if taken:
+            self.cycles += taken
+            self._base += taken * self.period
+
     def set_period(self, period: int) -> None:
         """Change the core clock from this moment on."""
-        assert self.now >= 0  # what has been run so far was run at the old rate
+        self.settle()  # what has been run so far was run at the old rate
         self.period = period
 
     def jump(self, time: int) -> None:
@@ -101,14 +105,16 @@ class Clock:
 
     def fire_due(self) -> None:
         """Carry out all events whose time has come, in order."""
-        now = self.now
-        while (time := self.next_time) is not None and time <= now:
-            event = heapq.heappop(self._heap)[2]
+        heap = self._heap
+        self.settle()
+        while heap and heap[0][0] <= self._base:
+            time, _, event = heapq.heappop(heap)
             action, event.action = event.action, None
+            if action is None:
+                continue
             self._work -= event.work
-            if action:
-                self._firing = time
-                try:
-                    action()
-                finally:
-                    self._firing = None
+            self._firing = time
+            try:
+                action()
+            finally:
+                self._firing = None

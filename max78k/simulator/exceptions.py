@@ -54,8 +54,10 @@ class Exceptions:
     def __init__(self, cpu: Cpu) -> None:
         self._cpu = cpu
         self._masks = cpu.bank(_MASKS)
-        self._basic = cpu.bank(_BASIC_FRAME)
-        self._state = cpu.bank(("PC", "XPSR", "SP", "CONTROL"))
+        self._interrupted = cpu.bank((*_BASIC_FRAME, "PC", "XPSR", "SP", "CONTROL"))
+        self._entered = cpu.bank(("SP", "CONTROL", "XPSR", "LR", "PC"))
+        self._leaving = cpu.bank(("PC", "CONTROL", "MSP", "PSP", "FAULTMASK"))
+        self._returned = cpu.bank(("FAULTMASK", "XPSR", "CONTROL", "SP", *_BASIC_FRAME, "PC"))
         self._floats = cpu.bank(_FP_FRAME)
         self.reset()
 
@@ -80,9 +82,11 @@ class Exceptions:
     def set_level(self, irq: int, level: bool) -> None:
         """Drive an external interrupt line; a rising line makes the interrupt pending."""
         number = EXTERNAL + irq
-        if level and not self.levels[number]:
-            self.set_pending(number)
+        if level == self.levels[number]:
+            return
         self.levels[number] = level
+        if level:
+            self.set_pending(number)
 
     def set_pending(self, number: int) -> None:
         """Make an exception pending."""
@@ -103,32 +107,40 @@ class Exceptions:
         return self.priority[number] & PRIORITY_MASK if fixed is None else fixed
 
     def _group(self, number: int) -> int:
-        priority = self._priority(number)
-        return priority if priority < 0 else priority & self.group_mask
+        fixed = _FIXED_PRIORITY.get(number)
+        return self.priority[number] & self.group_mask if fixed is None else fixed
 
     def _active_priority(self) -> int:
-        return min((self._group(number) for number in self.active), default=THREAD_PRIORITY)
+        if not self.active:
+            return THREAD_PRIORITY
+        return min(self._group(number) for number in self.active)
 
     def _current_priority(self) -> int:
         """Priority of what runs now, raised by BASEPRI, PRIMASK and FAULTMASK."""
         priority = self._active_priority()
         basepri, primask, faultmask = self._masks.read()
-        if basepri & self.group_mask:
-            priority = min(priority, basepri & self.group_mask)
-        if primask & 1:
-            priority = min(priority, 0)
         if faultmask & 1:
-            priority = min(priority, -1)
-        return priority
+            return min(priority, -1)
+        if primask & 1:
+            return min(priority, 0)
+        basepri &= self.group_mask
+        return min(priority, basepri) if basepri else priority
 
     def candidate(self) -> int | None:
         """The pending, enabled exception of the highest priority."""
+        if not self.pending:
+            return None
+        if len(self.pending) == 1:
+            (number,) = self.pending
+            return number if self.enabled[number] else None
         ready = [number for number in self.pending if self.enabled[number]]
         return min(ready, key=lambda number: (self._priority(number), number), default=None)
 
     @property
     def wakes(self) -> bool:
         """True when something pending ends WFI, for which the mask registers do not count."""
+        if not self.pending:
+            return False
         number = self.candidate()
         return number is not None and self._group(number) < self._active_priority()
 
@@ -175,13 +187,13 @@ class Exceptions:
     def enter(self, number: int) -> None:
         """Stack the registers and go to the handler; raises Lockup if the stack is not memory."""
         cpu = self._cpu
-        pc, xpsr, stack, control = self._state.read()
+        *basic, pc, xpsr, stack, control = self._interrupted.read()
         with_fp = bool(control & _FPCA)
         stack -= 32 + (_FP_BYTES if with_fp else 0)
         moved = stack & 4
         stack = (stack - moved) & 0xFFFF_FFFF
         stacked_xpsr = (xpsr & ~_ALIGNED) | (_ALIGNED if moved else 0)
-        frame = struct.pack("<8I", *self._basic.read(), pc & ~1, stacked_xpsr)
+        frame = struct.pack("<8I", *basic, pc & ~1, stacked_xpsr)
         if with_fp:
             frame += struct.pack("<17I4x", *self._floats.read())
         try:
@@ -189,12 +201,10 @@ class Exceptions:
         except LookupError:
             self.cfsr |= STACKING_BUS
             raise Lockup from None
-        cpu.set("SP", stack)
         link = 0xFFFF_FFF1 if self.active else (0xFFFF_FFFD if control & _SPSEL else 0xFFFF_FFF9)
-        cpu.set("CONTROL", control & ~(_FPCA | _SPSEL) if not self.active else control & ~_FPCA)
-        cpu.set("XPSR", _THUMB | number)
-        cpu.set("LR", link & ~0x10 if with_fp else link)
-        cpu.set("PC", self.handler(number))
+        control &= ~_FPCA if self.active else ~(_FPCA | _SPSEL)
+        link = link & ~0x10 if with_fp else link
+        self._entered.write([stack, control, _THUMB | number, link, self.handler(number) | 1])
         self.active.append(number)
         self.event = True
         cpu.stall(ENTRY_CYCLES)
@@ -205,16 +215,15 @@ class Exceptions:
         Raises Lockup on a return that does not fit the state.
         """
         cpu = self._cpu
-        link = cpu.get("PC") | 1
+        pc, control, msp, psp, faultmask = self._leaving.read()
+        link = pc | 1
         number = self.active.pop() if self.active else 0
         to_handler = link & ~0x10 == 0xFFFF_FFE1
         if not number or to_handler != bool(self.active):
             self.cfsr |= INVALID_RETURN
             raise Lockup
-        if number != NMI:
-            cpu.set("FAULTMASK", 0)
         use_psp = link & 0xF == 0xD
-        stack = cpu.get("PSP" if use_psp else "MSP")
+        stack = psp if use_psp else msp
         with_fp = not link & 0x10
         size = 32 + (_FP_BYTES if with_fp else 0)
         try:
@@ -222,17 +231,15 @@ class Exceptions:
         except LookupError:
             raise Lockup from None
         *values, pc, xpsr = struct.unpack("<8I", frame[:32])
-        cpu.set("XPSR", xpsr & ~_ALIGNED)
         if not to_handler:
-            control = cpu.get("CONTROL") & ~(_SPSEL | _FPCA)
-            cpu.set("CONTROL", control | (_SPSEL if use_psp else 0) | (_FPCA if with_fp else 0))
-        elif with_fp:
-            cpu.set("CONTROL", cpu.get("CONTROL") | _FPCA)
-        cpu.set("SP", stack + size + (4 if xpsr & _ALIGNED else 0))
-        self._basic.write(values)
+            control = control & ~_SPSEL | (_SPSEL if use_psp else 0)
+        control = control & ~_FPCA | (_FPCA if with_fp else 0)
+        stack += size + (4 if xpsr & _ALIGNED else 0)
+        self._returned.write(
+            [faultmask if number == NMI else 0, xpsr & ~_ALIGNED, control, stack, *values, pc | 1]
+        )
         if with_fp:
             self._floats.write(list(struct.unpack("<17I4x", frame[32:])))
-        cpu.set("PC", pc)
         if self.levels[number]:
             self.pending.add(number)
         self.event = True

@@ -18,7 +18,11 @@ ACCESS_CYCLES = 4  # the bus runs at half the core clock; an estimate
 _GRANULE_SHIFT = 5  # blocks begin at multiples of 32 bytes
 _POLLS = 32  # equal reads in a row that make a polling loop
 _TIMED_POLLS = 64  # the same for a register that counts
-_LONGEST_SKIP = 1000  # cycles that one read may be stretched by
+_MISSES = 8  # reads by interrupt handlers that do not end a polling loop
+_LONGEST_PATTERN = 4  # reads in one turn of a polling loop
+_WAITED_SHIFT = 12
+_LONGEST_SKIP = 10_000  # cycles that one read of a counter may be stretched by
+_LONGEST_EQUAL_SKIP = 1000  # the same where nothing is known to come
 
 
 class Block:
@@ -95,10 +99,10 @@ class _Mapping:
 class PeripheralBus:
     """Decodes addresses, and lets virtual time pass in polling loops.
 
-    A loop that reads one register over and over would take the host far longer than the chip.
-    When the same address has been read many times at the same distance in instructions with
-    nothing else between, time is moved on: where the value stays the same to the next event, where
-    it counts by 1/64 of the time already waited; by 10 us at most if no event is near.
+    A loop that reads the same few registers over and over would take the host far longer than the
+    chip. When the same addresses have been read many times at the same distances in instructions
+    with no write between, time is moved on: where the values stay the same to the next event,
+    where one counts by 1/4096 of the time already waited; by 100 us at most if no event is near.
     """
 
     def __init__(self, cpu: Cpu, clock: Clock, log: FindingLog) -> None:
@@ -106,8 +110,9 @@ class PeripheralBus:
         self._clock = clock
         self._log = log
         self._granules: dict[int, _Mapping] = {}
-        self._polled = (-1, -1)  # address, distance in instructions
-        self._polled_value = self._polled_at = self._changing = self._equal = self._since = 0
+        self._recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
+        self._period = 1  # reads after which the pattern comes again
+        self._repeats = self._equal = self._misses = self._read_at = self._since = 0
 
     def attach(
         self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
@@ -120,55 +125,69 @@ class PeripheralBus:
     def read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes."""
         self._cpu.stall(ACCESS_CYCLES)
-        entry = self._find(address)
-        if entry is None:
-            return 0
-        word = entry.block.read((address & ~3) - entry.base)
-        value = word >> 8 * (address & 3) & ((1 << 8 * size) - 1)
+        entry = self._granules.get(address >> _GRANULE_SHIFT)
+        if entry is None or (entry.clocked is not None and not entry.clocked()):
+            self._report(address, entry)
+            if entry is None:
+                return 0
+        value = entry.block.read((address & ~3) - entry.base)
+        if size < 4:
+            value = value >> 8 * (address & 3) & ((1 << 8 * size) - 1)
         self.polled(address, value)
         return value
 
     def write(self, address: int, value: int, size: int) -> None:
         """Write a register; a narrow write writes 0 to the rest of the word."""
         self._cpu.stall(ACCESS_CYCLES)
-        self._changing = self._equal = 0
-        entry = self._find(address)
-        if entry is not None:
-            entry.block.write((address & ~3) - entry.base, value << 8 * (address & 3))
+        self._repeats = self._equal = self._misses = 0
+        entry = self._granules.get(address >> _GRANULE_SHIFT)
+        if entry is None or (entry.clocked is not None and not entry.clocked()):
+            self._report(address, entry)
+            if entry is None:
+                return
+        entry.block.write((address & ~3) - entry.base, value << 8 * (address & 3))
 
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""
         executed = self._cpu.executed
-        distance, self._polled_at = executed - self._polled_at, executed
-        if (address, distance) != self._polled:
-            self._polled = (address, distance)
-            self._changing = self._equal = 0
-        same = value == self._polled_value
-        self._equal = self._equal + 1 if same else 0
-        self._changing = 0 if same else self._changing + 1
-        self._polled_value = value
-        if self._equal > _POLLS:
-            self._skip_equal()
-        elif self._changing == _TIMED_POLLS:
-            self._since = self._clock.now
-        elif self._changing > _TIMED_POLLS:
-            waited = (self._clock.now - self._since) // self._clock.period
-            self._cpu.stall(min(waited >> 6, _LONGEST_SKIP, self._cpu.cycles_left()))
+        recent, read = self._recent, (address, executed - self._read_at, value)
+        self._read_at = executed
+        before = recent[self._period - 1]
+        if before[0] == address and before[1] == read[1]:
+            self._repeats += 1
+            self._equal = self._equal + 1 if before[2] == value else 0
+            if self._equal > _POLLS:
+                self._skip_equal()
+            elif self._repeats == _TIMED_POLLS:
+                self._since, self._misses = self._clock.now, 0
+            elif self._repeats > _TIMED_POLLS and not self._equal:
+                waited = (self._clock.now - self._since) // self._clock.period
+                left = self._cpu.cycles_left()
+                self._cpu.stall(min(waited >> _WAITED_SHIFT, _LONGEST_SKIP, left))
+        else:
+            self._misses += 1
+            self._equal = 0
+            if self._misses > _MISSES or self._repeats < _TIMED_POLLS:
+                self._repeats = self._misses = 0
+            for period, (seen, distance, _) in enumerate(recent, 1):
+                if seen == address and distance == read[1]:
+                    self._period = period
+                    break
+        recent.pop()
+        recent.insert(0, read)
 
     def _skip_equal(self) -> None:
         left, event = self._cpu.cycles_left(), self._clock.next_time
         ends_at_event = event is not None and event <= self._clock.deadline
-        self._cpu.stall(left if ends_at_event else min(left, _LONGEST_SKIP))
+        self._cpu.stall(left if ends_at_event else min(left, _LONGEST_EQUAL_SKIP))
 
-    def _find(self, address: int) -> _Mapping | None:
-        entry = self._granules.get(address >> _GRANULE_SHIFT)
+    def _report(self, address: int, entry: _Mapping | None) -> None:
         if entry is None:
             page = address & ~0x3FF
             self._log.add(
                 "N-BOARD-UNKNOWN", f"the block at 0x{page:08x} is not modelled, it reads 0", address
             )
-        elif entry.clocked is not None and not entry.clocked():
+        else:
             self._log.add(
                 "E-BOARD-CLOCK", f"{entry.block.name} is used while its clock is off", address
             )
-        return entry

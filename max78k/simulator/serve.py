@@ -22,6 +22,7 @@ from max78k.simulator.findings import Finding
 from max78k.simulator.pty import PseudoTerminal
 
 _STDIN = 0
+_WORK_SECONDS = 0.001  # host time between two looks at the outside while bytes are on the line
 _AHEAD_SECONDS = 0.002  # virtual time may be this much ahead before it waits
 
 
@@ -58,7 +59,7 @@ class _Server:
             self._wait(0.0)
             self._exchange()
             if self._board.has_work:
-                self._board.step()
+                self._work()
                 self._pace.restart()
             elif self._board.asleep:
                 self._idle()
@@ -66,6 +67,12 @@ class _Server:
                 self._board.step()
                 self._keep_pace()
         self._exchange()
+
+    def _work(self) -> None:
+        """Run for a while without a look at the outside, which costs as much as a few steps."""
+        until = time.monotonic() + _WORK_SECONDS
+        while self._board.has_work and time.monotonic() < until:
+            self._board.step()
 
     def _exchange(self) -> None:
         data = self._port.read()

@@ -99,7 +99,7 @@ class CycleCounter:
 
     @property
     def _cycles(self) -> int:
-        assert self._clock.now >= 0  # brings the cycles up to date
+        self._clock.settle()
         return self._clock.cycles
 
     @property

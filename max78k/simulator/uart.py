@@ -14,13 +14,14 @@ _CTRL = mcu.UART_CTRL
 _BCLKEN, _BCLKRDY = _CTRL.field("BCLKEN").mask, _CTRL.field("BCLKRDY").mask
 _CHAR_SIZE, _PAR_EN = _CTRL.field("CHAR_SIZE"), _CTRL.field("PAR_EN")
 _STOPBITS, _BCLKSRC = _CTRL.field("STOPBITS"), _CTRL.field("BCLKSRC")
-_RX_THRESHOLD = _CTRL.field("RX_THD_VAL")
+_RX_THRESHOLD = _CTRL.field("RX_THD_VAL").mask
 _STATUS = {field.name: field.lsb for field in mcu.UART_STATUS.fields}
 _TX_FLUSH, _RX_FLUSH = _CTRL.field("TX_FLUSH").mask, _CTRL.field("RX_FLUSH").mask
 _RX_OV = mcu.UART_INT_FL.field("RX_OV").mask
 _RX_THD = mcu.UART_INT_FL.field("RX_THD").mask
 _TX_HE = mcu.UART_INT_FL.field("TX_HE").mask
 _DEPTH = mcu.UART_FIFO_BYTES
+_CLKDIV, _INT_EN, _INT_FL = mcu.UART_CLKDIV.offset, mcu.UART_INT_EN.offset, mcu.UART_INT_FL.offset
 _CLKDIV_MASK = mcu.UART_CLKDIV.field("CLKDIV").mask
 
 
@@ -55,6 +56,7 @@ class Uart(Block):
         self._to_host = bytearray()
         self._rx: deque[int] = deque()
         self._tx: deque[int] = deque()
+        self._format = (-1, 0, 0)  # control word, bits of a byte, period of its clock source
         self._sending: Event | None = None
         self._receiving: Event | None = None
         self.readers |= {
@@ -103,16 +105,22 @@ class Uart(Block):
 
     @property
     def _enabled(self) -> bool:
-        return bool(self.words.get(mcu.UART_CTRL.offset, 0) & _BCLKEN)
+        return bool(self.words.get(_CTRL.offset, 0) & _BCLKEN)
 
     @property
     def _byte_time(self) -> int:
-        word = self.words.get(mcu.UART_CTRL.offset, 0)
-        bits = 1 + 5 + _CHAR_SIZE.get(word) + _PAR_EN.get(word) + 1 + _STOPBITS.get(word)
-        from_ibro = _BCLKSRC.get(word) == mcu.UART_CLOCK_SOURCE_IBRO
-        period = SECOND // mcu.IBRO_HZ if from_ibro else self._peripheral_period()
-        divisor = max(self.words.get(mcu.UART_CLKDIV.offset, 0) & _CLKDIV_MASK, 1)
-        return bits * divisor * period
+        word = self.words.get(_CTRL.offset, 0)
+        if word != self._format[0]:
+            bits = 1 + 5 + _CHAR_SIZE.get(word) + _PAR_EN.get(word) + 1 + _STOPBITS.get(word)
+            self._format = word, bits, self._source_period(_BCLKSRC.get(word))
+        _, bits, period = self._format
+        divisor = max(self.words.get(_CLKDIV, 0) & _CLKDIV_MASK, 1)
+        return bits * divisor * (period or self._peripheral_period())
+
+    @staticmethod
+    def _source_period(source: int) -> int:
+        """Femtoseconds of the bit clock's source, 0 for the peripheral clock."""
+        return SECOND // mcu.IBRO_HZ if source == mcu.UART_CLOCK_SOURCE_IBRO else 0
 
     def _read_ctrl(self) -> int:
         value = self.words.get(mcu.UART_CTRL.offset, 0)
@@ -153,20 +161,19 @@ class Uart(Block):
         self._start_sending()
 
     def _write_flags(self, value: int) -> None:
-        self.words[mcu.UART_INT_FL.offset] = self.words.get(mcu.UART_INT_FL.offset, 0) & ~value
+        self.words[_INT_FL] = self.words.get(_INT_FL, 0) & ~value
         self._update_irq()
 
     def _write_enables(self, value: int) -> None:
-        self.words[mcu.UART_INT_EN.offset] = value
+        self.words[_INT_EN] = value
         self._update_irq()
 
     def _raise(self, flag: int) -> None:
-        self.words[mcu.UART_INT_FL.offset] = self.words.get(mcu.UART_INT_FL.offset, 0) | flag
+        self.words[_INT_FL] = self.words.get(_INT_FL, 0) | flag
         self._update_irq()
 
     def _update_irq(self) -> None:
-        flags = self.words.get(mcu.UART_INT_FL.offset, 0)
-        self._set_irq(bool(flags & self.words.get(mcu.UART_INT_EN.offset, 0)))
+        self._set_irq(bool(self.words.get(_INT_FL, 0) & self.words.get(_INT_EN, 0)))
 
     # -- the line
 
@@ -201,7 +208,6 @@ class Uart(Block):
             self._raise(_RX_OV)
         else:
             self._rx.append(byte)
-            threshold = _RX_THRESHOLD.get(self.words[mcu.UART_CTRL.offset])
-            if len(self._rx) >= max(threshold, 1):
+            if len(self._rx) >= (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
                 self._raise(_RX_THD)
         self._start_receiving()
