@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import drawn_networks
 import numpy as np
 import pytest
-import random_networks
 
 from max78k.compiler.placement import LayerPlacement, Placement
 from max78k.errors import InputError, Max78kError, RuleError
@@ -175,7 +175,7 @@ def normal(network: Network) -> Network:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_written_is_read_back(seed: int, tmp_path: Path) -> None:
-    network = replace(normal(random_networks.draw(seed)), class_names=("a", "b"))
+    network = replace(normal(drawn_networks.draw(seed)), class_names=("a", "b"))
     placement = random_placement(network, seed)
     path = tmp_path / "net.yaml"
     write_yaml(network, placement, path)
@@ -187,7 +187,7 @@ def test_what_is_written_is_read_back(seed: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_description_and_checkpoint_together_hold_the_network(seed: int, tmp_path: Path) -> None:
-    network = normal(random_networks.draw(seed))
+    network = normal(drawn_networks.draw(seed))
     write_yaml(network, Placement({}), tmp_path / "net.yaml")
     write_vendor_q(network, tmp_path / "net-q.pth.tar")
     checkpoint = read_vendor_q(tmp_path / "net-q.pth.tar")
@@ -297,7 +297,7 @@ def test_layers_without_a_name_take_that_of_their_weights(tmp_path: Path) -> Non
 
 
 def test_the_text_says_what_a_reader_needs() -> None:
-    network = random_networks.draw(4)
+    network = drawn_networks.draw(4)
     text = yaml_text(network, random_placement(network, 4), "FER")
     assert "arch: drawn\ndataset: FER\n" in text
     for layer in network.layers:

@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import drawn_networks
 import numpy as np
 import onnx
 import pytest
-import random_networks
 
 from max78k.errors import InputError
 from max78k.formats.onnx_export import build_model, evaluate_layers, evaluate_onnx, export_onnx
@@ -42,12 +42,12 @@ EVERY_VALUE = np.arange(-128, 128).astype(np.int8).reshape(1, 1, 16, 16)
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_networks_agree_layer_by_layer(seed: int, tmp_path: Path) -> None:
-    network = random_networks.draw(seed)
-    compare(network, random_networks.inputs(np.random.default_rng(seed), network), tmp_path)
+    network = drawn_networks.draw(seed)
+    compare(network, drawn_networks.inputs(np.random.default_rng(seed), network), tmp_path)
 
 
 def test_random_networks_cover_every_kind() -> None:
-    layers = [layer for seed in range(60) for layer in random_networks.draw(seed).layers]
+    layers = [layer for seed in range(60) for layer in drawn_networks.draw(seed).layers]
     assert {layer.operation for layer in layers} == set(Operation)
     assert {layer.eltwise for layer in layers} == {None, *Eltwise}
     assert {layer.activation for layer in layers} == set(Activation)
@@ -116,12 +116,12 @@ def test_sums_beyond_float32_stay_exact(
 def test_several_outputs_are_joined_and_batches_do_not_matter(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     layers = (
-        Layer("a", Operation.CONV2D, ("input",), random_networks.weights(rng, (2, 3, 1, 1), 8)),
-        Layer("b", Operation.LINEAR, ("a",), random_networks.weights(rng, (4, 32), 4),
+        Layer("a", Operation.CONV2D, ("input",), drawn_networks.weights(rng, (2, 3, 1, 1), 8)),
+        Layer("b", Operation.LINEAR, ("a",), drawn_networks.weights(rng, (4, 32), 4),
               weight_bits=4, output_width=32),
     )  # fmt: skip
     network = Network("two", (3, 4, 4), layers, ("a", "b"))
-    inputs = random_networks.inputs(rng, network, 5)
+    inputs = drawn_networks.inputs(rng, network, 5)
     export_onnx(network, tmp_path / "two.onnx", layers=True)
     found = evaluate_onnx(tmp_path / "two.onnx", inputs, batch=2)
     np.testing.assert_array_equal(found, reference.outputs(network, inputs))
@@ -140,8 +140,8 @@ def test_the_file_carries_names_and_versions_that_old_runtimes_read(tmp_path: Pa
 
 
 def test_one_changed_weight_changes_the_output(tmp_path: Path) -> None:
-    network = random_networks.draw(2)
-    inputs = random_networks.inputs(np.random.default_rng(2), network)
+    network = drawn_networks.draw(2)
+    inputs = drawn_networks.inputs(np.random.default_rng(2), network)
     last = next(layer for layer in reversed(network.layers) if layer.weight is not None)
     assert last.weight is not None
     changed = network.with_layer(last.name, weight=~last.weight)
@@ -152,7 +152,7 @@ def test_one_changed_weight_changes_the_output(tmp_path: Path) -> None:
 
 def test_reading_a_32_bit_output_is_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    weight = random_networks.weights(rng, (2, 2, 1, 1), 8)
+    weight = drawn_networks.weights(rng, (2, 2, 1, 1), 8)
     layers = (
         Layer("raw", Operation.CONV2D, ("input",), weight, output_width=32),
         Layer("next", Operation.CONV2D, ("raw",), weight),

@@ -8,9 +8,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import drawn_networks
 import numpy as np
 import pytest
-import random_networks
 import torch
 
 from max78k.errors import InputError, RuleError
@@ -47,7 +47,7 @@ def save(path: Path, state: Any, **more: Any) -> Path:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_written_integers_are_read_back(seed: int, tmp_path: Path) -> None:
-    network = random_networks.draw(seed)
+    network = drawn_networks.draw(seed)
     expected = weights_of(network)
     path = tmp_path / "n-q.pth.tar"
     write_vendor_q(network, path, arch="mine")
@@ -58,7 +58,7 @@ def test_written_integers_are_read_back(seed: int, tmp_path: Path) -> None:
 
 
 def test_the_file_is_laid_out_as_the_vendors_loader_expects(tmp_path: Path) -> None:
-    network = random_networks.draw(8)
+    network = drawn_networks.draw(8)
     write_vendor_q(network, tmp_path / "q")
     content = torch.load(tmp_path / "q", weights_only=True)
     assert (content["arch"], content["epoch"], content["extras"]) == ("drawn", 0, {})

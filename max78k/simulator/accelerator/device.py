@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from threadpoolctl import ThreadpoolController
+
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
 from max78k.simulator.accelerator.checks import check_run
@@ -102,6 +104,7 @@ class Accelerator:
             _Window("line buffer", addresses.TRAM_OFFSET, _TRAM_BYTES, self._tram, 4, 20),
         )
         self._machine = Machine(self._data, self._kernel, self._bias, self._report)
+        self._blas = ThreadpoolController()
         self._layers = LayerRegisters()
         self._global = [dict.fromkeys(_GLOBAL, 0) for _ in range(limits.QUADRANTS)]
         self._always_on = 0
@@ -300,12 +303,14 @@ class Accelerator:
         if run is None:
             return
         control = self._global[run.master][cr.CTL.offset]
-        self._machine.run(
-            run.layers,
-            fifo=run.fifo,
-            streaming=bool(control & _STREAM),
-            rounding=bool(control & _AVG_ROUND),
-        )
+        # The matrix products of a layer are small: BLAS threads would wait for each other.
+        with self._blas.limit(limits=1, user_api="blas"):
+            self._machine.run(
+                run.layers,
+                fifo=run.fifo,
+                streaming=bool(control & _STREAM),
+                rounding=bool(control & _AVG_ROUND),
+            )
         for quadrant in run.started:
             self._global[quadrant][cr.CTL.offset] |= _IRQ
 
