@@ -75,6 +75,6 @@ def _settings(network: Network, options: MsdkOptions) -> str:
     return (
         "# Settings of this project; see the Makefile for their names. The command line and the\n"
         "# environment go first: make BOARD=EvKit_V1\n"
-        f"PROJECT ?= {network.name}\n"
+        f"PROJECT ?= {options.name or network.name}\n"
         f"BOARD ?= {options.board}\n"
     )

@@ -50,7 +50,7 @@ def _load_input(image: Image) -> Iterator[str]:
 
 def _main(network: Network, options: MsdkOptions) -> Iterator[str]:
     yield from _BEGIN
-    name = rf'"\n*** CNN Inference Test %s ***\n", {c_text.string(network.name)}'
+    name = rf'"\n*** CNN Inference Test %s ***\n", {c_text.string(options.name or network.name)}'
     if options.energy:
         yield from _measure_idle()
     yield from (_ENABLE, *_boost(options, "enable"), "", f"printf({name});", "", "cnn_init();")

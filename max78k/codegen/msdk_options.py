@@ -9,6 +9,7 @@ from max78k.errors import InputError
 
 BOARDS = ("FTHR_RevA", "EvKit_V1")
 TIMERS = range(4)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _BOOST = re.compile(r"([0-3])\.(\d{1,2})")
 
 
@@ -17,6 +18,7 @@ class MsdkOptions:
     """Choices for :func:`max78k.codegen.msdk.write_msdk_project`.
 
     Attributes:
+        name: of the program; empty means the network's.
         board: the SDK's name of the board.
         timer: number of the timer that measures the inference; None measures nothing.
         softmax: print class probabilities.
@@ -27,6 +29,7 @@ class MsdkOptions:
         boost: (port, pin) of a booster of the accelerator's supply, switched on for the run.
     """
 
+    name: str = ""
     board: str = BOARDS[0]
     timer: int | None = None
     softmax: bool = False
@@ -37,6 +40,12 @@ class MsdkOptions:
     boost: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.name and not _NAME.fullmatch(self.name):
+            raise InputError(
+                "E-BUILD-NAME",
+                f"name {self.name!r} is not usable for a program.",
+                "letters, digits, `_`, `.` and `-`, at most 64.",
+            )
         if self.board not in BOARDS:
             raise InputError("E-BUILD-BOARD", f"board {self.board!r}.", " or ".join(BOARDS) + ".")
         if self.timer is not None and self.timer not in TIMERS:
