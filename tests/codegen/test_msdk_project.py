@@ -62,7 +62,7 @@ def run(elf, seconds=8.0):
         return b"FAIL ***" in console or (board.asleep and b"PASS ***" in console)
 
     board.run(seconds, done)
-    board.run(0.1)
+    board.run(0.02)
     console.extend(board.console.host_read())
     return console.decode("ascii"), board
 
@@ -85,19 +85,45 @@ def test_program_passes_on_the_board_and_prints_what_test_harnesses_wait_for(cha
     assert microseconds == pytest.approx(sum(image.layer_cycles.values()) / 50, rel=0.05)
     assert text.split("Classification results:\n")[1] == "".join(results(image.expected_output))
     assert board.findings == []
-    assert int.from_bytes(board.memory(board.symbol("vectors_set"), 4), "little") == 1
+    assert variable(board, "vectors_set") == 1 and variable(board, "sleeps") > 0
     assert ("green", True) in {(name, lit) for _, name, lit in board.led_events}
+
+
+def variable(board, name):
+    return int.from_bytes(board.memory(board.symbol(name), 4), "little")
 
 
 def results(values):
     """The lines that the softmax's definition gives."""
+    values = [int(value) for value in values]
     base = max(values) - (16 << 14)
     total = sum(1 << ((8192 + v - base) >> 14) for v in values if v > base)
-    for number, value in enumerate(int(v) for v in values):
+    for number, value in enumerate(values):
         shift = 17 + ((8191 + base - value) >> 14)
         share = min(32767, (1 << 32) // total >> shift) if value > base else 0
         tenths = (1000 * share + 0x4000) >> 15
         yield f"[{value:7d}] -> Class {number}: {tenths // 10}.{tenths % 10}%\n"
+
+
+@pytest.mark.parametrize(
+    ("bits", "width", "scale"), [(4, 32, 1 << 4), (8, 8, 1 << 14)], ids=["4-bit", "8-bit output"]
+)
+def test_softmax_takes_narrow_weights_and_narrow_outputs(tmp_path, bits, width, scale):
+    generator = np.random.default_rng(3)
+    half = 1 << (bits - 1)
+    weight = generator.integers(-half, half, (5, 4 * 9), dtype=np.int8)
+    layer = Layer(
+        "fc", Operation.LINEAR, ("input",), weight, weight_bits=bits, output_width=width,
+        output_shift=-7 if width == 8 else 0,
+    )  # fmt: skip
+    network = Network("fc", (4, 3, 3), (layer,), ("fc",))
+    image, _ = make_image(network, default_sample(network))
+    folder = written(image, network, tmp_path / "p", softmax=True)
+    text, board = run(build_with_stand_in(folder))
+    assert "*** PASS ***" in text and board.findings == []
+    values = [int(value) * scale for value in image.expected_output]
+    assert text.split("Classification results:\n")[1] == "".join(results(values))
+    assert len(set(re.findall(r"(\d+)\.\d%", text))) > 1
 
 
 def test_program_without_express_loading_or_sleep_passes_too(chain, tmp_path):
@@ -105,6 +131,8 @@ def test_program_without_express_loading_or_sleep_passes_too(chain, tmp_path):
     text, board = run(build_with_stand_in(folder))
     assert "\n*** PASS ***\n\n" in text and board.findings == []
     assert len([lit for _, name, lit in board.led_events if name == "green"]) == 2
+    with pytest.raises(KeyError):
+        board.symbol("sleeps")  # the linker found no call of the sleep
 
 
 def test_energy_program_marks_its_steps_with_a_pin(tmp_path):
@@ -119,7 +147,17 @@ def test_energy_program_marks_its_steps_with_a_pin(tmp_path):
     ]  # fmt: skip
     edges = [(name, lit) for _, name, lit in board.led_events if name in ("red", "green")]
     assert edges == [(led, lit) for led in ("red", *["green"] * 3) for lit in (True, False)]
-    assert board.energy["core_sleep"] > 0
+    assert variable(board, "sleeps") >= 100
+
+
+def test_accelerator_can_be_switched_off_and_brought_up_again(chain, tmp_path):
+    folder = written(*chain, tmp_path / "p")
+    main = folder / "main.c"
+    text = main.read_text()
+    begin, end = text.index("    cnn_enable("), text.index("    cnn_disable();")
+    main.write_text(text[:end] + "    cnn_disable();\n" + text[begin:end] + text[end:])
+    printed, board = run(build_with_stand_in(folder))
+    assert printed.count("*** PASS ***") == 2 and board.findings == []
 
 
 def test_one_wrong_weight_bit_fails_and_tells_layer_and_position(chain, tmp_path):
