@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from max78k.cli.terminal import emit, json_option
+from max78k.cli.msdk_flags import msdk_options
+from max78k.cli.terminal import emit, json_option, say
+from max78k.cli.vendor_flags import vendor_flags
 from max78k.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from max78k.codegen.msdk_options import MsdkOptions
+    from max78k.flows.models import Model
+
+_DEVICES = ("MAX78000", "85")
 
 _PATH = click.Path(path_type=Path)
 
@@ -27,7 +35,14 @@ _PATH = click.Path(path_type=Path)
 @click.option("--sample-input", type=_PATH, help="int8 .npy of the input's shape for the test.")
 @click.option("--image", "image_file", type=_PATH, help="Also write the memory image as .npz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing project.")
+@click.option("--avg-pool-rounding", is_flag=True, help="Average pooling rounds.")
+@click.option("--device", default=_DEVICES[0], metavar="NAME", help="MAX78000.")
+@click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
+@click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
+@click.option("-v", "--verbose", is_flag=True, help="Print layers, memories and cycles.")
 @json_option
+@msdk_options
+@vendor_flags
 def command(
     model: str | None,
     out: Path | None,
@@ -38,7 +53,12 @@ def command(
     sample_input: Path | None,
     image_file: Path | None,
     overwrite: bool,
+    avg_pool_rounding: bool,
+    device: str,
+    display_checkpoint: bool,
+    verbose: bool,
     as_json: bool,
+    msdk: MsdkOptions | None,
 ) -> None:
     """Turn MODEL (a folder from `max78k export`, an .npz network, a shipped name) into C firmware.
 
@@ -48,13 +68,18 @@ def command(
       max78k synthesize fer7 --out fer7-firmware              (the shipped network)
       max78k synthesize --checkpoint-file net-q.pth.tar --config-file net.yaml \\
           --sample-input sample.npy --test-dir projects --prefix net
+      max78k synthesize fer7 --out fer7-msdk --style msdk --timer 0 --softmax
 
     Processors, memory offsets, kernel columns and biases are placed without any address given by
-    hand. The result is checked on the accelerator model before anything is written.
+    hand. The result is checked on the accelerator model before anything is written. Other options
+    of the vendor's synthesizer are accepted where they change nothing, with a line that says so,
+    or refused with what to use instead.
     """
     from max78k.flows.models import load_model
     from max78k.flows.synthesis import default_sample, synthesize
 
+    if device.upper() not in _DEVICES:
+        raise InputError("E-ARGS-DEVICE", f"device {device}.", "MAX78000, the one that is known.")
     sample = _read_sample(sample_input)
     shape = None if sample is None else tuple(sample.shape)
     if model is None and checkpoint_file is None:
@@ -62,7 +87,10 @@ def command(
     loaded = load_model(
         model or "", yaml=config_file, checkpoint=checkpoint_file, input_shape=shape
     )
-    network = loaded.network
+    network = replace(
+        loaded.network, average_rounds=loaded.network.average_rounds or avg_pool_rounding
+    )
+    _show(replace(loaded, network=network), display_checkpoint, verbose)
     folder = _project_folder(out, test_dir, prefix, network.name)
     result = synthesize(
         network,
@@ -71,6 +99,7 @@ def command(
         given=loaded.given,
         overwrite=overwrite,
         image_file=image_file,
+        msdk=msdk,
     )
     cycles = sum(result.image.layer_cycles.values())
     text = (
@@ -85,6 +114,25 @@ def command(
         "layer_cycles": result.image.layer_cycles,
     }
     emit(text, data, as_json)
+
+
+def _show(model: Model, weights: bool, costs: bool) -> None:
+    """What --display-checkpoint and --verbose print, on stderr."""
+    if weights:
+        from max78k.report.tables import table
+
+        rows = [
+            (layer.name, "x".join(map(str, layer.weight.shape)), str(layer.weight_bits),
+             str(layer.output_shift), f"{layer.weight.min()}...{layer.weight.max()}",
+             "-" if layer.bias is None else str(layer.bias.size))
+            for layer in model.network.layers
+            if layer.weight is not None
+        ]  # fmt: skip
+        say(table(("layer", "weights", "bits", "output shift", "range", "biases"), rows))
+    if costs:
+        from max78k.flows.cost import cost
+
+        say(cost(model.network, model.given).text())
 
 
 def _read_sample(path: Path | None) -> npt.NDArray[np.int8] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from max78k.chip import addresses
+from dataclasses import dataclass
+
+from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
 from max78k.chip.registers import Register
 from max78k.compiler.image import Image
@@ -20,12 +22,75 @@ def layer_lines(image: Image) -> list[str]:
     return lines
 
 
+def kernel_owners(image: Image) -> list[str]:
+    """For every kernel block the layers that use it, as ``conv1: `` or ``conv1, conv2: ``."""
+    users: dict[tuple[int, int], list[str]] = {}
+    written = _written(image)
+    for index, name in enumerate(image.layer_cycles):
+        for quadrant in image.quadrants:
+            fields = _registers(written, quadrant, index)
+            column = _first_column(fields)
+            for n in range(limits.PROCESSORS_PER_QUADRANT):
+                if fields["EN"]["KERNELS"] >> n & 1:
+                    processor = quadrant * limits.PROCESSORS_PER_QUADRANT + n
+                    users.setdefault((processor, column), []).append(name)
+    found = [users.get((block.processor, block.column), []) for block in image.kernels]
+    return [f"{', '.join(names)}: " if names else "" for names in found]
+
+
+@dataclass(frozen=True)
+class BiasPart:
+    """Consecutive bias entries of a quadrant, up to where the next layer's begin."""
+
+    layer: str
+    start: int
+    stop: int
+
+    def text(self) -> str:
+        """As it stands in comments."""
+        return f"{self.layer}: from entry {self.start}"
+
+
+def bias_parts(image: Image, quadrant: int) -> list[BiasPart]:
+    """Which layer the bias entries of a quadrant belong to; empty where there are none."""
+    end = len(image.bias[quadrant])
+    if not end:
+        return []
+    written = _written(image)
+    starts: dict[int, str] = {}
+    for index, name in enumerate(image.layer_cycles):
+        post = _registers(written, quadrant, index)["POST"]
+        if post["BIAS_EN"] and post["BIAS_START"] < end:
+            owner = starts.get(post["BIAS_START"])
+            starts[post["BIAS_START"]] = f"{owner}, {name}" if owner else name
+    starts.setdefault(0, "not used")
+    order = sorted(starts)
+    return [
+        BiasPart(starts[start], start, stop)
+        for start, stop in zip(order, [*order[1:], end], strict=True)
+    ]
+
+
+def _first_column(fields: dict[str, dict[str, int]]) -> int:
+    oned = fields["ONED"]
+    taps = oned["LENGTH"] if oned["LENGTH"] else limits.COLUMN_BYTES
+    return (fields["MCNT"]["START"] // 8 * taps + oned["BYTE_START"]) // limits.COLUMN_BYTES
+
+
 def _master_registers(image: Image, layer: int) -> dict[str, dict[str, int]]:
-    """Fields of the layer's registers in the master quadrant; registers reset to 0."""
-    written = {write.address: write.value for write in image.configure}
+    """Fields of the layer's registers in the master quadrant."""
+    return _registers(_written(image), image.quadrants[0], layer)
+
+
+def _written(image: Image) -> dict[int, int]:
+    return {write.address: write.value for write in image.configure}
+
+
+def _registers(written: dict[int, int], quadrant: int, layer: int) -> dict[str, dict[str, int]]:
+    """Fields of the layer's registers in a quadrant; registers reset to 0."""
 
     def value(register: Register) -> int:
-        address = addresses.layer_register(image.quadrants[0], register.offset, layer)
+        address = addresses.layer_register(quadrant, register.offset, layer)
         return written.get(address, 0)
 
     return {register.name: register.unpack(value(register)) for register in cr.LAYER_REGISTERS}

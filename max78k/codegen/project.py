@@ -10,20 +10,17 @@ The project needs nothing of this package to be built::
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from max78k.codegen import c_text, tables
 from max78k.codegen.layer_lines import layer_lines
+from max78k.codegen.output_places import OutputPlace
+from max78k.codegen.project_folder import ProjectFiles, put
 from max78k.compiler.image import Image
 from max78k.errors import InputError
-from max78k.files import write_bytes
 from max78k.shipped_files import shipped_folder
 
-MANIFEST = "max78k-project.json"
 _SOURCE_SUFFIXES = (".c", ".h", ".ld", ".flags")
 
 
@@ -32,6 +29,7 @@ def write_project(
     folder: Path,
     *,
     class_names: tuple[str, ...] = (),
+    places: Sequence[OutputPlace] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write the C project of ``image`` into ``folder`` and return the folder.
@@ -43,6 +41,7 @@ def write_project(
         image: what the accelerator needs.
         folder: the project's folder; made with its parents.
         class_names: names of the outputs, for programs that want to show them.
+        places: layer and channel of every output run, for the comments in the tables.
         overwrite: write even into a folder with foreign files, or over edited ones.
 
     Raises:
@@ -56,19 +55,14 @@ def write_project(
             f"{tables.output_values(image)} outputs.",
             "give one name per output, or none.",
         )
-    files = _project_files(image, class_names)
-    previous = _previous_files(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        fresh = Path(scratch) / "project"
-        for name, content in files.items():
-            write_bytes(fresh / name, content)
-        _put_in_place(fresh, folder, files, previous)
+    put(_project_files(image, class_names, places), folder, overwrite=overwrite)
     return folder
 
 
-def _project_files(image: Image, class_names: tuple[str, ...]) -> dict[PurePosixPath, bytes]:
-    """All files of a project by their path in it, the manifest last."""
+def _project_files(
+    image: Image, class_names: tuple[str, ...], places: Sequence[OutputPlace]
+) -> ProjectFiles:
+    """All files of a project."""
     firmware = shipped_folder("firmware")
     files: dict[PurePosixPath, bytes] = {
         PurePosixPath("Makefile"): (firmware / "Makefile").read_bytes(),
@@ -81,79 +75,14 @@ def _project_files(image: Image, class_names: tuple[str, ...]) -> dict[PurePosix
         files[PurePosixPath("generated", path.name)] = path.read_bytes()
     generated = {
         "network.h": tables.network_header(image),
-        "network.c": tables.network_source(image, class_names),
+        "network.c": tables.network_source(image, class_names, places),
         "weights.c": tables.weights_source(image),
-        "sample.c": tables.sample_source(image),
+        "sample.c": tables.sample_source(image, places),
     }
     for name, text in generated.items():
         files[PurePosixPath("generated", name)] = text.encode("ascii")
-    manifest = {
-        "network": image.name,
-        "network_id": f"{tables.network_id(image):08x}",
-        "files": {str(name): zlib.crc32(content) for name, content in files.items()},
-    }
-    files[PurePosixPath(MANIFEST)] = (json.dumps(manifest, indent=1) + "\n").encode("utf-8")
-    return files
-
-
-def _previous_files(folder: Path, overwrite: bool) -> set[PurePosixPath]:
-    """Files of a project that stands in ``folder``; InputError if it must not be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError("E-PROJECT-FOLDER", f"{folder} is not a folder.", "give another path.")
-    if not folder.exists() or not any(folder.iterdir()):
-        return set()
-    recorded = _read_manifest(folder)
-    if recorded is None:
-        if overwrite:
-            return set()
-        raise InputError(
-            "E-PROJECT-FOREIGN",
-            f"{folder} is not empty and holds no project of max78k.",
-            "an empty folder, or allow overwriting.",
-        )
-    edited = [name for name, crc in recorded.items() if _differs(folder / name, crc)]
-    if edited and not overwrite:
-        raise InputError(
-            "E-PROJECT-EDITED",
-            f"{folder}: {', '.join(map(str, edited))} changed since the project was written.",
-            "another folder, or allow overwriting.",
-        )
-    return set(recorded)
-
-
-def _read_manifest(folder: Path) -> dict[PurePosixPath, int] | None:
-    try:
-        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-        recorded = {PurePosixPath(name): int(crc) for name, crc in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    outside = any(name.is_absolute() or ".." in name.parts for name in recorded)
-    return None if outside else recorded
-
-
-def _differs(path: Path, crc: int) -> bool:
-    return path.is_file() and zlib.crc32(path.read_bytes()) != crc
-
-
-def _put_in_place(
-    fresh: Path,
-    folder: Path,
-    files: dict[PurePosixPath, bytes],
-    previous: set[PurePosixPath],
-) -> None:
-    """Rename the whole folder if nothing is in the way, else replace file by file."""
-    if not folder.exists() or not any(folder.iterdir()):
-        if folder.exists():
-            folder.rmdir()
-        fresh.rename(folder)
-        return
-    for program in (folder / "build").glob("firmware.*"):
-        program.unlink()
-    for name in previous - set(files):
-        (folder / name).unlink(missing_ok=True)
-    for name in files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(fresh / name, folder / name)  # noqa: PTH105 (rename does not replace on Windows)
+    facts = {"network": image.name, "network_id": f"{tables.network_id(image):08x}"}
+    return ProjectFiles(files, facts)
 
 
 def _readme(image: Image) -> str:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from max78k.chip import addresses
 from max78k.codegen import c_text
 from max78k.codegen.headers import GENERATED
-from max78k.codegen.layer_lines import layer_lines
+from max78k.codegen.layer_lines import bias_parts, kernel_owners, layer_lines
+from max78k.codegen.output_places import OutputPlace, block_text
 from max78k.compiler.image import Image, KernelBlock, Write
 from max78k.errors import InputError
 from max78k.host import messages
@@ -52,6 +53,11 @@ def output_values(image: Image) -> int:
     return sum(run.count for run in image.output_runs)
 
 
+def is_vector(image: Image) -> bool:
+    """Whether the output is one value per class."""
+    return len(image.output_runs) > 1 and all(run.count == 1 for run in image.output_runs)
+
+
 def require_buildable(image: Image) -> None:
     """Raise InputError if the firmware cannot hold the network's input, output or name."""
     values = output_values(image)
@@ -79,7 +85,6 @@ def require_buildable(image: Image) -> None:
 
 def network_header(image: Image) -> str:
     """Text of ``network.h``: the sizes of the network's buffers."""
-    vector = all(run.count == 1 for run in image.output_runs) and len(image.output_runs) > 1
     lines = [
         GENERATED,
         *_banner(image),
@@ -93,7 +98,7 @@ def network_header(image: Image) -> str:
         f"#define NETWORK_OUTPUT_VALUES {output_values(image)}U",
         f"#define NETWORK_OUTPUT_BYTES {_output_bytes(image)}U",
         "/* Whether the output is one value per class; else there is no largest one to report. */",
-        f"#define NETWORK_IS_VECTOR {int(vector)}",
+        f"#define NETWORK_IS_VECTOR {int(is_vector(image))}",
         "",
         "/* Names of the classes where they are known, in the order of the outputs, else 0. */",
         "extern const char *const network_class_names[];",
@@ -108,7 +113,9 @@ def network_header(image: Image) -> str:
     return "\n".join(lines)
 
 
-def network_source(image: Image, class_names: Sequence[str]) -> str:
+def network_source(
+    image: Image, class_names: Sequence[str], places: Sequence[OutputPlace] = ()
+) -> str:
     """Text of ``network.c``: registers, bias, input and output runs, and the table of tables."""
     lines = [GENERATED, *_banner(image), '#include "network.h"', ""]
     for name, writes in _write_tables(image):
@@ -130,9 +137,10 @@ def network_source(image: Image, class_names: Sequence[str]) -> str:
         for run in image.input_runs
     )
     lines += [*c_text.array("static const struct cnn_input_run input_runs", rows), ""]
+    remarks = [place.text() for place in places] or [""] * len(image.output_runs)
     rows = c_text.rows(
-        ((c_text.word(run.address), f"{run.count}U", run.step, run.lane, run.width), "")
-        for run in image.output_runs
+        ((c_text.word(run.address), f"{run.count}U", run.step, run.lane, run.width), remark)
+        for run, remark in zip(image.output_runs, remarks, strict=True)
     )
     lines += [*c_text.array("static const struct cnn_output_run output_runs", rows), ""]
     names = [f"{c_text.string(name)}," for name in class_names]
@@ -145,20 +153,21 @@ def weights_source(image: Image) -> str:
     """Text of ``weights.c``: kernel memory as the express loader's word stream."""
     lines = [GENERATED, '#include "network.h"', ""]
     rows = []
+    owners = kernel_owners(image)
     for number, block in enumerate(image.kernels):
         words = express_words(block)
         name = f"kernels_{number}"
         lines += [*c_text.array(f"static const uint32_t {name}", c_text.words(words)), ""]
         address = c_text.word(addresses.kernel_memory(block.processor))
         values = (address, f"{block.column}U", f"{len(words)}U", name)
-        rows.append((values, f"processor {block.processor}"))
+        rows.append((values, f"{owners[number]}processor {block.processor}"))
     size = max(1, len(image.kernels))
     lines += [f"const struct cnn_kernels network_kernels[{size}] = {{"]
     lines += [*(f"    {row}" for row in c_text.rows(rows)), "};", ""]
     return "\n".join(lines)
 
 
-def sample_source(image: Image) -> str:
+def sample_source(image: Image, places: Sequence[OutputPlace] = ()) -> str:
     """Text of ``sample.c``: the known-answer test's input and what must be in memory after it."""
     lines = [GENERATED, '#include "network.h"', ""]
     sample = image.sample_input.reshape(-1)
@@ -169,7 +178,7 @@ def sample_source(image: Image) -> str:
         name = f"expected_{number}"
         lines += [*c_text.array(f"static const uint32_t {name}", c_text.words(block.words)), ""]
         values = (c_text.word(block.address), c_text.word(block.mask), f"{len(block.words)}U", name)
-        rows.append((values, ""))
+        rows.append((values, block_text(image, places, block)))
     size = max(1, len(image.expected))
     lines += [f"const struct cnn_expected network_expected[{size}] = {{"]
     lines += [*(f"    {row}" for row in c_text.rows(rows)), "};", ""]
@@ -214,7 +223,11 @@ def _bias(image: Image) -> list[str]:
         if not len(entries):
             continue
         name = f"bias_{quadrant}"
-        lines += [*c_text.array(f"static const int8_t {name}", c_text.integers(entries)), ""]
+        content = []
+        for part in bias_parts(image, quadrant):
+            content.append(f"/* {c_text.comment(part.text())} */")
+            content += c_text.integers(entries[part.start : part.stop])
+        lines += [*c_text.array(f"static const int8_t {name}", content), ""]
         address = c_text.word(addresses.bias_memory(quadrant))
         rows.append(((address, f"{len(entries)}U", name), f"quadrant {quadrant}"))
     return [*lines, *c_text.array("static const struct cnn_bias bias", c_text.rows(rows)), ""]

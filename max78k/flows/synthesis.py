@@ -8,14 +8,69 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from max78k.codegen.msdk import write_msdk_project
+from max78k.codegen.msdk_options import MsdkOptions
+from max78k.codegen.output_places import output_places
 from max78k.codegen.project import write_project
 from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
 from max78k.compiler.placement import Placement
-from max78k.flows.accelerator_runs import check_known_answer
+from max78k.flows.accelerator_runs import check_known_answer, run_image
 from max78k.formats.image_npz import write_image
-from max78k.network import Network, rules
+from max78k.network import Network, reference, rules
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A network with its place on the chip and every word that must be in the accelerator."""
+
+    network: Network
+    placement: Placement
+    image: Image
+
+    def run(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+        """Outputs of the register-level accelerator model.
+
+        Args:
+            inputs: int8 [N, *network.input_shape].
+
+        Returns:
+            int64 [N, values], the output channels one after another.
+        """
+        return run_image(self.image, inputs)
+
+    def reference(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+        """The same from the integer reference, which is much faster."""
+        return reference.outputs(self.network, inputs)
+
+    def write_project(
+        self, folder: str | Path, *, msdk: MsdkOptions | None = None, overwrite: bool = False
+    ) -> Path:
+        """Check the known answer on the accelerator model, then write the C project.
+
+        Args:
+            folder: the project's folder; made whole or not at all.
+            msdk: write a project for the chip vendor's SDK, with these options.
+            overwrite: replace an existing project.
+
+        Raises:
+            MismatchError: the accelerator model does not give the reference's output.
+            InputError: the folder holds something else.
+        """
+        check_known_answer(self.image)
+        target = Path(folder)
+        if msdk is not None:
+            return write_msdk_project(
+                self.image, self.network, target, options=msdk, overwrite=overwrite
+            )
+        return write_project(
+            self.image,
+            target,
+            class_names=self.network.class_names,
+            places=output_places(self.network),
+            overwrite=overwrite,
+        )
 
 
 @dataclass(frozen=True)
@@ -36,6 +91,28 @@ def make_image(
     return assemble(network, placement, sample), placement
 
 
+def compile_network(
+    network: Network,
+    sample: npt.NDArray[np.int8] | None = None,
+    *,
+    placement: Placement | None = None,
+) -> Compiled:
+    """Place ``network`` on the chip and compute everything that must be in the accelerator.
+
+    Args:
+        network: the integer network.
+        sample: int8 [*network.input_shape] for the known-answer test; seeded noise if not given.
+        placement: parts of the placement to respect; the rest is planned.
+
+    Raises:
+        RuleError: the network or the given placement does not fit the chip.
+    """
+    image, planned = make_image(
+        network, default_sample(network) if sample is None else sample, placement
+    )
+    return Compiled(network, planned, image)
+
+
 def synthesize(
     network: Network,
     sample: npt.NDArray[np.int8],
@@ -44,6 +121,7 @@ def synthesize(
     given: Placement | None = None,
     overwrite: bool = False,
     image_file: Path | None = None,
+    msdk: MsdkOptions | None = None,
 ) -> Synthesis:
     """Write the C project of ``network`` with ``sample`` as its known-answer test.
 
@@ -54,17 +132,17 @@ def synthesize(
         given: parts of the placement to respect; the rest is planned.
         overwrite: replace an existing project.
         image_file: also write the Image as plain data.
+        msdk: write a project for the chip vendor's SDK, with these options.
 
     Raises:
         RuleError: the network or the given placement does not fit the chip.
         MismatchError: the accelerator model does not give the reference's output.
     """
-    image, placement = make_image(network, sample, given)
-    check_known_answer(image)
-    project = write_project(image, folder, class_names=network.class_names, overwrite=overwrite)
+    compiled = compile_network(network, sample, placement=given)
+    project = compiled.write_project(folder, msdk=msdk, overwrite=overwrite)
     if image_file is not None:
-        write_image(image, image_file)
-    return Synthesis(image, placement, project)
+        write_image(compiled.image, image_file)
+    return Synthesis(compiled.image, compiled.placement, project)
 
 
 def default_sample(network: Network, seed: int = 0) -> npt.NDArray[np.int8]:

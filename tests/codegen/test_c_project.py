@@ -7,13 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from chain_network import chain_network
 from tiny_image import tiny_image
 
 from max78k.codegen import c_text
-from max78k.codegen.project import MANIFEST, write_project
-from max78k.codegen.tables import express_words, network_id, network_source
+from max78k.codegen.output_places import output_places
+from max78k.codegen.project import write_project
+from max78k.codegen.project_folder import MANIFEST
+from max78k.codegen.tables import (
+    express_words,
+    network_id,
+    network_source,
+    sample_source,
+    weights_source,
+)
 from max78k.compiler.image import KernelBlock, OutputRun
 from max78k.errors import InputError
+from max78k.flows.synthesis import default_sample, make_image
 
 
 def content(folder):
@@ -87,7 +97,7 @@ def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_failed_write_leaves_nothing(tmp_path, monkeypatch):
-    def fail(image):
+    def fail(image, places):
         raise OSError("disk full")
 
     monkeypatch.setattr("max78k.codegen.tables.sample_source", fail)
@@ -153,6 +163,26 @@ def test_express_words_are_the_column_bytes_big_endian():
     assert [f"{word:08x}" for word in words] == [
         "01020304", "05060708", "090a0b0c", "0d0e0f10", "11120000",
     ]  # fmt: skip
+
+
+def test_tables_name_the_layer_of_every_kernel_bias_and_output():
+    network = chain_network()
+    image, _ = make_image(network, default_sample(network))
+    places = output_places(network)
+    weights = weights_source(image)
+    for number, block in enumerate(image.kernels):
+        assert re.search(
+            rf"kernels_{number}}}, /\* conv\d: processor {block.processor} \*/|"
+            rf"kernels_{number}}}, /\* output: processor {block.processor} \*/",
+            weights,
+        )
+    source = network_source(image, (), places)
+    assert {*re.findall(r"/\* (\w+): from entry \d+ \*/", source)} == {
+        x.name for x in network.layers
+    }
+    assert re.findall(r"/\* output, channel (\d) \*/", source) == list("0123456")
+    expected = re.findall(r"expected_\d}, /\* (.*) \*/", sample_source(image, places))
+    assert expected == ["output, channels 0 to 3", "output, channels 4 to 6"]
 
 
 def test_layer_lines_stand_at_the_top_of_the_tables():

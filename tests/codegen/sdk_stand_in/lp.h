@@ -1,0 +1,6 @@
+#ifndef LP_H
+#define LP_H
+
+void MXC_LP_EnterSleepMode(void);
+
+#endif

@@ -1,0 +1,294 @@
+"""Write the pages and the JSON Schema that are made from the package's tables.
+
+``python tools/write_docs.py`` rewrites ``docs/rules.md``, ``docs/yaml.md``,
+``docs/vendor-options.md`` and ``yaml_models/network.schema.json``; a test fails when one of them
+is stale.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from max78k.cli.vendor_flags import VENDOR_FLAGS, Effect
+from max78k.compiler import placement_rules
+from max78k.files import write_text
+from max78k.formats import yaml_keys
+from max78k.formats.yaml_keys import GLOBAL_KEYS, LAYER_KEYS, REQUIRED_KEYS, Key
+from max78k.network import rules
+
+ROOT = Path(__file__).resolve().parents[1]
+Schema = dict[str, Any]
+
+_NAME = {
+    "type": "string",
+    "pattern": f"^{yaml_keys.NAME.pattern}$",
+    "not": {"enum": [yaml_keys.SEQUENCE_STOP, yaml_keys.SEQUENCE_INPUT]},
+}
+_PRODUCER = {
+    "anyOf": [
+        {"type": "integer", "minimum": -1, "maximum": 0xFFFF},
+        {"type": "string", "pattern": f"^{yaml_keys.NAME.pattern}$"},
+    ]
+}
+_ROWS = {"anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "object"}]}
+
+
+def _integer(low: int, high: int) -> Schema:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def _one_or_list(item: Schema, low: int, high: int) -> Schema:
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": low, "maxItems": high}]}
+
+
+def _choice(table: dict[str, Any]) -> Schema:
+    """The words as they are offered by an editor, or in any case."""
+    any_case = "|".join(
+        "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in word) for word in table
+    )
+    accepted: list[Schema] = [
+        {"enum": list(table)},
+        {"type": "string", "pattern": f"^({any_case})$"},
+    ]
+    if "none" in table:
+        accepted.append({"type": "null"})
+    return {"anyOf": accepted}
+
+
+# Schemas of the parsers in yaml_keys by name; those that a function makes get its arguments.
+_FIXED: dict[str, Schema] = {
+    "boolean": {"type": "boolean"},
+    "dimensions": _one_or_list(_integer(1, 1 << 20), 1, 2),
+    "kernel_size": {
+        "anyOf": [
+            {"enum": ["1x1", "3x3"]},
+            _integer(1, 9),
+            {"type": "string", "pattern": r"^\s*(1[xX]1|3[xX]3|[1-9])\s*$"},
+        ]
+    },
+    "name": _NAME,
+    "processor_map": {
+        "anyOf": [
+            _integer(1, (1 << 64) - 1),
+            {"type": "string", "pattern": "^(0[xX][0-9a-fA-F._]+|[0-9._]+)$"},
+        ]
+    },
+    "producer": _PRODUCER,
+    "producers": _one_or_list(_PRODUCER, 1, 32),
+    "quadrants": _one_or_list(_integer(0, 3), 1, 4),
+    "rows": _ROWS,
+    "text": {"anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "integer"}]},
+    "weight_bits": {"enum": [1, 2, 4, 8]},
+    "width": {"enum": [8, 32]},
+}
+_MADE: dict[str, Callable[[dict[str, Any]], Schema]] = {
+    "integer": lambda made: _integer(made["low"], made["high"]),
+    "pair": lambda made: _one_or_list(parser_schema(made["number"]), 2, 2),
+    "choice": lambda made: _choice(made["table"]),
+    "neutral": lambda made: {"enum": list(made["values"])},
+}
+
+
+# What the sentence of a parser about one value leaves out.
+_MORE = {
+    "pair": ", or [rows, columns]",
+    "dimensions": ", or [rows, columns]",
+    "producers": ", or a list of them",
+    "name": f", other than `{yaml_keys.SEQUENCE_STOP}` and `{yaml_keys.SEQUENCE_INPUT}`",
+}
+
+
+def parser_schema(parse: Callable[[Any], Any]) -> Schema:
+    """Schema of what a parser of :mod:`max78k.formats.yaml_keys` accepts.
+
+    Raises KeyError for a parser that is not in the tables above.
+    """
+    name = parse.__qualname__.split(".")[0]
+    if name in _FIXED:
+        return _FIXED[name]
+    return _MADE[name](dict(inspect.getclosurevars(parse).nonlocals))
+
+
+def network_schema() -> Schema:
+    """JSON Schema of a network description."""
+    schema = _mapping(GLOBAL_KEYS)
+    layer = {"$ref": "#/$defs/layer"}
+    schema["properties"]["layers"] = {
+        "description": GLOBAL_KEYS["layers"].doc,
+        "anyOf": [{"type": "array", "items": layer, "minItems": 1, "maxItems": 32}, layer],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Network description for the MAX78000",
+        **schema,
+        "required": list(REQUIRED_KEYS),
+        "$defs": {"layer": _mapping(LAYER_KEYS)},
+    }
+
+
+def _mapping(keys: dict[str, Key]) -> Schema:
+    properties: Schema = {}
+    exclusive = []
+    for name, key in keys.items():
+        properties[name] = {"description": key.doc, **parser_schema(key.parse)}
+        for alias in key.aliases:
+            described = {"description": f"the same as {name}", **parser_schema(key.parse)}
+            properties[alias] = described
+        words = (name, *key.aliases)
+        exclusive += [
+            {"not": {"required": [first, second]}}
+            for number, first in enumerate(words)
+            for second in words[number + 1 :]
+        ]
+    schema: Schema = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return schema | ({"allOf": exclusive} if exclusive else {})
+
+
+def schema_text() -> str:
+    """Text of ``network.schema.json``."""
+    return json.dumps(network_schema(), indent=1) + "\n"
+
+
+def yaml_page() -> str:
+    """Text of ``docs/yaml.md``."""
+    return "\n".join(
+        [
+            _YAML_INTRODUCTION,
+            "## Keys of the file",
+            "",
+            *_key_table(GLOBAL_KEYS),
+            "",
+            f"Required: {', '.join(f'`{key}`' for key in REQUIRED_KEYS)}.",
+            "",
+            "## Keys of a layer",
+            "",
+            *_key_table(LAYER_KEYS),
+            "",
+        ]
+    )
+
+
+def _key_table(keys: dict[str, Key]) -> list[str]:
+    rows = []
+    for name, key in keys.items():
+        spellings = ", ".join(f"`{word}`" for word in (name, *key.aliases))
+        rows.append((spellings, _accepted(key), key.doc))
+    return _table(("key", "value", "meaning"), rows)
+
+
+def _accepted(key: Key) -> str:
+    """What the key's parser asks for, in its own words."""
+    try:
+        key.parse(object())
+    except ValueError as error:
+        more = _MORE.get(key.parse.__qualname__.split(".")[0], "")
+        return str(error).removeprefix("must be ") + more
+    raise ValueError(f"the parser of `{key.doc}` accepts anything")
+
+
+def rules_page() -> str:
+    """Text of ``docs/rules.md``."""
+    scopes = (
+        (rules.FORM, "A layer by itself"),
+        (rules.LAYER, "A layer and its data"),
+        (rules.NETWORK, "The network"),
+    )
+    lines = [_RULES_INTRODUCTION]
+    for scope, title in scopes:
+        found = [(f"`{rule.code}`", rule.doc) for rule in rules.RULES if rule.scope == scope]
+        lines += [f"## {title}", "", *_table(("code", "rule"), found), ""]
+    placed = [(f"`{code}`", text) for code, text in placement_rules.documented()]
+    return "\n".join([*lines, "## Placement", "", *_table(("code", "rule"), placed), ""])
+
+
+def vendor_options_page() -> str:
+    """Text of ``docs/vendor-options.md``."""
+    lines = [_OPTIONS_INTRODUCTION]
+    titles = {
+        Effect.SAME: ("Same meaning", "what it is"),
+        Effect.NOTHING: ("Accepted, nothing changes", "why"),
+        Effect.REFUSED: ("Refused", "use instead"),
+    }
+    for effect, (title, column) in titles.items():
+        rows = [
+            (", ".join(f"`{word}`" for word in flag.spellings), flag.text)
+            for flag in VENDOR_FLAGS
+            if flag.effect is effect
+        ]
+        lines += [f"## {title}", "", *_table(("option", column), rows), ""]
+    return "\n".join(lines)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    cells = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return [_row(head), _row(("---",) * len(head)), *map(_row, cells)]
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_GENERATED = "<!-- Made from the package's tables by tools/write_docs.py; do not edit. -->\n"
+
+_YAML_INTRODUCTION = f"""{_GENERATED}
+# Network description in YAML
+
+A description holds the layers of a network and, as far as one wants to give it, where they lie on
+the chip. Weights, biases and output shifts come from the model or checkpoint. Keys and their
+meaning are those of the vendor's synthesizer, so that its files can be read here and files written
+here can be read there.
+
+```yaml
+# yaml-language-server: $schema=network.schema.json
+arch: two_layers
+dataset: pictures
+layers:
+  - {{name: conv1, op: conv2d, kernel_size: 3x3, pad: 1, activate: ReLU}}
+  - {{name: fc, op: linear, flatten: true, output_width: 32}}
+```
+
+Processors, offsets and biases that are given are kept to the bit; what is left out is planned. All
+errors of a file are reported at once, each with its line; a misspelt key comes with the nearest
+one. `yaml_models/network.schema.json` is the JSON Schema of the format, for editors.
+"""
+
+_RULES_INTRODUCTION = f"""{_GENERATED}
+# Rules of the chip
+
+What a network must keep to, so that the accelerator can run it. `max78k check` names every broken
+rule by its code, with the layer, the numbers and the change that mends it. The first three tables
+are about the network, the last one about addresses; addresses that the planner chooses keep to it.
+"""
+
+_OPTIONS_INTRODUCTION = f"""{_GENERATED}
+# Options of the vendor's synthesizer
+
+`max78k synthesize` takes the command line of existing scripts. An option that is accepted without
+effect is answered with one line that says why; a refused one ends the command (exit code 2).
+`--style msdk` writes a project for the vendor's SDK; without it the project builds by itself.
+"""
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/rules.md": rules_page,
+    "docs/yaml.md": yaml_page,
+    "docs/vendor-options.md": vendor_options_page,
+    "yaml_models/network.schema.json": schema_text,
+}
+
+
+def main() -> None:
+    """Write all of them."""
+    for name, make in PAGES.items():
+        write_text(ROOT / name, make())
+
+
+if __name__ == "__main__":
+    main()
