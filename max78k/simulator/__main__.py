@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from max78k.errors import Max78kError
-from max78k.simulator.serve import serve
+from max78k.simulator.serve import serve_terminal
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        serve(
+        serve_terminal(
             options.elf,
             link=options.link,
             strict=options.strict,
