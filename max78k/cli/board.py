@@ -31,10 +31,11 @@ def command() -> None:
 @click.option("--fail-on", default="", metavar="TEXT", help="End with status 5 when it is printed.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds of the host to run at most.")
 @click.option("--real-time", is_flag=True, help="Never faster than the host's clock.")
+@click.option("--fault", default="", metavar="LIST", help="Faults on demand, see docs/board.md.")
 @click.option("--trace", multiple=True, type=click.Choice(TRACES), help="Events, to stderr.")
 @click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT", help="Wait for a debugger.")
 @click.option("--strict", is_flag=True, help="Stop at the first doubtful access.")
-@click.option("--seed", type=int, help="Of the random number generator.")
+@click.option("--seed", type=int, help="Of the random numbers and faults.")
 def run(
     program: Path,
     port: str | None,
@@ -44,6 +45,7 @@ def run(
     fail_on: str,
     timeout: float | None,
     real_time: bool,
+    fault: str,
     trace: tuple[str, ...],
     gdb: int | None,
     strict: bool,
@@ -59,6 +61,7 @@ def run(
       max78k board run app.elf --until PASS --fail-on FAIL --timeout 60
       max78k board run app.elf --console --gdb 3333
       max78k board run app.hex --port tcp:4000 --trace irq
+      max78k board run app.elf --fault brownout@120ms,uart-flip=1e-4,flash-fail=page7 --seed 1
 
     Without --console, --until or --fail-on the console is a new pseudo-terminal, and the first
     line on stdout is `pty PATH`: the port for bench, or for any serial program. With --port
@@ -67,6 +70,7 @@ def run(
     5 when --fail-on was printed; 4 when the time was over first; 2 when the firmware crashed.
     """
     from max78k.simulator.board import VirtualBoard
+    from max78k.simulator.disturbances import parse
     from max78k.simulator.gdb import GdbServer
     from max78k.simulator.serve import End, print_finding, serve
 
@@ -74,7 +78,7 @@ def run(
     with ExitStack() as stack:
         board = VirtualBoard(
             program, strict=strict, seed=seed, report=print_finding, trace=frozenset(trace),
-            write_trace=lambda line: click.echo(line, err=True),
+            write_trace=lambda line: click.echo(line, err=True), disturbances=parse(fault),
         )  # fmt: skip
         serial = _serial_port(port if port or shows else "pty", link)
         if serial is not None:

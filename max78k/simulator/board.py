@@ -6,7 +6,6 @@ core sleeps, time moves on to the next event at once.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +17,11 @@ from max78k.simulator.clock import SECOND, Clock
 from max78k.simulator.cnn_port import CnnPort
 from max78k.simulator.cpu import Cpu, Halt, Stop
 from max78k.simulator.debug import DebugPort
+from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.energy import CORE_STATES, StateTimes
 from max78k.simulator.faults import FAULTS, dump, has_handler
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
-from max78k.simulator.gpio import BUTTONS, LEDS
+from max78k.simulator.gpio import BUTTONS, Leds
 from max78k.simulator.program import read_program
 from max78k.simulator.soc import Peripherals
 from max78k.simulator.trace import Trace
@@ -39,7 +39,6 @@ _SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real c
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
 _STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
 _CONTROL_FPCA = 4
-_LED_EVENTS = 1000
 
 
 class VirtualBoard:
@@ -50,12 +49,12 @@ class VirtualBoard:
         strict: raise SimulatorError at the first finding instead of going on.
         seed: of the random number generator; None takes the system's randomness.
         report: called with each finding.
+        disturbances: faults that are to happen.
         trace: kinds of events of :mod:`max78k.simulator.trace` to be told.
         write_trace: called with each line of it.
 
     Attributes:
         console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
-        led_events: (seconds, name, lit), the last thousand.
 
     Raises:
         InputError: E-BOARD-ELF, the file cannot be used.
@@ -69,6 +68,7 @@ class VirtualBoard:
         strict: bool = False,
         seed: int | None = None,
         report: Callable[[Finding], None] | None = None,
+        disturbances: Disturbances = Disturbances(),  # noqa: B008 frozen
         trace: frozenset[str] = frozenset(),
         write_trace: Callable[[str], None] = print,
     ) -> None:
@@ -95,11 +95,10 @@ class VirtualBoard:
             lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level), self._report_cnn,
         )  # fmt: skip
         self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now)
-        self.led_events: deque[tuple[float, str, bool]] = deque(maxlen=_LED_EVENTS)
-        self._leds = dict.fromkeys(LEDS, False)
+        self._leds = Leds(lambda: self._clock.seconds)
         self.debug = DebugPort(self._cpu)
         self._asleep: Stop | None = None
-        self._reset_requested = False
+        self._reset_requested = self._power_lost = False
         self._watched = False
         self._known_handlers: set[int] = set()
         limits = [self._program.symbols[n] for n in _STACK_LIMITS if n in self._program.symbols]
@@ -108,14 +107,35 @@ class VirtualBoard:
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._cnn.set_power,
-            pins_changed=self._pins_changed, seed=seed,
+            pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
         )  # fmt: skip
         self._cnn.clocks = self._chip.gcr
         self._cnn.on_run = self._trace.run
         for start, data in self._program.segments:
             self._cpu.write_memory(start, data)
         self._cpu.on_return = self._leave_handler
+        self._disturb(disturbances, seed)
         self.reset(power_on=True)
+
+    def _disturb(self, disturbances: Disturbances, seed: int | None) -> None:
+        """Prepare the faults that are asked for."""
+        self._chip.flash.failing_pages = disturbances.failing_pages
+        if disturbances.flip or disturbances.drop:
+            self.console.line = disturbances.line(seed)
+        for times, action in (
+            (disturbances.brownouts, self._brown_out),
+            (disturbances.hangs, self._hang),
+        ):
+            for seconds in times:
+                self._clock.schedule(round(seconds * SECOND), action)
+
+    def _brown_out(self) -> None:
+        self._power_lost = True
+        self._request_reset()
+
+    def _hang(self) -> None:
+        self._asleep = Stop.HANG
+        self._core_times.enter("core_active")
 
     def _map(self) -> None:
         cpu, unit = self._cpu, self._system
@@ -155,7 +175,12 @@ class VirtualBoard:
     @property
     def leds(self) -> dict[str, bool]:
         """Whether each LED is lit, by colour."""
-        return dict(self._leds)
+        return dict(self._leds.lit)
+
+    @property
+    def led_events(self) -> list[tuple[float, str, bool]]:
+        """(seconds, name, lit), the last thousand."""
+        return list(self._leds.events)
 
     @property
     def energy(self) -> dict[str, float]:
@@ -177,7 +202,7 @@ class VirtualBoard:
 
     def reset(self, *, power_on: bool = False) -> None:
         """Reset the chip; SRAM is kept unless the power was off."""
-        self._reset_requested = False
+        self._reset_requested = self._power_lost = False
         self._asleep = None
         if power_on:
             pattern = _SRAM_PATTERN * (addresses.SRAM_BYTES // len(_SRAM_PATTERN))
@@ -187,12 +212,7 @@ class VirtualBoard:
         self._exceptions.reset()
         self._system.reset()
         self._chip.reset()
-        for name, value in (("CONTROL", 0), ("PRIMASK", 0), ("BASEPRI", 0), ("FAULTMASK", 0)):
-            self._cpu.set(name, value)
-        self._cpu.set("XPSR", 1 << 24)
-        self._cpu.set("SP", self._cpu.word(addresses.FLASH_BASE) & ~3)
-        self._cpu.set("LR", 0xFFFF_FFFF)
-        self._cpu.set("PC", self._cpu.word(addresses.FLASH_BASE + 4))
+        self._cpu.reset(addresses.FLASH_BASE)
         self._core_times.enter("core_active")
 
     def run(self, seconds: float | None = None, until: Callable[[], bool] | None = None) -> None:
@@ -271,7 +291,7 @@ class VirtualBoard:
         """Carry out what is due, and wake the core if that wakes it."""
         self._clock.fire_due()
         if self._reset_requested:
-            self.reset()
+            self.reset(power_on=self._power_lost)
         self._wake()
 
     def _wake(self) -> None:
@@ -281,6 +301,8 @@ class VirtualBoard:
 
     def _awakes(self) -> bool:
         unit = self._exceptions
+        if self._asleep is Stop.HANG:
+            return False
         if self._asleep is Stop.WAIT_FOR_EVENT and unit.event:
             unit.event = False
             return True
@@ -424,13 +446,3 @@ class VirtualBoard:
 
     def _report_cnn(self, message: str, address: int) -> None:
         self._log.add("E-BOARD-CNN", message, address)
-
-    # -- pins
-
-    def _pins_changed(self) -> None:
-        for name, (port, pin) in LEDS.items():
-            gpio = self._chip.ports[port]
-            lit = bool(gpio.outputs & ~gpio.levels & 1 << pin)
-            if lit != self._leds[name]:
-                self._leds[name] = lit
-                self.led_events.append((self._clock.seconds, name, lit))

@@ -63,6 +63,7 @@ class Stop(Enum):
     BAD_WRITE = auto()
     BAD_FETCH = auto()
     GUARDED_WRITE = auto()
+    HANG = auto()  # for good, until a reset
     DEBUG = auto()  # a breakpoint of the debugger; the instruction has not been executed
 
 
@@ -286,6 +287,15 @@ class Cpu:
     def set(self, name: str, value: int) -> None:
         """Change a register; PC is given with or without the Thumb bit."""
         self._engine.reg_write(self._register[name], value | 1 if name == "PC" else value)
+
+    def reset(self, table: int) -> None:
+        """Registers as after a reset with the vector table at ``table``."""
+        for name in ("CONTROL", "PRIMASK", "BASEPRI", "FAULTMASK"):
+            self.set(name, 0)
+        self.set("XPSR", 1 << 24)
+        self.set("SP", self.word(table) & ~3)
+        self.set("LR", 0xFFFF_FFFF)
+        self.set("PC", self.word(table + 4))
 
     def bank(self, names: Sequence[str]) -> RegisterBank:
         """Several registers to be read and written together."""

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from max78k.errors import LinkError, MismatchError
 from max78k.simulator.board import VirtualBoard
+from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.findings import Finding
 from max78k.simulator.gdb import GdbServer
 from max78k.simulator.pty import PseudoTerminal
@@ -270,6 +271,7 @@ def serve_terminal(
     link: Path | None = None,
     strict: bool = False,
     seed: int | None = None,
+    disturbances: Disturbances = Disturbances(),  # noqa: B008 frozen
     stop_with_stdin: bool = False,
 ) -> None:
     """Boot a program with its console on a new pseudo-terminal.
@@ -281,7 +283,9 @@ def serve_terminal(
         SimulatorError: the firmware has crashed; see :class:`VirtualBoard`.
         InputError, ToolError: the file or a tool cannot be used.
     """
-    board = VirtualBoard(elf, strict=strict, seed=seed, report=print_finding)
+    board = VirtualBoard(
+        elf, strict=strict, seed=seed, disturbances=disturbances, report=print_finding
+    )
     port = PseudoTerminal(link)
     try:
         ready(port.path)
