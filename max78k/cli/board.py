@@ -2,31 +2,120 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from max78k.errors import InputError
+
+if TYPE_CHECKING:
+    from max78k.simulator.serve import SerialPort
+
+TRACES = ("bus", "irq", "layers")
 
 
 @click.group("board")
 def command() -> None:
-    """The virtual MAX78000FTHR: boots an ELF exactly as built for silicon."""
+    """The virtual MAX78000FTHR: boots a program exactly as built for silicon."""
 
 
 @command.command("run")
-@click.argument("elf", type=click.Path(path_type=Path))
-@click.option("--link", type=click.Path(path_type=Path), help="Also make this link to the port.")
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("--port", help="Serial port of the console: `pty` or `tcp:PORT`.")
+@click.option("--link", type=click.Path(path_type=Path), help="Also make this link to the pty.")
+@click.option("--console", is_flag=True, help="What the firmware prints goes to stdout.")
+@click.option("--until", default="", metavar="TEXT", help="End well when this is printed.")
+@click.option("--fail-on", default="", metavar="TEXT", help="End with status 5 when it is printed.")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Seconds of the host to run at most.")
+@click.option("--real-time", is_flag=True, help="Never faster than the host's clock.")
+@click.option("--fault", default="", metavar="LIST", help="Faults on demand, see docs/board.md.")
+@click.option("--trace", multiple=True, type=click.Choice(TRACES), help="Events, to stderr.")
+@click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT", help="Wait for a debugger.")
 @click.option("--strict", is_flag=True, help="Stop at the first doubtful access.")
-def run(elf: Path, link: Path | None, strict: bool) -> None:
-    """Boot ELF and connect its console UART to a new pseudo-terminal, until Ctrl-C.
+@click.option("--seed", type=int, help="Of the random numbers and faults.")
+def run(
+    program: Path,
+    port: str | None,
+    link: Path | None,
+    console: bool,
+    until: str,
+    fail_on: str,
+    timeout: float | None,
+    real_time: bool,
+    fault: str,
+    trace: tuple[str, ...],
+    gdb: int | None,
+    strict: bool,
+    seed: int | None,
+) -> None:
+    """Boot PROGRAM (ELF, HEX or BIN), until Ctrl-C or what --until, --fail-on, --timeout say.
 
     \b
     Examples:
       max78k board run fer7-firmware/build/firmware.elf
       max78k board run app.elf --link /tmp/fthr
       max78k bench --port /tmp/fthr --data faces     (in another terminal)
+      max78k board run app.elf --until PASS --fail-on FAIL --timeout 60
+      max78k board run app.elf --console --gdb 3333
+      max78k board run app.hex --port tcp:4000 --trace irq
+      max78k board run app.elf --fault brownout@120ms,uart-flip=1e-4,flash-fail=page7 --seed 1
 
-    The first line on stdout is `pty PATH`: the port for bench, or for any serial program.
+    Without --console, --until or --fail-on the console is a new pseudo-terminal, and the first
+    line on stdout is `pty PATH`: the port for bench, or for any serial program. With --port
+    tcp:PORT it is `tcp socket://127.0.0.1:PORT`. With them and without --port virtual time runs
+    free. Exit status: 0 when --until was printed, or the time was over and it was not asked for;
+    5 when --fail-on was printed; 4 when the time was over first; 2 when the firmware crashed.
     """
-    from max78k.simulator.serve import serve
+    from max78k.simulator.board import VirtualBoard
+    from max78k.simulator.disturbances import parse
+    from max78k.simulator.gdb import GdbServer
+    from max78k.simulator.serve import End, print_finding, serve
 
-    serve(elf, link=link, strict=strict, ready=lambda path: click.echo(f"pty {path}"))
+    shows = console or bool(until) or bool(fail_on)
+    with ExitStack() as stack:
+        board = VirtualBoard(
+            program, strict=strict, seed=seed, report=print_finding, trace=frozenset(trace),
+            write_trace=lambda line: click.echo(line, err=True), disturbances=parse(fault),
+        )  # fmt: skip
+        serial = _serial_port(port if port or shows else "pty", link)
+        if serial is not None:
+            stack.callback(serial.close)
+            click.echo(f"{'tcp' if '://' in serial.path else 'pty'} {serial.path}")
+        debugger = None if gdb is None else GdbServer(board, gdb)
+        if debugger is not None:
+            stack.callback(debugger.close)
+            click.echo(f"gdb: target remote localhost:{debugger.port}", err=True)
+        sys.stdout.flush()
+        serve(
+            board, port=serial, gdb=debugger, console=_print if shows else _drop,
+            end=End(until, fail_on, timeout), real_time=real_time,
+        )  # fmt: skip
+
+
+def _serial_port(name: str | None, link: Path | None) -> SerialPort | None:
+    from max78k.simulator.pty import PseudoTerminal
+    from max78k.simulator.tcp import TcpPort
+
+    if name is None and link is None:
+        return None
+    if name in (None, "pty"):
+        return PseudoTerminal(link)
+    kind, _, number = str(name).partition(":")
+    if kind != "tcp" or not number.isdecimal() or link is not None:
+        raise InputError(
+            "E-BOARD-PORT", f"{name!r} is not a serial port of the virtual board",
+            "--port pty or --port tcp:4000; --link goes with pty alone",
+        )  # fmt: skip
+    return TcpPort(int(number))
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _drop(_data: bytes) -> None:
+    """The console has a port of its own."""

@@ -6,7 +6,6 @@ core sleeps, time moves on to the next event at once.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,21 +13,19 @@ from max78k.chip import addresses
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
-from max78k.simulator.accelerator import Accelerator
-from max78k.simulator.clock import SECOND, Clock, Event
+from max78k.simulator.clock import SECOND, Clock
+from max78k.simulator.cnn_port import CnnPort
 from max78k.simulator.cpu import Cpu, Halt, Stop
-from max78k.simulator.elf import read_elf
-from max78k.simulator.energy import CNN_STATES, CORE_STATES, StateTimes
+from max78k.simulator.debug import DebugPort
+from max78k.simulator.disturbances import Disturbances
+from max78k.simulator.energy import CORE_STATES, StateTimes
 from max78k.simulator.faults import FAULTS, dump, has_handler
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
-from max78k.simulator.gpio import BUTTONS, LEDS
+from max78k.simulator.gpio import BUTTONS, Leds
+from max78k.simulator.program import read_program
 from max78k.simulator.soc import Peripherals
+from max78k.simulator.trace import Trace
 from max78k.simulator.uart import Uart
-
-# Cycles of a 32-bit access to the accelerator beyond the instruction itself: 280 ns for a write
-# and 230 ns for a read at 100 MHz, the vendor's published estimates.
-CNN_WRITE_CYCLES = 27
-CNN_READ_CYCLES = 22
 
 _SLICE_CYCLES = 100_000  # the longest run without a look at the outside: 1 ms at 100 MHz
 # While an interrupt is held back, no hook tells of the unmasking: slices have one instruction at
@@ -41,23 +38,23 @@ _UNPRIVILEGED = 1  # CONTROL.nPRIV
 _SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real content is random
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
 _STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
-_CTL_MASK, _CTL_ADDRESS = addresses.QUADRANT_STRIDE - 1, addresses.quadrant(0) & 0x3F_FFFF
 _CONTROL_FPCA = 4
-_LED_EVENTS = 1000
 
 
 class VirtualBoard:
     """A board with one program in its flash, at power-on.
 
     Args:
-        elf: the program, built for silicon.
+        elf: the program, built for silicon: an ELF, HEX or BIN file.
         strict: raise SimulatorError at the first finding instead of going on.
         seed: of the random number generator; None takes the system's randomness.
         report: called with each finding.
+        disturbances: faults that are to happen.
+        trace: kinds of events of :mod:`max78k.simulator.trace` to be told.
+        write_trace: called with each line of it.
 
     Attributes:
         console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
-        led_events: (seconds, name, lit), the last thousand.
 
     Raises:
         InputError: E-BOARD-ELF, the file cannot be used.
@@ -71,8 +68,11 @@ class VirtualBoard:
         strict: bool = False,
         seed: int | None = None,
         report: Callable[[Finding], None] | None = None,
+        disturbances: Disturbances = Disturbances(),  # noqa: B008 frozen
+        trace: frozenset[str] = frozenset(),
+        write_trace: Callable[[str], None] = print,
     ) -> None:
-        self._program = read_elf(elf)
+        self._program = read_program(elf)
         self._cpu = Cpu()
         self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
         self._next_instruction = self._cpu.bank(("PC", "CONTROL"))
@@ -88,15 +88,17 @@ class VirtualBoard:
             self._cpu, self._clock, self._exceptions, self._request_reset
         )
         self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
-        self._accelerator = Accelerator(self._report_cnn)
-        self._accelerator.on_start = self._cnn_started
-        self._cnn_end: Event | None = None
+        self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
+        self._exceptions.on_change = self._trace.exception
+        self._cnn = CnnPort(
+            self._clock, self._cpu.stall,
+            lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level), self._report_cnn,
+        )  # fmt: skip
         self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now)
-        self._cnn_times = StateTimes(CNN_STATES, lambda: self._clock.now)
-        self.led_events: deque[tuple[float, str, bool]] = deque(maxlen=_LED_EVENTS)
-        self._leds = dict.fromkeys(LEDS, False)
+        self._leds = Leds(lambda: self._clock.seconds)
+        self.debug = DebugPort(self._cpu)
         self._asleep: Stop | None = None
-        self._reset_requested = False
+        self._reset_requested = self._power_lost = False
         self._watched = False
         self._known_handlers: set[int] = set()
         limits = [self._program.symbols[n] for n in _STACK_LIMITS if n in self._program.symbols]
@@ -104,23 +106,53 @@ class VirtualBoard:
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
-            request_reset=self._request_reset, cnn_power=self._cnn_power_changed,
-            pins_changed=self._pins_changed, seed=seed,
+            request_reset=self._request_reset, cnn_power=self._cnn.set_power,
+            pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
         )  # fmt: skip
+        self._cnn.clocks = self._chip.gcr
+        self._cnn.on_run = self._trace.run
         for start, data in self._program.segments:
             self._cpu.write_memory(start, data)
         self._cpu.on_return = self._leave_handler
+        self._disturb(disturbances, seed)
         self.reset(power_on=True)
+
+    def _disturb(self, disturbances: Disturbances, seed: int | None) -> None:
+        """Prepare the faults that are asked for."""
+        self._chip.flash.failing_pages = disturbances.failing_pages
+        if disturbances.flip or disturbances.drop:
+            self.console.line = disturbances.line(seed)
+        for times, action in (
+            (disturbances.brownouts, self._brown_out),
+            (disturbances.hangs, self._hang),
+        ):
+            for seconds in times:
+                self._clock.schedule(round(seconds * SECOND), action)
+
+    def _brown_out(self) -> None:
+        self._power_lost = True
+        self._request_reset()
+
+    def _hang(self) -> None:
+        self._asleep = Stop.HANG
+        self._core_times.enter("core_active")
 
     def _map(self) -> None:
         cpu, unit = self._cpu, self._system
+        reads, writes = self._trace.reads, self._trace.writes
+        devices = (
+            (peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write),
+            (addresses.CNN_BASE, addresses.CNN_BYTES, self._read_cnn, self._cnn.write),
+            (system_control.BASE, system_control.SIZE, self._read_private, unit.write),
+        )
+        for base, size, read, write in devices:
+            cpu.map_device(base, size, reads(read), writes(write))
+            peek = self._bus.peek if base == peripherals.BASE else read
+            self.debug.add_device(range(base, base + size), peek, write)
         cpu.map_memory(addresses.FLASH_BASE, addresses.FLASH_BYTES, writable=False)
         cpu.map_memory(_INFORMATION_BLOCK, _INFORMATION_BYTES, writable=False)
         cpu.write_memory(_INFORMATION_BLOCK, b"\xff" * _INFORMATION_BYTES)
         cpu.map_memory(addresses.SRAM_BASE, addresses.SRAM_BYTES, writable=True)
-        cpu.map_device(peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write)
-        cpu.map_device(addresses.CNN_BASE, addresses.CNN_BYTES, self._read_cnn, self._write_cnn)
-        cpu.map_device(system_control.BASE, system_control.SIZE, self._read_private, unit.write)
         cpu.write_memory(addresses.FLASH_BASE, b"\xff" * addresses.FLASH_BYTES)
 
     # -- what a user of the board does and sees
@@ -143,12 +175,17 @@ class VirtualBoard:
     @property
     def leds(self) -> dict[str, bool]:
         """Whether each LED is lit, by colour."""
-        return dict(self._leds)
+        return dict(self._leds.lit)
+
+    @property
+    def led_events(self) -> list[tuple[float, str, bool]]:
+        """(seconds, name, lit), the last thousand."""
+        return list(self._leds.events)
 
     @property
     def energy(self) -> dict[str, float]:
         """Seconds in each power state: core active/sleep/deep_sleep, CNN off/idle/active."""
-        return self._core_times.seconds() | self._cnn_times.seconds()
+        return self._core_times.seconds() | self._cnn.times.seconds()
 
     def press(self, button: str, down: bool = True) -> None:
         """Press ("SW1" or "SW2") or let go."""
@@ -165,7 +202,7 @@ class VirtualBoard:
 
     def reset(self, *, power_on: bool = False) -> None:
         """Reset the chip; SRAM is kept unless the power was off."""
-        self._reset_requested = False
+        self._reset_requested = self._power_lost = False
         self._asleep = None
         if power_on:
             pattern = _SRAM_PATTERN * (addresses.SRAM_BYTES // len(_SRAM_PATTERN))
@@ -175,12 +212,7 @@ class VirtualBoard:
         self._exceptions.reset()
         self._system.reset()
         self._chip.reset()
-        for name, value in (("CONTROL", 0), ("PRIMASK", 0), ("BASEPRI", 0), ("FAULTMASK", 0)):
-            self._cpu.set(name, value)
-        self._cpu.set("XPSR", 1 << 24)
-        self._cpu.set("SP", self._cpu.word(addresses.FLASH_BASE) & ~3)
-        self._cpu.set("LR", 0xFFFF_FFFF)
-        self._cpu.set("PC", self._cpu.word(addresses.FLASH_BASE + 4))
+        self._cpu.reset(addresses.FLASH_BASE)
         self._core_times.enter("core_active")
 
     def run(self, seconds: float | None = None, until: Callable[[], bool] | None = None) -> None:
@@ -198,7 +230,7 @@ class VirtualBoard:
         end = None if seconds is None else self._clock.now + round(seconds * SECOND)
         self._watched = until is not None
         while until is None or not until():
-            if end is not None and self._clock.now >= end:
+            if self.debug.stopped or (end is not None and self._clock.now >= end):
                 return
             if not self.step(end):
                 return
@@ -259,7 +291,7 @@ class VirtualBoard:
         """Carry out what is due, and wake the core if that wakes it."""
         self._clock.fire_due()
         if self._reset_requested:
-            self.reset()
+            self.reset(power_on=self._power_lost)
         self._wake()
 
     def _wake(self) -> None:
@@ -269,6 +301,8 @@ class VirtualBoard:
 
     def _awakes(self) -> bool:
         unit = self._exceptions
+        if self._asleep is Stop.HANG:
+            return False
         if self._asleep is Stop.WAIT_FOR_EVENT and unit.event:
             unit.event = False
             return True
@@ -319,6 +353,8 @@ class VirtualBoard:
             self._fall_asleep(Stop.WAIT_FOR_INTERRUPT)
         elif halt.stop is Stop.SUPERVISOR_CALL:
             self._check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
+        elif halt.stop is Stop.DEBUG or (halt.stop is Stop.BREAKPOINT and self.debug.attached):
+            self.debug.stopped = True
         else:
             self._fault(halt)
 
@@ -396,7 +432,7 @@ class VirtualBoard:
     def _dump(self) -> str:
         return dump(self._cpu, self._program.name_of)
 
-    # -- the accelerator
+    # -- reads that may be part of a polling loop
 
     def _read_private(self, address: int, size: int) -> int:
         value = self._system.read(address, size)
@@ -404,54 +440,9 @@ class VirtualBoard:
         return value
 
     def _read_cnn(self, address: int, size: int) -> int:
-        self._cpu.stall(CNN_READ_CYCLES)
-        if not self._cnn_clocked(address):
-            return 0
-        value = self._accelerator.read(address, size)
+        value = self._cnn.read(address, size)
         self._bus.polled(address, value)
         return value
 
-    def _write_cnn(self, address: int, value: int, size: int) -> None:
-        self._cpu.stall(CNN_WRITE_CYCLES)
-        if self._cnn_clocked(address):
-            self._accelerator.write(address, value, size)
-            if address & _CTL_MASK == _CTL_ADDRESS:
-                self._update_cnn()
-
-    def _cnn_clocked(self, address: int) -> bool:
-        if self._chip.gcr.cnn_clock_on:
-            return True
-        self._report_cnn("the CNN is used while its clock is off: silicon hangs here", address)
-        return False
-
     def _report_cnn(self, message: str, address: int) -> None:
         self._log.add("E-BOARD-CNN", message, address)
-
-    def _cnn_started(self, cycles: int) -> None:
-        self._clock.cancel(self._cnn_end)
-        delay = cycles * self._chip.gcr.cnn_period
-        self._cnn_end = self._clock.schedule(delay, self._cnn_ended, work=True)
-        self._update_cnn()
-
-    def _cnn_ended(self) -> None:
-        self._accelerator.complete()
-        self._update_cnn()
-
-    def _cnn_power_changed(self, powered: int, ram: int, isolated: int, reset: int) -> None:
-        self._accelerator.set_power(powered, ram, isolated, reset)
-        self._update_cnn()
-
-    def _update_cnn(self) -> None:
-        self._exceptions.set_level(addresses.IRQ_CNN, self._accelerator.interrupt)
-        active, powered = self._accelerator.busy, self._chip.power.powered
-        self._cnn_times.enter("cnn_active" if active else "cnn_idle" if powered else "cnn_off")
-
-    # -- pins
-
-    def _pins_changed(self) -> None:
-        for name, (port, pin) in LEDS.items():
-            gpio = self._chip.ports[port]
-            lit = bool(gpio.outputs & ~gpio.levels & 1 << pin)
-            if lit != self._leds[name]:
-                self._leds[name] = lit
-                self.led_events.append((self._clock.seconds, name, lit))

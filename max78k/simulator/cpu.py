@@ -17,7 +17,7 @@ Facts about Unicorn that this code rests on:
 * The program counter is exact inside a device access as long as all runs have a count.
 * An interrupt hook that writes PC makes the run go on from there.
 * Every code hook slows all instructions down, whatever its address: from 380 million instructions
-  per second to 110 million with four hooks and 7 million with 64. None is used here.
+  per second to 110 million with four hooks and 7 million with 64. Only breakpoints use them.
 * It never stops between the instructions of an IT block.
 * WFI ends a run without a word; WFE ends it as an invalid instruction that lies before the
   program counter; other undefined instructions leave the program counter on themselves.
@@ -63,6 +63,8 @@ class Stop(Enum):
     BAD_WRITE = auto()
     BAD_FETCH = auto()
     GUARDED_WRITE = auto()
+    HANG = auto()  # for good, until a reset
+    DEBUG = auto()  # a breakpoint of the debugger; the instruction has not been executed
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Cpu:
     Attributes:
         on_return: called for an exception return; True if it has been carried out and the run
             goes on, False to stop with EXCEPTION_RETURN.
+        resume_at: a breakpoint that the next run begins at and must not stop at.
     """
 
     def __init__(self) -> None:
@@ -148,7 +151,10 @@ class Cpu:
             8: Stop.EXCEPTION_RETURN,
         }
         self._write_hook = unicorn.UC_HOOK_MEM_WRITE
+        self._code_hook = unicorn.UC_HOOK_CODE
         self._guards: list[int] = []
+        self._breakpoints: list[int] = []
+        self.resume_at: int | None = None
         self._memories: list[tuple[int, int, mmap.mmap]] = []
         self.on_return: Callable[[], bool] = lambda: False
         self._halt: Halt | None = None
@@ -252,6 +258,16 @@ class Cpu:
         ]
         self.forget_code()
 
+    def set_breakpoints(self, places: set[int]) -> None:
+        """Stop with DEBUG before the instructions at these addresses, and at no others."""
+        for hook in self._breakpoints:
+            self._engine.hook_del(hook)
+        self._breakpoints = [
+            self._engine.hook_add(self._code_hook, self._on_breakpoint, begin=place, end=place)
+            for place in places
+        ]
+        self.forget_code()
+
     def word(self, address: int) -> int:
         """A 32-bit word of memory; raises LookupError where there is none."""
         value: int = struct.unpack("<I", self.read_memory(address, 4))[0]
@@ -272,6 +288,15 @@ class Cpu:
         """Change a register; PC is given with or without the Thumb bit."""
         self._engine.reg_write(self._register[name], value | 1 if name == "PC" else value)
 
+    def reset(self, table: int) -> None:
+        """Registers as after a reset with the vector table at ``table``."""
+        for name in ("CONTROL", "PRIMASK", "BASEPRI", "FAULTMASK"):
+            self.set(name, 0)
+        self.set("XPSR", 1 << 24)
+        self.set("SP", self.word(table) & ~3)
+        self.set("LR", 0xFFFF_FFFF)
+        self.set("PC", self.word(table + 4))
+
     def bank(self, names: Sequence[str]) -> RegisterBank:
         """Several registers to be read and written together."""
         return RegisterBank(self._engine, [self._register[name] for name in names])
@@ -290,6 +315,7 @@ class Cpu:
             invalid = self._halt is None
         ended = self._count.value > self._limit.value
         self._count.value = min(self._count.value, self._limit.value)
+        self.resume_at = None
         self._raise_failure()
         if invalid:
             return self._invalid(start)
@@ -365,6 +391,14 @@ class Cpu:
     ) -> bool:
         self._halt = Halt(self._bad_access.get(access, Stop.BAD_READ), address)
         return False
+
+    def _on_breakpoint(self, engine: Any, address: int, _size: int, _data: Any) -> None:
+        if address == self.resume_at:
+            self.resume_at = None
+            return
+        self._count.value -= 1  # it was counted before it is executed
+        self._halt = Halt(Stop.DEBUG, address)
+        engine.emu_stop()
 
     def _on_guarded_write(
         self, engine: Any, _access: int, address: int, _size: int, _value: int, _data: Any

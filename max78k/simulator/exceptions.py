@@ -6,6 +6,7 @@ Numbers are exception numbers: 2 NMI, 3 HardFault, ... 15 SysTick, 16 + n extern
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from max78k.chip import addresses
 from max78k.simulator.cpu import Cpu
@@ -49,6 +50,7 @@ class Exceptions:
         vtor: address of the vector table.
         cfsr, hfsr, bfar, mmfar: fault status.
         event: the event register that WFE waits for.
+        on_change: called with an exception's number and True at its entry, False at its return.
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -58,6 +60,7 @@ class Exceptions:
         self._entered = cpu.bank(("SP", "CONTROL", "XPSR", "LR", "PC"))
         self._leaving = cpu.bank(("PC", "CONTROL", "MSP", "PSP", "FAULTMASK"))
         self._returned = cpu.bank(("FAULTMASK", "XPSR", "CONTROL", "SP", *_BASIC_FRAME, "PC"))
+        self.on_change: Callable[[int, bool], None] = lambda number, entered: None
         self._floats = cpu.bank(_FP_FRAME)
         self.reset()
 
@@ -206,6 +209,7 @@ class Exceptions:
         link = link & ~0x10 if with_fp else link
         self._entered.write([stack, control, _THUMB | number, link, self.handler(number) | 1])
         self.active.append(number)
+        self.on_change(number, True)
         self.event = True
         cpu.stall(ENTRY_CYCLES)
 
@@ -242,6 +246,7 @@ class Exceptions:
             self._floats.write(list(struct.unpack("<17I4x", frame[32:])))
         if self.levels[number]:
             self.pending.add(number)
+        self.on_change(number, False)
         self.event = True
         cpu.stall(RETURN_CYCLES)
         return self.sleep_on_exit and not self.active

@@ -18,13 +18,17 @@ _DONE, _FAILED = mcu.FLC_INTR.field("DONE").mask, mcu.FLC_INTR.field("AF").mask
 
 
 class FlashController(Block):
-    """Pages of 8 KiB, written in aligned units of 128 bits that must have been erased."""
+    """Pages of 8 KiB, written in aligned units of 128 bits that must have been erased.
+
+    ``failing_pages`` keep their content whatever the controller does.
+    """
 
     def __init__(self, cpu: Cpu, log: FindingLog, set_irq: Callable[[bool], None]) -> None:
         super().__init__("FLC", {mcu.FLC_CLKDIV.offset: mcu.FLC_RESET_VALUES["CLKDIV"]})
         self._cpu = cpu
         self._log = log
         self._set_irq = set_irq
+        self.failing_pages: frozenset[int] = frozenset()
         self.writers[mcu.FLC_CTRL.offset] = self._write_ctrl
         self.writers[mcu.FLC_INTR.offset] = self._write_intr
 
@@ -44,6 +48,8 @@ class FlashController(Block):
 
     def _act(self, fields: dict[str, int]) -> bool:
         address = self.words.get(mcu.FLC_ADDR.offset, 0) % addresses.FLASH_BYTES
+        if address // addresses.FLASH_PAGE_BYTES in self.failing_pages:
+            return True  # as worn-out cells do: without a word
         if fields["PGE"]:
             page = address & ~(addresses.FLASH_PAGE_BYTES - 1)
             return self._erase(page, addresses.FLASH_PAGE_BYTES, fields, _ERASE_PAGE)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator.peripherals import Block
 
 _OFFSET = {register.name: register.offset for register in mcu.GPIO_REGISTERS}
+_LED_EVENTS = 1000
 _WITH_SET_AND_CLEAR = ("EN0", "EN1", "EN2", "OUTEN", "OUT", "INTEN", "WKEN")
 
 # (port, pin): lit or pressed when low.
@@ -87,3 +89,25 @@ class Gpio(Block):
 
     def _update_irq(self) -> None:
         self._set_irq(bool(self._word(_OFFSET["INTFL"]) & self._word(_OFFSET["INTEN"])))
+
+
+class Leds:
+    """The board's LEDs.
+
+    Attributes:
+        lit: by colour.
+        events: (seconds, colour, lit), the last thousand.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.lit = dict.fromkeys(LEDS, False)
+        self.events: deque[tuple[float, str, bool]] = deque(maxlen=_LED_EVENTS)
+        self._seconds = seconds
+
+    def look(self, ports: Sequence[Gpio]) -> None:
+        """Call when pins have changed."""
+        for name, (port, pin) in LEDS.items():
+            lit = bool(ports[port].outputs & ~ports[port].levels & 1 << pin)
+            if lit != self.lit[name]:
+                self.lit[name] = lit
+                self.events.append((self._seconds(), name, lit))

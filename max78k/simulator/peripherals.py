@@ -147,6 +147,19 @@ class PeripheralBus:
                 return
         entry.block.write((address & ~3) - entry.base, value << 8 * (address & 3))
 
+    def name_of(self, address: int) -> str:
+        """Block and offset at an address, empty outside the blocks."""
+        entry = self._granules.get(address >> _GRANULE_SHIFT)
+        return f"{entry.block.name}+0x{address - entry.base:x}" if entry else ""
+
+    def peek(self, address: int, size: int) -> int:
+        """Read 4 bytes without time and findings; raises LookupError where no block is."""
+        assert size == 4
+        entry = self._granules.get(address >> _GRANULE_SHIFT)
+        if entry is None:
+            raise LookupError(f"no block at 0x{address:08x}")
+        return entry.block.read((address & ~3) - entry.base)
+
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""
         executed = self._cpu.executed

@@ -41,9 +41,10 @@ class PseudoTerminal:
         if link is not None:
             self._make_link(link)
 
-    def fileno(self) -> int:
+    @property
+    def descriptors(self) -> list[int]:
         """For ``select``: readable when the host has sent something."""
-        return self._master
+        return [self._master]
 
     def read(self) -> bytes:
         """All that the host has sent, without waiting."""

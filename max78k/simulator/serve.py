@@ -1,8 +1,9 @@
-"""A virtual board behind a pseudo-terminal, for host programs that expect a serial port.
+"""A virtual board in the time of the host: serial port, console text, debugger, an end.
 
-Virtual time runs free while bytes are on the line or the accelerator runs, and otherwise never
-faster than the host's clock: time-outs in the firmware then mean what they mean on a real board.
-It may run slower. Bytes that lie in the pseudo-terminal are handed to the board before time passes.
+With a serial port virtual time runs free while bytes are on the line or the accelerator runs, and
+otherwise never faster than the host's clock: time-outs in the firmware then mean what they mean on
+a real board. Without one it always runs free. It may run slower. Bytes that lie in the port are
+handed to the board before time passes.
 """
 
 from __future__ import annotations
@@ -15,15 +16,60 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from max78k.errors import LinkError, MismatchError
 from max78k.simulator.board import VirtualBoard
+from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.findings import Finding
+from max78k.simulator.gdb import GdbServer
 from max78k.simulator.pty import PseudoTerminal
 
 _STDIN = 0
 _WORK_SECONDS = 0.001  # host time between two looks at the outside while bytes are on the line
 _AHEAD_SECONDS = 0.002  # virtual time may be this much ahead before it waits
+
+
+class SerialPort(Protocol):
+    """The host's end of the console line."""
+
+    path: str
+
+    @property
+    def descriptors(self) -> list[int]:
+        """For ``select``."""
+
+    def read(self) -> bytes:
+        """What the host has sent."""
+
+    def write(self, data: bytes) -> None:
+        """Send to the host."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+@dataclass(frozen=True)
+class End:
+    """When a run ends by itself.
+
+    Attributes:
+        until: console text that ends it well.
+        fail_on: console text that ends it with MismatchError E-BOARD-FAIL.
+        timeout: seconds of the host; over them it ends well if ``until`` is empty, else with
+            LinkError E-BOARD-TIMEOUT.
+    """
+
+    until: str = ""
+    fail_on: str = ""
+    timeout: float | None = None
+
+    @property
+    def kept(self) -> int:
+        """Bytes of console text in which a part of a wanted text may lie."""
+        return max(len(self.until.encode()), len(self.fail_on.encode()), 1) - 1
 
 
 class _Pace:
@@ -46,99 +92,210 @@ class _Pace:
 class _Server:
     """Moves bytes and time until told to stop."""
 
-    def __init__(self, board: VirtualBoard, port: PseudoTerminal, watched: list[int]) -> None:
+    def __init__(
+        self,
+        board: VirtualBoard,
+        *,
+        port: SerialPort | None,
+        gdb: GdbServer | None,
+        console: Callable[[bytes], None],
+        watched: list[int],
+        end: End,
+        real_time: bool,
+    ) -> None:
         self._board = board
         self._port = port
+        self._gdb = gdb
+        self._console = console
         self._watched = watched
+        self._end = end
+        self._deadline = None if end.timeout is None else time.monotonic() + end.timeout
+        self._free = port is None and not real_time
+        self._real_time = real_time
         self._pace = _Pace(board)
+        self._text = b""
         self._stopped = False
 
     def run(self) -> None:
-        """Run until a watched descriptor says stop: by a byte, standard input by its end."""
-        while not self._stopped:
+        """Run until a watched descriptor says stop, by a byte or standard input by its end."""
+        while True:
             self._wait(0.0)
             self._exchange()
-            if self._board.has_work:
-                self._work()
+            if self._stopped:
+                return
+            if self._gdb is not None and self._gdb.halted:
+                self._wait(self._limited(None))
                 self._pace.restart()
-            elif self._board.asleep:
-                self._idle()
             else:
-                self._board.step()
-                self._keep_pace()
-        self._exchange()
+                self._advance()
+                if self._gdb is not None:
+                    self._gdb.after_step()
+
+    def _advance(self) -> None:
+        if self._free or (self._board.has_work and not self._real_time):
+            self._work()
+            self._pace.restart()
+        elif self._board.asleep:
+            self._idle()
+        else:
+            self._board.step()
+            self._keep_pace()
 
     def _work(self) -> None:
         """Run for a while without a look at the outside, which costs as much as a few steps."""
         until = time.monotonic() + _WORK_SECONDS
-        while self._board.has_work and time.monotonic() < until:
-            self._board.step()
+        while time.monotonic() < until and (self._free or self._board.has_work):
+            passed = self._board.step()
+            if self._board.debug.stopped:
+                return
+            if not passed:
+                self._nothing_more()
+                return
+
+    def _nothing_more(self) -> None:
+        """The core sleeps for ever, unless the outside wakes it."""
+        self._exchange()
+        if self._gdb is not None:
+            self._wait(self._limited(None))
+        elif not self._stopped:
+            self._give_up("the core sleeps and nothing will wake it")
 
     def _exchange(self) -> None:
-        data = self._port.read()
+        data = self._port.read() if self._port is not None else b""
         if data:
             self._board.console.host_write(data)
-        self._port.write(self._board.console.host_read())
+        sent = self._board.console.host_read()
+        if self._port is not None:
+            self._port.write(sent)
+        if sent:
+            self._console(sent)
+            self._look_at(sent)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._give_up(f"{self._end.timeout:g} s are over")
+
+    def _look_at(self, sent: bytes) -> None:
+        """End the run at the first of the texts that it waits for."""
+        self._text += sent
+        found = {
+            text: self._text.find(text.encode())
+            for text in (self._end.until, self._end.fail_on)
+            if text and text.encode() in self._text
+        }
+        if found:
+            text = min(found, key=lambda text: found[text])
+            if text == self._end.fail_on:
+                raise MismatchError("E-BOARD-FAIL", f"the firmware printed {text!r}")
+            self._stopped = True
+        self._text = self._text[-self._end.kept :] if self._end.kept else b""
+
+    def _give_up(self, why: str) -> None:
+        if self._end.until and not self._stopped:
+            raise LinkError(
+                "E-BOARD-TIMEOUT", f"the firmware has not printed {self._end.until!r}: {why}"
+            )
+        self._stopped = True
+
+    def _limited(self, seconds: float | None) -> float | None:
+        """A wait no longer than to the deadline."""
+        if self._deadline is None:
+            return seconds
+        left = max(self._deadline - time.monotonic(), 0.0)
+        return left if seconds is None else min(seconds, left)
 
     def _wait(self, seconds: float | None) -> None:
-        """Wait for the host or until the time is over."""
-        ready, _, _ = select.select([self._port.fileno(), *self._watched], [], [], seconds)
+        """Wait for the outside or until the time is over."""
+        port = self._port.descriptors if self._port is not None else []
+        gdb = self._gdb.descriptors if self._gdb is not None else []
+        if seconds == 0.0 and not (port or gdb or self._watched):
+            return
+        ready, _, _ = select.select([*port, *gdb, *self._watched], [], [], seconds)
         for descriptor in self._watched:
             if descriptor in ready:
                 data = os.read(descriptor, 1024)
                 self._stopped |= bool(data) != (descriptor == _STDIN)
+        if self._gdb is not None and set(gdb) & set(ready):
+            self._gdb.serve()
 
     def _idle(self) -> None:
         """Let the core sleep on in step with the host's clock."""
         event = self._board.next_event
         delay = None if event is None else max(event - self._pace.allowed, 0.0)
-        self._wait(delay)
+        self._wait(self._limited(delay))
         self._board.pass_time(self._pace.allowed)
 
     def _keep_pace(self) -> None:
         ahead = self._board.now - self._pace.allowed
         if ahead > _AHEAD_SECONDS:
-            self._wait(ahead)
+            self._wait(self._limited(ahead))
         elif ahead < 0:
             self._pace.restart()
 
 
 def serve(
+    board: VirtualBoard,
+    *,
+    port: SerialPort | None,
+    gdb: GdbServer | None = None,
+    console: Callable[[bytes], None] = lambda data: None,
+    end: End = End(),
+    real_time: bool = False,
+    stop_with_stdin: bool = False,
+) -> None:
+    """Run a board until SIGTERM or SIGINT, or until ``end`` says so.
+
+    Args:
+        board: at power-on; its console is connected to ``port``.
+        port: the host's end of the line; None lets virtual time run free.
+        gdb: a debugger's port; the board stands until a debugger lets it go.
+        console: called with what the firmware sends on its console.
+        end: when to stop.
+        real_time: never run faster than the host's clock.
+        stop_with_stdin: end when standard input is closed, as when the parent process dies.
+
+    Raises:
+        SimulatorError: the firmware has crashed; see :class:`VirtualBoard`.
+        MismatchError, LinkError: see :class:`End`.
+    """
+    with _stop_signal() as stop:
+        watched = [stop, _STDIN] if stop_with_stdin else [stop]
+        _Server(
+            board, port=port, gdb=gdb, console=console, watched=watched, end=end,
+            real_time=real_time,
+        ).run()  # fmt: skip
+
+
+def serve_terminal(
     elf: Path,
     *,
     ready: Callable[[str], None],
     link: Path | None = None,
     strict: bool = False,
     seed: int | None = None,
+    disturbances: Disturbances = Disturbances(),  # noqa: B008 frozen
     stop_with_stdin: bool = False,
-    report: Callable[[Finding], None] | None = None,
 ) -> None:
-    """Run a board with its console on a pseudo-terminal, until SIGTERM or SIGINT.
+    """Boot a program with its console on a new pseudo-terminal.
 
-    Args:
-        elf: the program.
-        ready: called with the path of the pseudo-terminal once it can be opened.
-        link: a symbolic link to make to it.
-        strict: end at the first finding.
-        seed: of the board's random number generator.
-        stop_with_stdin: end when standard input is closed, as when the parent process dies.
-        report: called with each finding; without it they go to standard error.
+    ``ready`` is called with its path once it can be opened; ``link`` is a symbolic link to make to
+    it. Findings go to standard error.
 
     Raises:
         SimulatorError: the firmware has crashed; see :class:`VirtualBoard`.
         InputError, ToolError: the file or a tool cannot be used.
     """
-    board = VirtualBoard(elf, strict=strict, seed=seed, report=report or _print_finding)
+    board = VirtualBoard(
+        elf, strict=strict, seed=seed, disturbances=disturbances, report=print_finding
+    )
     port = PseudoTerminal(link)
     try:
-        with _stop_signal() as stop:
-            ready(port.path)
-            _Server(board, port, [stop, _STDIN] if stop_with_stdin else [stop]).run()
+        ready(port.path)
+        serve(board, port=port, stop_with_stdin=stop_with_stdin)
     finally:
         port.close()
 
 
-def _print_finding(finding: Finding) -> None:
+def print_finding(finding: Finding) -> None:
+    """A line on standard error."""
     print(finding, file=sys.stderr, flush=True)
 
 

@@ -37,6 +37,9 @@ class Uart(Block):
         name: for messages.
         set_irq: drives the interrupt line.
         peripheral_period: gives the period of PCLK in femtoseconds.
+
+    Attributes:
+        line: what a byte becomes on its way, None where it is lost.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Uart(Block):
         self._log = log
         self._set_irq = set_irq
         self._peripheral_period = peripheral_period
+        self.line: Callable[[int], int | None] = lambda byte: byte
         self._to_device: deque[int] = deque()
         self._to_host = bytearray()
         self._rx: deque[int] = deque()
@@ -189,7 +193,9 @@ class Uart(Block):
 
     def _sent(self, byte: int) -> None:
         self._sending = None
-        self._to_host.append(byte)
+        arrives = self.line(byte)
+        if arrives is not None:
+            self._to_host.append(arrives)
         self._start_sending()
 
     def _start_receiving(self) -> None:
@@ -200,8 +206,10 @@ class Uart(Block):
         self._receiving = None
         if not self._enabled:
             return
-        byte = self._to_device.popleft()
-        if len(self._rx) == _DEPTH:
+        byte = self.line(self._to_device.popleft())
+        if byte is None:
+            pass
+        elif len(self._rx) == _DEPTH:
             self._log.add(
                 "E-BOARD-UART-OVERRUN", f"{self.name}: a byte arrives at a full FIFO and is lost"
             )

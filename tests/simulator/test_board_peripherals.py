@@ -117,6 +117,7 @@ def test_accelerator_runs_for_its_cycles_and_interrupts(divider: int, factor: in
         """Takes the place of the accelerator: any write to CTL starts a run."""
 
         busy = interrupt = False
+        layer_cycles = ()
 
         def read(self, address: int, size: int) -> int:
             return int(self.interrupt) << 12
@@ -125,7 +126,7 @@ def test_accelerator_runs_for_its_cycles_and_interrupts(divider: int, factor: in
             if value & 1:
                 self.busy = True
                 started.append(it.now)
-                it._cnn_started(cycles)
+                it._cnn.started(cycles)
             else:
                 self.interrupt = False
 
@@ -135,7 +136,7 @@ def test_accelerator_runs_for_its_cycles_and_interrupts(divider: int, factor: in
         def set_power(self, *masks: int) -> None:
             assert len(masks) == 4
 
-    it._accelerator = Stand_in()
+    it._cnn.accelerator = Stand_in()
     it.run(0.1)
     assert len(started) == 2
     assert it.word("interrupts") == 1  # the first run is waited for by WFI, the second by polling

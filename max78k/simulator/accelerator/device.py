@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
 from max78k.simulator.accelerator.checks import check_run
-from max78k.simulator.accelerator.cycles import run_cycles
+from max78k.simulator.accelerator.cycles import layer_cycles, run_cycles
 from max78k.simulator.accelerator.fifo import Fifos
 from max78k.simulator.accelerator.layer import Layer, LayerRegisters, decode
 from max78k.simulator.accelerator.machine import Machine
@@ -296,6 +296,12 @@ class Accelerator:
     def interrupt(self) -> bool:
         """Whether any quadrant requests its interrupt."""
         return any(registers[cr.CTL.offset] & _IRQ for registers in self._global)
+
+    @property
+    def layer_cycles(self) -> list[tuple[int, int]]:
+        """Number and estimated cycles of each layer of the present run."""
+        layers = self._running.layers if self._running else []
+        return [(layer.number, layer_cycles(layer)) for layer in layers]
 
     def complete(self) -> None:
         """End the run: compute its result and raise the interrupt of the quadrants in it."""

@@ -1,7 +1,12 @@
-"""Reading an ELF file: what goes into which memory, and the names of addresses."""
+"""Reading a program file: what goes into flash, and the names of addresses.
+
+An ELF file is known by its first bytes, an Intel HEX file by its colon; anything else is the
+content of flash from its first byte on. Only an ELF file has names.
+"""
 
 from __future__ import annotations
 
+import binascii
 import bisect
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +15,7 @@ from max78k.chip import addresses
 from max78k.errors import InputError, ToolError
 from max78k.simulator.findings import UNKNOWN
 
+_DATA, _END, _SEGMENT, _LINEAR = 0, 1, 2, 4  # record types of Intel HEX; 3 and 5 are entry points
 _FLASH_END = addresses.FLASH_BASE + addresses.FLASH_BYTES
 
 
@@ -36,11 +42,63 @@ class Program:
         return f"{self._names[index]}+0x{offset:x}" if offset else self._names[index]
 
 
-def read_elf(path: Path) -> Program:
+def read_program(path: Path) -> Program:
+    """Read an ELF, HEX or BIN file.
+
+    Raises:
+        InputError: E-BOARD-ELF; no such file, not a program for this chip, or not all in flash.
+        ToolError: E-BOARD-UNICORN; pyelftools is not installed.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError("E-BOARD-ELF", f"{path}: {error.strerror}") from error
+    if content.startswith(b"\x7fELF"):
+        return _read_elf(path)
+    if content.startswith(b":"):
+        segments = _hex_segments(path, content)
+    else:
+        segments = [(addresses.FLASH_BASE, content)]
+    for start, data in segments:
+        _check_in_flash(path, start, len(data))
+    if not any(start == addresses.FLASH_BASE and len(data) >= 8 for start, data in segments):
+        raise InputError(
+            "E-BOARD-ELF",
+            f"{path} has no vector table at 0x{addresses.FLASH_BASE:08x}",
+            "an ELF, HEX or BIN file linked to the start of flash",
+        )
+    return Program(tuple(segments), {})
+
+
+def _hex_segments(path: Path, content: bytes) -> list[tuple[int, bytes]]:
+    segments: list[tuple[int, bytearray]] = []
+    base = 0
+    for number, line in enumerate(content.split(), 1):
+        try:
+            record = binascii.unhexlify(line[1:]) if line[:1] == b":" else b""
+        except binascii.Error:
+            record = b""
+        if len(record) < 5 or len(record) != record[0] + 5 or sum(record) & 0xFF:
+            raise InputError("E-BOARD-ELF", f"{path}: line {number} is not an Intel HEX record")
+        kind, data = record[3], record[4:-1]
+        if kind == _END:
+            break
+        if kind in (_SEGMENT, _LINEAR):
+            base = int.from_bytes(data, "big") << (16 if kind == _LINEAR else 4)
+        elif kind == _DATA:
+            start = base + int.from_bytes(record[1:3], "big")
+            if segments and segments[-1][0] + len(segments[-1][1]) == start:
+                segments[-1][1].extend(data)
+            else:
+                segments.append((start, bytearray(data)))
+    return [(start, bytes(data)) for start, data in segments]
+
+
+def _read_elf(path: Path) -> Program:
     """Read a 32-bit little-endian ARM executable.
 
     Raises:
-        InputError: E-BOARD-ELF; no such file, not such an ELF, or a segment outside flash.
+        InputError: E-BOARD-ELF; not such an ELF, or a segment outside flash.
         ToolError: E-BOARD-UNICORN; pyelftools is not installed.
     """
     try:
@@ -91,10 +149,14 @@ def _program(path: Path, elf: object) -> Program:
 def _checked(path: Path, segment: object) -> int:
     start: int = segment["p_paddr"]  # type: ignore[index]
     size: int = segment["p_filesz"]  # type: ignore[index]
+    _check_in_flash(path, start, size)
+    return start
+
+
+def _check_in_flash(path: Path, start: int, size: int) -> None:
     if not addresses.FLASH_BASE <= start <= start + size <= _FLASH_END:
         raise InputError(
             "E-BOARD-ELF",
             f"{path}: {size} bytes at 0x{start:08x} lie outside flash",
             "use the linker script of the chip",
         )
-    return start

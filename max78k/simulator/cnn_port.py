@@ -1,0 +1,95 @@
+"""The accelerator in its chip: bus time, clock, runs that take their time, interrupt, power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from max78k.chip import addresses
+from max78k.simulator.accelerator import Accelerator
+from max78k.simulator.clock import Clock, Event
+from max78k.simulator.energy import CNN_STATES, StateTimes
+from max78k.simulator.gcr import ClockTree
+
+# Cycles of a 32-bit access to the accelerator beyond the instruction itself: 280 ns for a write
+# and 230 ns for a read at 100 MHz, the vendor's published estimates.
+WRITE_CYCLES = 27
+READ_CYCLES = 22
+
+_CTL_MASK, _CTL_ADDRESS = addresses.QUADRANT_STRIDE - 1, addresses.quadrant(0) & 0x3F_FFFF
+
+
+class CnnPort:
+    """What the core's bus sees of the accelerator.
+
+    Args:
+        stall: lets the present access take so many cycles more.
+        set_irq: drives the interrupt line.
+        report: called with a message and an address for what firmware should not do.
+
+    Attributes:
+        clocks: tells whether the CNN's clock runs, and its period.
+        times: seconds in each of the CNN's power states.
+        on_run: called with (layer, cycles) of all layers when a run starts, None when it ends.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        stall: Callable[[int], None],
+        set_irq: Callable[[bool], None],
+        report: Callable[[str, int], None],
+    ) -> None:
+        self.accelerator = Accelerator(report)
+        self.accelerator.on_start = self.started
+        self.clocks: ClockTree | None = None
+        self.times = StateTimes(CNN_STATES, lambda: clock.now)
+        self.on_run: Callable[[list[tuple[int, int]] | None], None] = lambda layers: None
+        self._clock = clock
+        self._stall = stall
+        self._set_irq = set_irq
+        self._report = report
+        self._end: Event | None = None
+        self._powered = False
+
+    def read(self, address: int, size: int) -> int:
+        """Read 1, 2 or 4 bytes; anything but aligned words is reported."""
+        self._stall(READ_CYCLES)
+        return self.accelerator.read(address, size) if self._clocked(address) else 0
+
+    def write(self, address: int, value: int, size: int) -> None:
+        """Write 1, 2 or 4 bytes."""
+        self._stall(WRITE_CYCLES)
+        if self._clocked(address):
+            self.accelerator.write(address, value, size)
+            if address & _CTL_MASK == _CTL_ADDRESS:
+                self._update()
+
+    def set_power(self, powered: int, ram: int, isolated: int, reset: int) -> None:
+        """The four masks of GCFR."""
+        self.accelerator.set_power(powered, ram, isolated, reset)
+        self._powered = bool(powered)
+        self._update()
+
+    def started(self, cycles: int) -> None:
+        """A run of ``cycles`` of the CNN clock has begun."""
+        assert self.clocks is not None
+        self._clock.cancel(self._end)
+        self._end = self._clock.schedule(cycles * self.clocks.cnn_period, self._ended, work=True)
+        self.on_run(self.accelerator.layer_cycles)
+        self._update()
+
+    def _ended(self) -> None:
+        self.accelerator.complete()
+        self.on_run(None)
+        self._update()
+
+    def _clocked(self, address: int) -> bool:
+        if self.clocks is not None and self.clocks.cnn_clock_on:
+            return True
+        self._report("the CNN is used while its clock is off: silicon hangs here", address)
+        return False
+
+    def _update(self) -> None:
+        self._set_irq(self.accelerator.interrupt)
+        busy = self.accelerator.busy
+        self.times.enter("cnn_active" if busy else "cnn_idle" if self._powered else "cnn_off")
