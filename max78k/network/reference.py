@@ -68,6 +68,7 @@ def outputs(network: Network, inputs: npt.NDArray[np.int8], batch: int = 64) -> 
 
 def run_layer(layer: Layer, operands: list[IntArray], average_rounds: bool = False) -> IntArray:
     """Output of one layer for its operands (int64 [N, channels, ...])."""
+    operands = _parts(layer, operands)
     if layer.eltwise is None:
         data = pool(np.concatenate(operands, axis=1), layer.pool, average_rounds)
     elif layer.pool_first:
@@ -79,6 +80,14 @@ def run_layer(layer: Layer, operands: list[IntArray], average_rounds: bool = Fal
         return data
     accumulator = accumulate(layer, data)
     return accumulator if layer.output_width == 32 else finish(layer, accumulator)
+
+
+def _parts(layer: Layer, sources: list[IntArray]) -> list[IntArray]:
+    """What the layer makes of its producers: cut along the channels, seen in another size."""
+    parts = [part for source in sources for part in np.split(source, layer.split, axis=1)]
+    if layer.view is None:
+        return parts
+    return [part.reshape(*part.shape[:2], *layer.view) for part in parts]
 
 
 def pool(data: IntArray, window: Pool | None, average_rounds: bool = False) -> IntArray:
