@@ -1,17 +1,8 @@
-"""Replay the recorded bus accesses of a known-answer corpus on the accelerator model.
-
-``python tools/golden.py --replay DIR`` prints a line per failure and a closing line, and exits
-with 5 if anything failed. The folder's ``README.md`` describes the format of the cases; those that
-its ``EXCEPTIONS.md`` names are skipped.
-"""
+"""Replay the recorded bus accesses of a case on the accelerator model, without our compiler."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import random
-import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from max78k.chip import addresses, limits
-from max78k.errors import ExitCode, InputError, Max78kError
 from max78k.simulator.accelerator import Accelerator
 
 WRITE, OR, AND, WAIT, VERIFY, COPY, FILL = range(7)
@@ -187,69 +177,7 @@ class Replay:
             )
 
 
-def excepted(corpus: Path) -> frozenset[str]:
-    """Names of the cases whose recording is not to be trusted, from ``EXCEPTIONS.md``."""
-    text = (corpus / "EXCEPTIONS.md").read_text("utf-8")
-    return frozenset(re.findall(r"`([a-z]-[^`\s]+)`", text))
-
-
-def accepted(corpus: Path) -> list[str]:
-    """Names of the cases that were recorded without error, in order."""
-    if not (corpus / "EXCEPTIONS.md").is_file():
-        raise InputError("E-GOLDEN-FOLDER", f"{corpus} has no EXCEPTIONS.md", "name the corpus")
-    return [folder.name for folder in sorted(corpus.iterdir()) if (folder / "image.npz").is_file()]
-
-
 def replay(corpus: Path, names: Sequence[str]) -> Iterator[Outcome]:
     """Replay cases one after the other."""
     for name in names:
         yield Replay(corpus / name).run()
-
-
-def choose(corpus: Path, names: Sequence[str], sample: int, seed: int) -> list[str]:
-    """A random ``sample`` of the cases (all if 0) that are not excepted, in order."""
-    skipped = excepted(corpus)
-    trusted = [name for name in names if name not in skipped]
-    if not sample or sample >= len(trusted):
-        return trusted
-    return sorted(random.Random(seed).sample(trusted, sample))
-
-
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--replay", type=Path, required=True, metavar="DIR", help="the corpus")
-    parser.add_argument("--sample", type=int, default=0, metavar="N", help="only N random cases")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the sample")
-    parser.add_argument("--case", metavar="NAME", help="only this case, even if it is excepted")
-    parser.add_argument("--findings", action="store_true", help="also print what the model reports")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    options = _arguments(arguments)
-    try:
-        names = accepted(options.replay)
-        chosen = choose(options.replay, names, options.sample, options.seed)
-        if options.case is not None:
-            if options.case not in names:
-                raise InputError("E-GOLDEN-CASE", f"no accepted case {options.case}")
-            names = chosen = [options.case]
-    except Max78kError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    failed = 0
-    for number, outcome in enumerate(replay(options.replay, chosen), start=1):
-        print(f"[{number}/{len(chosen)}] {outcome.case}", file=sys.stderr)
-        failed += not outcome.passed
-        for text in outcome.differences:
-            print(f"FAILED {outcome.case}: {text}", flush=True)
-        for text in outcome.findings if options.findings else ():
-            print(f"{outcome.case}: {text}", flush=True)
-    skipped = sum(name in excepted(options.replay) for name in names if name not in chosen)
-    print(f"{len(chosen) - failed} passed, {failed} failed, {skipped} skipped")
-    return ExitCode.KNOWN_ANSWER_MISMATCH if failed else ExitCode.OK
-
-
-if __name__ == "__main__":
-    sys.exit(main())
