@@ -26,6 +26,7 @@ from max78k.compiler.placement import Placement
 from max78k.errors import Max78kError
 from max78k.flows.accelerator_runs import ImageRunner
 from max78k.network import Network, reference
+from max78k.network.network import INPUT
 
 IntArray = NDArray[np.int64]
 
@@ -70,13 +71,26 @@ def compare(recorded: Recorded) -> Iterator[str]:
 
 
 def _tensors(recorded: Recorded, network: Network, values: dict[str, IntArray]) -> Iterator[str]:
+    """Every layer's tensors: as read, pooled, combined, and its output."""
+    known = {INPUT: recorded.sample[None].astype(np.int64), **values}
     for number, layer in enumerate(network.layers):
-        known = recorded.meta["tensors"].get(str(number), {}).get("out")
-        if known is None:
-            continue
-        found = np.ascontiguousarray(values[layer.name][0], "<i4").tobytes()
-        if hashlib.sha256(found).hexdigest() != known["sha256_i32"]:
-            yield f"tensor of layer {number} ({layer.name}) differs"
+        sources = [known[name] for name in layer.inputs]
+        stages = reference.stages(layer, sources, network.average_rounds)
+        combined = [] if stages.combined is None else [stages.combined]
+        found = {
+            "in": stages.operands,
+            "pool": stages.pooled,
+            "elt": combined,
+            "out": [values[layer.name]],
+        }
+        for kind, row in recorded.meta["tensors"].get(str(number), {}).items():
+            if _digest(found[kind]) != row["sha256_i32"]:
+                yield f"tensor `{kind}` of layer {number} ({layer.name}) differs"
+
+
+def _digest(parts: list[IntArray]) -> str:
+    """Hash of the first sample's values as 32-bit integers, one part behind the other."""
+    return hashlib.sha256(b"".join(part[0].astype("<i4").tobytes() for part in parts)).hexdigest()
 
 
 def _registers(recorded: Recorded, image: Image) -> Iterator[str]:
@@ -206,8 +220,7 @@ def _unload(recorded: Recorded, network: Network, image: Image) -> Iterator[str]
         if layer.name in network.outputs:
             known = recorded.meta["tensors"][str(number)]["out"]
             size = int(np.prod(known["shape"]))
-            digest = hashlib.sha256(found[start : start + size].astype("<i4").tobytes())
-            if digest.hexdigest() != known["sha256_i32"]:
+            if _digest([found[None, start : start + size].astype(np.int64)]) != known["sha256_i32"]:
                 yield f"unload map does not give the tensor of layer {number}"
             start += size
 

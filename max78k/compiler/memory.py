@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
-from max78k.compiler import bits
+from max78k.compiler import bits, streaming
 from max78k.compiler.image import InputRun, MemoryBlock, OutputRun
 from max78k.compiler.placed import Placed
 from max78k.compiler.placement import FAST_FIFO
@@ -77,6 +77,26 @@ def output_channels(placed: Placed) -> list[Channel]:
             word, step = base + out_pass * gap, shape.out_passes * gap
             result.append(Channel(instance, word, lane, step, shape.out_values))
     return result
+
+
+def input_span(placed: Placed) -> tuple[int, int]:
+    """First byte of the input in its data-memory instances and the one after its last.
+
+    Of a streaming layer that is its rolling buffer.
+    """
+    found = streaming.stream(placed) if placed.geometry.streaming else None
+    words = found.buffer if found else placed.words_read
+    return placed.in_offset, placed.in_offset + 4 * words
+
+
+def output_span(placed: Placed) -> tuple[int, int]:
+    """The same of the output; nothing where it streams into the next layer's buffer."""
+    shape, width = placed.geometry, placed.layer.output_width // 8
+    if shape.streams_out:
+        return placed.out_offset, placed.out_offset
+    first = placed.out_offset - 4 * shape.lead_words * shape.out_passes
+    words = (shape.out_pixels * shape.out_passes - 1) * (placed.write_gap + 1) * width + width
+    return first, first + 4 * words
 
 
 def input_runs(placed: Placed) -> tuple[InputRun, ...]:

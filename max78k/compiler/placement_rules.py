@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from max78k.chip import limits
-from max78k.compiler import bits, data_flow, kernels, streaming
+from max78k.compiler import bits, data_flow, kernels, memory, streaming
 from max78k.compiler.placed import Placed, place
 from max78k.compiler.placement import FAST_FIFO, Placement
 from max78k.errors import InputError, Max78kError, RuleError
@@ -220,7 +220,7 @@ def stream_fields(placed: Placed) -> Problems:
 @_rule("STREAM-OUTPUT")
 def stream_output(placed: Placed) -> Problems:
     """The last streaming layer does not write into its own rolling buffer."""
-    if placed.geometry.streaming and _collide(placed, placed, _output_span(placed)):
+    if placed.geometry.streaming and _collide(placed, placed, memory.output_span(placed)):
         yield f"writes into its buffer at in_offset {placed.in_offset}", "another out_offset"
 
 
@@ -230,10 +230,10 @@ def stream_overlap(first: Placed, second: Placed) -> Problems:
     if not (first.geometry.streaming and second.geometry.streaming):
         return
     shared = set(bits.instances(first.processors)) & set(bits.instances(second.processors))
-    (a, a_end), (b, b_end) = _input_span(first), _input_span(second)
+    (a, a_end), (b, b_end) = memory.input_span(first), memory.input_span(second)
     if shared and a < b_end and b < a_end:
         yield f"buffers {a}...{a_end - 1} and {b}...{b_end - 1} overlap", "other in_offsets"
-    elif _collide(first, second, _output_span(second)):
+    elif _collide(first, second, memory.output_span(second)):
         yield f"the output at {second.out_offset} lies in the buffer at {a}", "another out_offset"
 
 
@@ -242,7 +242,7 @@ def _collide(reader: Placed, writer: Placed, span: tuple[int, int]) -> bool:
     instances = set(bits.instances(reader.processors)) & set(
         bits.instances(writer.output_processors)
     )
-    start, stop = _input_span(reader)
+    start, stop = memory.input_span(reader)
     return bool(instances) and span[0] < stop and start < span[1]
 
 
@@ -251,34 +251,14 @@ def offsets(placed: Placed) -> Problems:
     """Byte offsets are multiples of 4, and data end inside their 32 KiB instance."""
     lead = 4 * placed.geometry.lead_words * placed.geometry.out_passes
     ends = (
-        ("in_offset", placed.in_offset, 0, _input_span(placed)[1]),
-        ("out_offset", placed.out_offset, lead, _output_span(placed)[1]),
+        ("in_offset", placed.in_offset, 0, memory.input_span(placed)[1]),
+        ("out_offset", placed.out_offset, lead, memory.output_span(placed)[1]),
     )
     for what, offset, least, stop in ends:
         if offset < least or offset % 4:
             yield f"{what} {offset}", f"a multiple of 4 from {least} on"
         elif stop > limits.INSTANCE_BYTES:
             yield f"{what} {offset}: data end at {stop} of {limits.INSTANCE_BYTES}", ""
-
-
-def _input_span(placed: Placed) -> tuple[int, int]:
-    """First byte of the input in its data-memory instances and the one after its last.
-
-    Of a streaming layer that is its rolling buffer.
-    """
-    found = streaming.stream(placed) if placed.geometry.streaming else None
-    words = found.buffer if found else placed.words_read
-    return placed.in_offset, placed.in_offset + 4 * words
-
-
-def _output_span(placed: Placed) -> tuple[int, int]:
-    """The same of the output; nothing where it streams into the next layer's buffer."""
-    shape, width = placed.geometry, placed.layer.output_width // 8
-    if shape.streams_out:
-        return placed.out_offset, placed.out_offset
-    first = placed.out_offset - 4 * shape.lead_words * shape.out_passes
-    words = (shape.out_pixels * shape.out_passes - 1) * (placed.write_gap + 1) * width + width
-    return first, first + 4 * words
 
 
 @_rule("WRITE-GAP")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import golden
@@ -12,6 +13,8 @@ from golden_recorded import Recorded
 from golden_refused import refused_case
 
 from max78k.chip import cnn_registers as cr
+from max78k.compiler.assemble import assemble
+from max78k.compiler.image import Image
 from max78k.errors import Max78kError
 
 _CASE = "v-mnistxs-plain"
@@ -97,6 +100,18 @@ def test_the_comparison_sees_wrong_tensors_and_cycles(recorded: Recorded) -> Non
     recorded.meta["tensors"]["1"]["out"]["sha256_i32"] = "0" * 64
     recorded.meta["layers"][2]["cycles_est"] += 1
     assert kinds(recorded) == ["tensor", "cycles"]
+
+
+def test_the_comparison_sees_a_wrong_unload_map(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swapped(*arguments: object) -> Image:
+        image = assemble(*arguments)
+        first, second, *rest = image.output_runs
+        return replace(image, output_runs=(second, first, *rest))
+
+    monkeypatch.setattr(golden_compile, "assemble", swapped)
+    assert kinds(recorded) == ["unload"]
 
 
 def test_the_comparison_sees_a_wrong_fifo_word(corpus: Path) -> None:
