@@ -1,190 +1,35 @@
-"""Replay the recorded bus accesses of a known-answer corpus on the accelerator model.
+"""Hold max78k against a corpus of known answers.
 
-``python tools/golden.py --replay DIR`` prints a line per failure and a closing line, and exits
-with 5 if anything failed. The folder's ``README.md`` describes the format of the cases; those that
-its ``EXCEPTIONS.md`` names are skipped.
+``python tools/golden.py DIR`` compiles every case of the corpus and compares tensors, registers,
+memories, unload maps and cycles with the recorded ones; what the peer refused must be refused by
+the rule that is broken. ``python tools/golden.py --replay DIR`` replays the recorded bus accesses
+on the accelerator model instead. Both print a line per failure and a closing line, and exit with 5
+if anything failed. The folder's ``README.md`` describes the format of the cases, its
+``EXCEPTIONS.md`` names those whose recording is not the truth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from golden_compile import accepted_case
+from golden_recorded import Outcome
+from golden_refused import refused_case
+from golden_replay import Replay, replay
 
-from max78k.chip import addresses, limits
 from max78k.errors import ExitCode, InputError, Max78kError
-from max78k.simulator.accelerator import Accelerator
 
-WRITE, OR, AND, WAIT, VERIFY, COPY, FILL = range(7)
-_ALL_QUADRANTS = (1 << limits.QUADRANTS) - 1
-_SETUP = ("cnn_init", "cnn_load_weights", "cnn_load_bias", "cnn_configure")
-
-
-@dataclass
-class Outcome:
-    """Result of one case: what differs (nothing if it passed), findings of the model, cycles."""
-
-    case: str
-    differences: list[str] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    cycles: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether the output was as recorded."""
-        return not self.differences
-
-
-class Replay:
-    """One case, replayed access by access."""
-
-    def __init__(self, folder: Path) -> None:
-        self.outcome = Outcome(folder.name)
-        self._meta: dict[str, Any] = json.loads((folder / "meta.json").read_text("utf-8"))
-        with np.load(folder / "image.npz", allow_pickle=False) as archive:
-            self._image: dict[str, NDArray[Any]] = dict(archive)
-        self._model = Accelerator(self._found)
-        self._model.on_start = self._started
-
-    def run(self) -> Outcome:
-        """Set up, load, start, complete and compare."""
-        self._model.set_power(_ALL_QUADRANTS, _ALL_QUADRANTS, 0, 0)
-        for name in _SETUP:
-            self._events(name)
-            if name == "cnn_load_weights":
-                self._kernels()
-        self._words("in")
-        self._events("cnn_start")
-        self._fifos()
-        self._model.run()
-        self._compare()
-        return self.outcome
-
-    def _found(self, message: str, address: int) -> None:
-        self.outcome.findings.append(f"{message} (0x{address:08X})")
-
-    def _started(self, cycles: int) -> None:
-        self.outcome.cycles = cycles
-
-    def _fail(self, text: str) -> None:
-        self.outcome.differences.append(text)
-
-    def _events(self, function: str) -> None:
-        image = self._image
-        if function not in self._meta["functions"]:
-            return
-        chosen = image["ev_fn"] == self._meta["functions"].index(function)
-        columns = (image[f"ev_{name}"][chosen].tolist() for name in ("op", "addr", "val", "mask"))
-        for op, address, value, mask in zip(*columns, strict=True):
-            self._event(op, address, value, mask)
-
-    def _event(self, op: int, address: int, value: int, mask: int) -> None:
-        model = self._model
-        if op == WRITE:
-            model.write(address, value)
-        elif op == OR:
-            model.write(address, model.read(address) | value)
-        elif op == AND:
-            model.write(address, model.read(address) & value)
-        elif op in (WAIT, VERIFY):
-            if model.read(address) & mask != value:
-                self._fail(f"0x{address:08X} reads 0x{model.read(address):08X}, not 0x{value:08X}")
-        elif op == FILL:
-            for offset in range(0, mask, 4):
-                model.write(address + offset, value)
-        elif op == COPY and address in self._bias_blocks():
-            for entry, byte in enumerate(self._bias_blocks()[address].tolist()):
-                model.write(address + 4 * entry, byte)
-
-    def _bias_blocks(self) -> dict[int, NDArray[Any]]:
-        blocks = self._meta.get("bias_addr", {})
-        return {address: self._image[f"bias_q{q}"] for q, address in blocks.items()}
-
-    def _kernels(self) -> None:
-        image = self._image
-        if "kern_bytes" not in image:
-            return
-        express = self._meta["kernel_format"] == "mexpress"
-        row = 0
-        for address, columns in zip(
-            image["kern_block_addr"].tolist(), image["kern_block_len"].tolist(), strict=True
-        ):
-            content = image["kern_bytes"][row : row + columns].tobytes()
-            row += columns
-            if express:
-                self._express(address, content)
-            else:
-                self._plain(address, content)
-
-    def _express(self, address: int, content: bytes) -> None:
-        """``address`` is that of the block's first column on the plain path."""
-        base = address & -addresses.KERNEL_STRIDE
-        column = (address - base) // addresses.KERNEL_COLUMN_STRIDE
-        self._model.write(base + 4 * column + 1, 1, 1)
-        content += bytes(-len(content) % 4)
-        for offset in range(0, len(content), 4):
-            self._model.write(base + offset, int.from_bytes(content[offset : offset + 4], "big"))
-
-    def _plain(self, address: int, content: bytes) -> None:
-        for start in range(0, len(content), limits.COLUMN_BYTES):
-            column = content[start : start + limits.COLUMN_BYTES]
-            parts = (column[:1], column[1:5], column[5:], b"")
-            for n, part in enumerate(parts):
-                self._model.write(address + 4 * n, int.from_bytes(part, "big"))
-            address += addresses.KERNEL_COLUMN_STRIDE
-
-    def _words(self, kind: str) -> None:
-        for address, word in self._blocks(kind):
-            self._model.write(address, word)
-
-    def _blocks(self, kind: str) -> Iterator[tuple[int, int]]:
-        """Address and value of every word of ``in`` or ``out``."""
-        image = self._image
-        if f"{kind}_addr" not in image:
-            return
-        words = iter(image[f"{kind}_words"].tolist())
-        for start, length in zip(
-            image[f"{kind}_addr"].tolist(), image[f"{kind}_len"].tolist(), strict=True
-        ):
-            for n in range(length):
-                yield start + 4 * n, next(words)
-
-    def _fifos(self) -> None:
-        order = self._meta.get("fifo_order", [])
-        streams = [self._image[f"fifo_in_{port['fifo']}"].tolist() for port in order]
-        for step in zip(*streams, strict=True):
-            for port, word in zip(order, step, strict=True):
-                self._model.write(port["addr"], word)
-
-    def _compare(self) -> None:
-        image = self._image
-        if not self._model.interrupt:
-            self._fail("the run did not end")
-            return
-        if self.outcome.cycles != self._meta["latency_total_est"]:
-            expected = self._meta["latency_total_est"]
-            self._fail(f"{self.outcome.cycles} cycles, expected {expected}")
-        masks = np.repeat(image["out_mask"], image["out_len"]).tolist()
-        wrong = [
-            (address, expected, self._model.read(address) & mask)
-            for (address, expected), mask in zip(self._blocks("out"), masks, strict=True)
-            if (self._model.read(address) ^ expected) & mask
-        ]
-        if wrong:
-            address, expected, got = wrong[0]
-            self._fail(
-                f"{len(wrong)} of {len(masks)} words differ, first at 0x{address:08X}: "
-                f"0x{got:08X}, expected 0x{expected:08X}"
-            )
+__all__ = ["Replay", "accepted", "choose", "compile_cases", "excepted", "main", "replay"]
 
 
 def excepted(corpus: Path) -> frozenset[str]:
@@ -195,49 +40,81 @@ def excepted(corpus: Path) -> frozenset[str]:
 
 def accepted(corpus: Path) -> list[str]:
     """Names of the cases that were recorded without error, in order."""
-    if not (corpus / "EXCEPTIONS.md").is_file():
-        raise InputError("E-GOLDEN-FOLDER", f"{corpus} has no EXCEPTIONS.md", "name the corpus")
+    _require(corpus, "EXCEPTIONS.md")
     return [folder.name for folder in sorted(corpus.iterdir()) if (folder / "image.npz").is_file()]
 
 
-def replay(corpus: Path, names: Sequence[str]) -> Iterator[Outcome]:
-    """Replay cases one after the other."""
-    for name in names:
-        yield Replay(corpus / name).run()
+def _require(corpus: Path, name: str) -> None:
+    if not (corpus / name).is_file():
+        raise InputError("E-GOLDEN-FOLDER", f"{corpus} has no {name}", "name the corpus")
 
 
 def choose(corpus: Path, names: Sequence[str], sample: int, seed: int) -> list[str]:
     """A random ``sample`` of the cases (all if 0) that are not excepted, in order."""
     skipped = excepted(corpus)
-    trusted = [name for name in names if name not in skipped]
-    if not sample or sample >= len(trusted):
-        return trusted
-    return sorted(random.Random(seed).sample(trusted, sample))
+    return _draw([name for name in names if name not in skipped], sample, seed)
+
+
+def _draw(names: list[str], sample: int, seed: int) -> list[str]:
+    if not sample or sample >= len(names):
+        return names
+    return sorted(random.Random(seed).sample(names, sample))
+
+
+def index(corpus: Path) -> dict[str, Any]:
+    """Features, or reason of refusal, of every case by name."""
+    _require(corpus, "index.json")
+    rows: dict[str, Any] = json.loads((corpus / "index.json").read_text("utf-8"))
+    return rows
+
+
+def compile_one(corpus: Path, trusted: frozenset[str], item: tuple[str, Any]) -> Outcome:
+    """Compile one case, or see it refused; ``item`` is its name and its row of the index."""
+    name, row = item
+    if row["ok"]:
+        return accepted_case(corpus / name, tuple(row["features"]), name in trusted)
+    return refused_case(corpus / name, row["reject"])
+
+
+def compile_cases(corpus: Path, names: Iterable[str], jobs: int = 1) -> Iterator[Outcome]:
+    """Outcome of each case, in order."""
+    rows = index(corpus)
+    items = [(name, rows[name]) for name in names]
+    one = partial(compile_one, corpus, frozenset(rows) - excepted(corpus))
+    if jobs == 1:
+        yield from map(one, items)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(one, items)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--replay", type=Path, required=True, metavar="DIR", help="the corpus")
+    parser.add_argument("corpus", type=Path, nargs="?", metavar="DIR", help="compile this corpus")
+    parser.add_argument("--replay", type=Path, metavar="DIR", help="replay this corpus instead")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="only N random cases")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the sample")
     parser.add_argument("--case", metavar="NAME", help="only this case, even if it is excepted")
     parser.add_argument("--findings", action="store_true", help="also print what the model reports")
-    return parser.parse_args(arguments)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (compiling)")
+    options = parser.parse_args(arguments)
+    if (options.corpus is None) == (options.replay is None):
+        parser.error("name one folder: DIR, or --replay DIR")
+    return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    options = _arguments(arguments)
-    try:
-        names = accepted(options.replay)
-        chosen = choose(options.replay, names, options.sample, options.seed)
-        if options.case is not None:
-            if options.case not in names:
-                raise InputError("E-GOLDEN-CASE", f"no accepted case {options.case}")
-            names = chosen = [options.case]
-    except Max78kError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+def _only(names: list[str], chosen: list[str], case: str | None) -> tuple[list[str], list[str]]:
+    if case is None:
+        return names, chosen
+    if case not in names:
+        raise InputError("E-GOLDEN-CASE", f"no such case {case}")
+    return [case], [case]
+
+
+def _run_replay(options: argparse.Namespace) -> int:
+    names = accepted(options.replay)
+    chosen = choose(options.replay, names, options.sample, options.seed)
+    names, chosen = _only(names, chosen, options.case)
     failed = 0
     for number, outcome in enumerate(replay(options.replay, chosen), start=1):
         print(f"[{number}/{len(chosen)}] {outcome.case}", file=sys.stderr)
@@ -249,6 +126,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     skipped = sum(name in excepted(options.replay) for name in names if name not in chosen)
     print(f"{len(chosen) - failed} passed, {failed} failed, {skipped} skipped")
     return ExitCode.KNOWN_ANSWER_MISMATCH if failed else ExitCode.OK
+
+
+def _run_compile(options: argparse.Namespace) -> int:
+    names = sorted(index(options.corpus))
+    excepted(options.corpus)
+    names, chosen = _only(names, _draw(names, options.sample, options.seed), options.case)
+    totals: dict[str, Counter[str]] = {"passed": Counter(), "failed": Counter()}
+    count = Counter[str]()
+    for number, outcome in enumerate(compile_cases(options.corpus, chosen, options.jobs), start=1):
+        print(f"[{number}/{len(chosen)}] {outcome.case}", file=sys.stderr)
+        verdict = "skipped" if outcome.skipped else "passed" if outcome.passed else "failed"
+        count[verdict] += 1
+        if verdict in totals:
+            totals[verdict].update(outcome.features)
+        if outcome.differences:
+            more = len(outcome.differences) - 1
+            first = outcome.differences[0].replace("\n", "; ")
+            print(f"FAILED {outcome.case}: {first}" + (f" (and {more} more)" if more else ""))
+    for feature in sorted(totals["passed"] | totals["failed"]):
+        good, bad = (totals[verdict][feature] for verdict in ("passed", "failed"))
+        print(f"{good:5} passed {bad:5} failed  {feature}")
+    print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
+    return ExitCode.KNOWN_ANSWER_MISMATCH if count["failed"] else ExitCode.OK
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    options = _arguments(arguments)
+    try:
+        return _run_replay(options) if options.replay else _run_compile(options)
+    except Max78kError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ IRQ_COUNT = 104
 # The accelerator. All its memories take aligned 32-bit accesses alone, except the one byte write
 # that sets the column pointer of the express kernel loader.
 CNN_FIFO = 0x5000_0000
+FAST_FIFO = 0x400C_0400  # reached by the RISC-V core alone; feeds quadrant 0
+FAST_FIFO_DATA = FAST_FIFO + 0x10
 CNN_AON = 0x5000_1000
 CNN_BASE = 0x5000_0000
 CNN_BYTES = 0x0102_0000

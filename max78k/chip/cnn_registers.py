@@ -154,6 +154,18 @@ WEIGHT_WIDTH_CODE = {8: 0, 4: 3, 2: 2, 1: 1}
 
 INIT_CTL = CTL.pack(CLK_EN=1, MEXPRESS=1)
 
-FIFO_CTL = Register("FIFO_CTL", 0x0, "FIFO control")
+FIFO_CTL = Register(
+    "FIFO_CTL",
+    0x0,
+    "FIFO control",
+    (
+        Field("FULL", 2, 5, "almost-full threshold"),
+        Field("EMPTY", 7, 4, "almost-empty threshold"),
+        Field("CPL", 11, doc="always set"),
+        Field("ENABLE", 12, 4, "bit n: FIFO n"),
+    ),
+)
+FIFO_THRESHOLD = 2
+FAST_FIFO_CONTROL = 0xA0  # asynchronous, threshold 10
 FIFO_STAT = Register("FIFO_STAT", 0x4, "bit n: FIFO n is full")
 FIFO_DATA = tuple(Register(f"FIFO_DATA{n}", 0x8 + 4 * n, f"Data of FIFO {n}") for n in range(4))

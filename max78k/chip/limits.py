@@ -32,12 +32,16 @@ BIAS_BYTES_PER_QUADRANT = 512
 BIAS_BYTES = QUADRANTS * BIAS_BYTES_PER_QUADRANT
 
 TRAM_WORDS = 3072  # line buffer of one processor
+LINE_ENTRY = 4095  # highest line-buffer entry at which a streaming layer may begin
 
 WEIGHT_BITS = (1, 2, 4, 8)
 SHIFT = 15  # total output shift lies in -15 ... +15
 PADDING = 2
 CONV2D_KERNELS = ((1, 1), (3, 3))
 CONV1D_KERNEL = 9
+FOLDED_KERNEL = 3  # taps of a 1-D kernel that is dilated further and run as a 3x3 one
+FIFO_PLANES = 4  # CHW channels that the FIFOs feed, one each
+FIFO_CHANNELS = 16  # HWC channels that the FIFOs feed, four each
 POOL_SIZE = 16
 POOL_STRIDE = 16
 FLATTEN_STEPS = 256  # height * width * input passes of a flattened input

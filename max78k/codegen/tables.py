@@ -60,6 +60,13 @@ def is_vector(image: Image) -> bool:
 
 def require_buildable(image: Image) -> None:
     """Raise InputError if the firmware cannot hold the network's input, output or name."""
+    if image.fifo_runs:
+        raise InputError(
+            "E-BUILD-FIFO",
+            f"network {image.name}: its input comes through the FIFO, which the firmware does not "
+            "feed.",
+            "place the input in data memory, without streaming layers.",
+        )
     values = output_values(image)
     if not 0 < values <= _OUTPUT_VALUES:
         raise InputError(

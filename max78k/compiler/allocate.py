@@ -14,7 +14,7 @@ from max78k.compiler import bits, placement_rules, spaces
 from max78k.compiler.groups import INTERLEAVED, Group, find_groups
 from max78k.compiler.kernels import column_count
 from max78k.compiler.placed import has_bias, place
-from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.compiler.placement import MEMORY, LayerPlacement, Placement
 from max78k.errors import RuleError
 from max78k.network import rules
 from max78k.network.geometry import Geometry, geometry
@@ -45,7 +45,8 @@ def plan(network: Network, given: Placement | None = None) -> Placement:
         firsts = choose(groups, shapes)
         try:
             maps = _maps(groups, shapes, rows, firsts, data_format)
-            placement = Placement(_rows(network, shapes, groups, maps, rows), data_format)
+            feed = given.feed if given else MEMORY
+            placement = Placement(_rows(network, shapes, groups, maps, rows), data_format, feed)
             return _complete(network, placement, groups, rows)
         except RuleError as error:
             failure = failure or error

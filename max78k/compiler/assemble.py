@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from max78k.chip import limits
 from max78k.compiler import cycles, kernels, memory, placement_rules, program
-from max78k.compiler.image import Image, InputRun
+from max78k.compiler.image import Image, InputRun, KernelBlock
 from max78k.compiler.placed import Placed, place
 from max78k.compiler.placement import Placement
 from max78k.network import reference
@@ -38,17 +38,28 @@ def assemble(network: Network, placement: Placement, sample_input: npt.NDArray[n
         name=network.name,
         quadrants=layers[0].quadrants,
         init=program.init_writes(layers),
-        kernels=tuple(block for placed in layers for block in kernels.kernel_blocks(placed)),
+        kernels=_kernel_blocks(layers),
         bias=bias_memory(layers),
         configure=program.configure_writes(layers),
         start=program.start_writes(layers),
-        input_runs=_input_runs(layers),
+        input_runs=() if layers[0].fed else _input_runs(layers),
+        fifo_runs=memory.fifo_runs(layers[0]) if layers[0].fed else (),
         output_runs=runs,
         sample_input=sample,
         expected=memory.expected_blocks(runs, expected),
         expected_output=expected,
-        layer_cycles=cycles.layer_cycles(network),
+        layer_cycles=cycles.layer_cycles(network, placement),
     )
+
+
+def _kernel_blocks(layers: Sequence[Placed]) -> tuple[KernelBlock, ...]:
+    """Kernel memory contents, in the order in which they are to be written.
+
+    Columns of a layer's empty leading slots may hold another layer's kernels, which then end below
+    the layer's own: the higher ones go first.
+    """
+    order = sorted(layers, key=lambda placed: -kernels.content_column(placed))
+    return tuple(block for placed in order for block in kernels.kernel_blocks(placed))
 
 
 def bias_memory(layers: Sequence[Placed]) -> tuple[npt.NDArray[np.int8], ...]:
@@ -59,8 +70,8 @@ def bias_memory(layers: Sequence[Placed]) -> tuple[npt.NDArray[np.int8], ...]:
         quadrant, bias = placed.bias_quadrant, placed.layer.bias
         if quadrant is None or bias is None:
             continue
-        first = placed.bias_start + placed.lead * placed.geometry.out_passes
-        full[quadrant, first : first + len(bias)] = bias
+        entries = [placed.bias_start + placed.bias_entry(m) for m in range(len(bias))]
+        full[quadrant, entries] = bias
         length[quadrant] = max(length[quadrant], placed.bias_start + placed.bias_room)
     return tuple(full[quadrant, :stop] for quadrant, stop in enumerate(length))
 

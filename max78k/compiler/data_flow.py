@@ -17,12 +17,13 @@ from max78k.chip import limits
 from max78k.compiler import bits, memory
 from max78k.compiler.memory import LANES, Channel
 from max78k.compiler.placed import Placed
+from max78k.compiler.read_order import read_times, write_times
 from max78k.errors import Max78kError
 from max78k.network.network import INPUT, Network
 
 _UNKNOWN = -1
 FLOW = ("E-RULE-DATA-FLOW", "What a layer reads was written there and not written over since.")
-OVERLAP = ("E-RULE-DATA-OVERLAP", "A layer does not write into its own input.")
+OVERLAP = ("E-RULE-DATA-OVERLAP", "A layer does not write over input that it has still to read.")
 IdArray = npt.NDArray[np.int64]
 
 
@@ -39,7 +40,7 @@ class _Run:
         self.sizes = {INPUT: (network.input_shape[0], int(np.prod(network.input_shape[1:])))}
         for placed in layers:
             shape = placed.geometry
-            self.sizes[placed.layer.name] = (shape.outputs, shape.out_pixels)
+            self.sizes[placed.layer.name] = (shape.outputs, shape.out_values)
         self.first: dict[str, int] = {}
         total = 0
         for name, (channels, pixels) in self.sizes.items():
@@ -48,14 +49,15 @@ class _Run:
 
     def problems(self) -> list[Max78kError]:
         for placed in self.layers:
-            for operand, name in enumerate(placed.layer.inputs):
-                if name == INPUT:
-                    channels = memory.input_channels(placed, operand)
-                    self._mark(channels, INPUT)
+            for operand, (name, first) in enumerate(_operands(placed)):
+                if name == INPUT and not placed.geometry.streaming:
+                    self._mark(memory.input_channels(placed, operand), INPUT, first)
         found: list[Max78kError] = []
         for placed in self.layers:
-            found += self._read(placed)
-            found += self._write(placed)
+            if not placed.geometry.streaming:
+                found += self._read(placed)
+            if not placed.geometry.streams_out:
+                found += self._write(placed)
         by_name = {placed.layer.name: placed for placed in self.layers}
         for name in self.network.outputs:
             channels = memory.output_channels(by_name[name])
@@ -66,10 +68,10 @@ class _Run:
         pixels = self.sizes[name][1]
         return self.first[name] + channel * pixels + np.arange(pixels)
 
-    def _mark(self, channels: list[Channel], name: str) -> None:
+    def _mark(self, channels: list[Channel], name: str, first: int = 0) -> None:
         for number, channel in enumerate(channels[: self.sizes[name][0]]):
             words, lanes = _bytes(channel)
-            ids = self._ids(name, number)
+            ids = self._ids(name, first + number)
             self.marks[channel.instance, words, lanes] = ids[:, None] if lanes.ndim > 1 else ids
 
     def _read(self, placed: Placed) -> list[Max78kError]:
@@ -78,14 +80,16 @@ class _Run:
         if layer.eltwise is None:
             return self._compare(memory.input_channels(placed), layer.inputs, reader)
         found = []
-        for operand, name in enumerate(layer.inputs):
-            found += self._compare(memory.input_channels(placed, operand), [name], reader)
+        for operand, (name, first) in enumerate(_operands(placed)):
+            channels = memory.input_channels(placed, operand)
+            found += self._compare(channels, [name], reader, first)
         return found
 
     def _compare(
-        self, channels: list[Channel], names: Sequence[str], reader: str
+        self, channels: list[Channel], names: Sequence[str], reader: str, first: int = 0
     ) -> list[Max78kError]:
         parts = [(name, number) for name in names for number in range(self.sizes[name][0])]
+        parts = parts[first : first + len(channels)]
         for channel, (name, number) in zip(channels, parts, strict=True):
             words, lanes = _bytes(channel)
             held = self.marks[channel.instance, words, lanes]
@@ -105,21 +109,27 @@ class _Run:
 
     def _write(self, placed: Placed) -> list[Max78kError]:
         found: list[Max78kError] = []
-        source = _words_read(placed)
+        source = {} if placed.geometry.streaming else _words_read(placed)
         for instance, words in _words_written(placed).items():
-            if np.intersect1d(words, source.get(instance, words[:0])).size:
+            if instance in source and _overtakes(placed, words - source[instance][0]):
                 found = [
                     Max78kError(
                         OVERLAP[0],
-                        f"layer {placed.layer.name} writes into its own input in data-memory "
-                        f"instance {instance} (in_offset {placed.in_offset}, out_offset "
-                        f"{placed.out_offset}).",
+                        f"layer {placed.layer.name} writes over input that it has still to read "
+                        f"in data-memory instance {instance} (in_offset {placed.in_offset}, "
+                        f"out_offset {placed.out_offset}).",
                         "an out_offset outside the input.",
                     )
                 ]
             self.marks[instance, words] = _UNKNOWN
         self._mark(memory.output_channels(placed), placed.layer.name)
         return found
+
+
+def _operands(placed: Placed) -> list[tuple[str, int]]:
+    """Producer and first channel of every operand."""
+    layer, channels = placed.layer, placed.geometry.channels
+    return [(name, part * channels) for name in layer.inputs for part in range(layer.split)]
 
 
 def _bytes(channel: Channel) -> tuple[IdArray, IdArray]:
@@ -133,6 +143,14 @@ def _bytes(channel: Channel) -> tuple[IdArray, IdArray]:
     return words, np.full(channel.count, channel.lane)
 
 
+def _overtakes(placed: Placed, words: IdArray) -> bool:
+    """True if an output word, counted from the input's first, is written before it is read."""
+    read = read_times(placed)
+    hits = np.flatnonzero((words >= 0) & (words < len(read)))
+    written = np.repeat(write_times(placed), len(words) // len(write_times(placed)))
+    return bool(np.any(read[words[hits]] > written[hits]))
+
+
 def _words_read(placed: Placed) -> dict[int, IdArray]:
     span = placed.in_offset // 4 + np.arange(placed.words_read)
     return dict.fromkeys(bits.instances(placed.processors), span)
@@ -144,7 +162,8 @@ def _words_written(placed: Placed) -> dict[int, IdArray]:
     width = placed.layer.output_width // 8
     step = (placed.write_gap + 1) * width
     starts = np.arange(shape.out_pixels * shape.out_passes) * step
-    span = (placed.out_offset // 4 + starts[:, None] + np.arange(width)[None, :]).reshape(-1)
+    first = placed.out_offset // 4 - shape.lead_words * shape.out_passes
+    span = (first + starts[:, None] + np.arange(width)[None, :]).reshape(-1)
     used = bits.instances(placed.output_processors)
     if shape.convolves:
         used = list(range(used[0], used[-1] + 1))

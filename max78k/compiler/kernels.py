@@ -25,13 +25,19 @@ def hardware_weight(shape: Geometry) -> Int8Array:
     """Weights as correlation kernels, int8 [outputs, channels, taps] (flattening: taps = pixels).
 
     A transposed convolution is a correlation with the turned kernel; a dilated 1-D kernel has
-    zeros between its taps.
+    zeros between its taps, or is the middle column of a 3x3 one (of two taps: its lower rows). A
+    widened 1x1 kernel is the middle of a 3x3 one.
     """
     layer = shape.layer
     weight = layer.weight
     assert weight is not None
     if layer.operation is Operation.CONVTRANSPOSE2D:
         weight = weight[:, :, ::-1, ::-1].swapaxes(0, 1)
+    elif shape.widened:
+        weight = np.pad(weight, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    elif shape.folded:
+        above = limits.FOLDED_KERNEL - weight.shape[2]
+        weight = np.pad(weight[..., None], ((0, 0), (0, 0), (above, 0), (1, 1)))
     elif layer.operation is Operation.CONV1D and layer.dilation > 1:
         spread = np.zeros((*weight.shape[:2], shape.taps), np.int8)
         spread[..., :: layer.dilation] = weight
@@ -92,6 +98,13 @@ def layer_columns(placed: Placed) -> int:
     """Columns that a layer takes in each of its processors; 0 without kernels."""
     shape = placed.geometry
     return column_count(placed.kernel_count, shape.taps, placed.layer.weight_bits)
+
+
+def content_column(placed: Placed) -> int:
+    """First column that holds a kernel of some channel: before it are empty leading slots."""
+    shape = placed.geometry
+    empty = placed.lead * shape.out_passes * shape.steps * shape.taps * placed.layer.weight_bits
+    return placed.kernel_column + empty // (8 * limits.COLUMN_BYTES)
 
 
 def kernel_blocks(placed: Placed) -> list[KernelBlock]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses, limits
-from max78k.compiler import bits
+from max78k.chip import cnn_registers as cr
+from max78k.compiler import bits, streaming
 from max78k.compiler.image import InputRun, MemoryBlock, OutputRun
 from max78k.compiler.placed import Placed
+from max78k.compiler.placement import FAST_FIFO
 from max78k.network.network import INPUT
 
 LANES = limits.PROCESSORS_PER_INSTANCE
@@ -50,11 +52,11 @@ def input_channels(placed: Placed, operand: int = 0) -> list[Channel]:
         in_pass, ordinal = divmod(channel, shape.in_processors)
         instance, lane = divmod(members[ordinal], LANES)
         if placed.planar:
-            result.append(Channel(instance, base, 0, 1, shape.pixels, planar=True))
+            result.append(Channel(instance, base, 0, 1, shape.values, planar=True))
             continue
         word = base + in_pass * shape.operands + operand
         step = shape.in_passes * shape.operands
-        result.append(Channel(instance, word, lane, step, shape.pixels))
+        result.append(Channel(instance, word, lane, step, shape.values))
     return result
 
 
@@ -70,18 +72,38 @@ def output_channels(placed: Placed) -> list[Channel]:
         instance, lane = divmod(members[ordinal], LANES)
         if wide:
             word, step = base + out_pass * 4 * gap + lane, shape.out_passes * 4 * gap
-            result.append(Channel(instance, word, 0, step, shape.out_pixels, 32))
+            result.append(Channel(instance, word, 0, step, shape.out_values, 32))
         else:
             word, step = base + out_pass * gap, shape.out_passes * gap
-            result.append(Channel(instance, word, lane, step, shape.out_pixels))
+            result.append(Channel(instance, word, lane, step, shape.out_values))
     return result
+
+
+def input_span(placed: Placed) -> tuple[int, int]:
+    """First byte of the input in its data-memory instances and the one after its last.
+
+    Of a streaming layer that is its rolling buffer.
+    """
+    found = streaming.stream(placed) if placed.geometry.streaming else None
+    words = found.buffer if found else placed.words_read
+    return placed.in_offset, placed.in_offset + 4 * words
+
+
+def output_span(placed: Placed) -> tuple[int, int]:
+    """The same of the output; nothing where it streams into the next layer's buffer."""
+    shape, width = placed.geometry, placed.layer.output_width // 8
+    if shape.streams_out:
+        return placed.out_offset, placed.out_offset
+    first = placed.out_offset - 4 * shape.lead_words * shape.out_passes
+    words = (shape.out_pixels * shape.out_passes - 1) * (placed.write_gap + 1) * width + width
+    return first, first + 4 * words
 
 
 def input_runs(placed: Placed) -> tuple[InputRun, ...]:
     """How the network's input gets to where ``placed`` reads it.
 
     A run may have no channels: its words are read in a last pass that has fewer channels, with
-    weights of zero, and are set to 0.
+    weights of zero, or behind the last value of a folded layer, and are set to 0.
     """
     shape = placed.geometry
     if placed.planar:
@@ -103,16 +125,42 @@ def input_runs(placed: Placed) -> tuple[InputRun, ...]:
             runs += [
                 InputRun(
                     address + 4 * operand,
-                    min(first, shape.channels),
+                    operand % shape.layer.split * shape.channels + min(first, shape.channels),
                     present,
                     lane,
                     step,
-                    shape.pixels,
+                    shape.values,
                 )
                 for operand in range(shape.operands)
-                if shape.layer.inputs[operand] == INPUT
+                if shape.layer.inputs[operand // shape.layer.split] == INPUT
             ]
-    return tuple(runs)
+    return (*runs, *(_rest(run, shape.pixels) for run in runs if shape.pixels > run.pixels))
+
+
+def _rest(run: InputRun, pixels: int) -> InputRun:
+    """The words behind a run, up to ``pixels``, which a folded layer reads as well."""
+    address = run.address + 4 * run.step * run.pixels
+    return replace(run, address=address, channels=0, pixels=pixels - run.pixels)
+
+
+def fifo_runs(placed: Placed) -> tuple[InputRun, ...]:
+    """What the FIFOs deliver to the first layer: one run for each quadrant with input channels."""
+    runs = sorted(input_runs(placed), key=lambda run: run.address)
+    ports: list[int] = []
+    for quadrant in bits.quadrants(placed.processors):
+        offset = cr.FIFO_DATA[quadrant].offset
+        fast = placed.feed == FAST_FIFO
+        ports.append(addresses.FAST_FIFO_DATA if fast else addresses.CNN_FIFO + offset)
+    return tuple(replace(run, address=port, step=0) for run, port in zip(runs, ports, strict=True))
+
+
+def fifo_words(
+    runs: Sequence[InputRun], data: npt.NDArray[np.int8]
+) -> list[tuple[int, npt.NDArray[np.uint32]]]:
+    """Data register and words, in order, of every FIFO run for an int8 input."""
+    flat = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+    pack = {True: _planar_words, False: _interleaved_words}
+    return [(run.address, pack[run.planar](run, flat)) for run in runs]
 
 
 def _address(channel: Channel) -> int:

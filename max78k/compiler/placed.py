@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from max78k.chip import limits
 from max78k.compiler import bits
-from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.compiler.placement import MEMORY, LayerPlacement, Placement
 from max78k.errors import InputError
 from max78k.network.geometry import Geometry, geometry
 from max78k.network.network import INPUT, Layer, Network
@@ -19,7 +19,8 @@ class Placed:
     """One layer with every address known.
 
     ``quadrants`` are those that the whole network uses; the first is the master. ``planar`` is
-    True for CHW input. ``bias_quadrant`` is None where there is no bias.
+    True for CHW input. ``bias_quadrant`` is None where there is no bias. ``before`` are all earlier
+    layers; ``feed`` is how the network's input comes in.
     """
 
     geometry: Geometry
@@ -34,11 +35,18 @@ class Placed:
     planar: bool
     quadrants: tuple[int, ...]
     average_rounds: bool
+    before: tuple[Geometry, ...] = ()
+    feed: str = MEMORY
 
     @property
     def layer(self) -> Layer:
         """The layer itself."""
         return self.geometry.layer
+
+    @property
+    def fed(self) -> bool:
+        """True if FIFOs deliver the network's input."""
+        return self.feed != MEMORY
 
     @property
     def lead(self) -> int:
@@ -65,24 +73,47 @@ class Placed:
         return self.slots * shape.out_passes * shape.in_passes
 
     @property
+    def time_slots(self) -> int:
+        """Turns in which a pass-through layer moves one word of each instance of a quadrant."""
+        return max(
+            -(-bits.count(bits.of_quadrant(self.processors, q)) // limits.PROCESSORS_PER_INSTANCE)
+            for q in bits.quadrants(self.processors)
+        )
+
+    @property
     def words_read(self) -> int:
         """Words of the input in each of its data-memory instances."""
         shape = self.geometry
         if self.planar:
-            return -(-shape.pixels // 4)
+            return -(-shape.values // 4)
         return shape.pixels * shape.in_passes * shape.operands
 
     @property
+    def bias_late(self) -> int:
+        """Entries by which the hardware reads the bias late: 1 in a streaming first layer."""
+        return int(self.geometry.streaming and self.geometry.index == 0)
+
+    def bias_entry(self, channel: int) -> int:
+        """Entry of an output channel's bias, from the layer's first: one for every output slot."""
+        shape = self.geometry
+        if shape.flattens:
+            return self.lead * shape.out_passes + channel
+        out_pass, ordinal = divmod(channel, shape.out_processors)
+        first = bits.lowest(self.output_processors) - self.lead
+        slot = bits.members(self.output_processors)[ordinal] - first
+        return self.bias_late + out_pass * self.slots + slot
+
+    @property
     def bias_entries(self) -> int:
-        """Bias entries that the layer takes, leading empty ones included."""
-        return self.lead * self.geometry.out_passes + self.geometry.outputs
+        """Bias entries up to the last channel's, empty ones included."""
+        return self.bias_entry(self.geometry.outputs - 1) + 1
 
     @property
     def bias_room(self) -> int:
         """Bias entries that the hardware reads: also those of slots beyond the last channel."""
         if self.geometry.flattens:
             return self.bias_entries
-        return self.slots * self.geometry.out_passes
+        return self.bias_late + self.slots * self.geometry.out_passes
 
 
 def has_bias(layer: Layer) -> bool:
@@ -99,7 +130,10 @@ def place(network: Network, placement: Placement) -> tuple[Placed, ...]:
         used |= (row.processors or 0) | (row.output_processors or 0)
     quadrants = tuple(bits.quadrants(used))
     return tuple(
-        _placed(shape, row, placement, quadrants, network.average_rounds)
+        replace(
+            _placed(shape, row, placement, quadrants, network.average_rounds),
+            before=shapes[: shape.index],
+        )
         for shape, row in zip(shapes, rows, strict=True)
     )
 
@@ -147,4 +181,5 @@ def _placed(
         planar=placement.data_format == "CHW" and INPUT in shape.layer.inputs,
         quadrants=quadrants,
         average_rounds=average_rounds,
+        feed=placement.feed,
     )

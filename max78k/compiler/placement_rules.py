@@ -12,9 +12,9 @@ from itertools import combinations
 import numpy as np
 
 from max78k.chip import limits
-from max78k.compiler import bits, data_flow, kernels, memory
+from max78k.compiler import bits, data_flow, kernels, memory, streaming
 from max78k.compiler.placed import Placed, place
-from max78k.compiler.placement import Placement
+from max78k.compiler.placement import FAST_FIFO, Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.network import rules
 from max78k.network.network import INPUT, Network
@@ -131,9 +131,8 @@ def processors_align(placed: Placed) -> Problems:
 
 @_rule("PROCESSORS-GAPS")
 def processors_gaps(placed: Placed) -> Problems:
-    """The output processors of a layer that flattens or has a bias are contiguous."""
-    needed = placed.geometry.flattens or placed.bias_quadrant is not None
-    if needed and not bits.contiguous(placed.output_processors):
+    """The output processors of a layer that flattens are contiguous."""
+    if placed.geometry.flattens and not bits.contiguous(placed.output_processors):
         yield f"output processors {bits.text(placed.output_processors)} have gaps", ""
 
 
@@ -174,18 +173,90 @@ def input_lanes(placed: Placed) -> Problems:
             yield f"processors of data-memory instance {instance} have gaps", ""
 
 
+@_rule("STREAM-FIFO")
+def stream_fifo(placed: Placed) -> Problems:
+    """A streaming layer needs an input that comes through a FIFO."""
+    if placed.geometry.streaming and not placed.fed:
+        yield "streams, but the input is written to data memory", "feed the input by FIFO"
+
+
+@_rule("FIFO-INPUT")
+def fifo_input(placed: Placed) -> Problems:
+    """FIFOs feed the first layer alone, one operand of up to 16 HWC or 4 CHW channels."""
+    if not placed.fed:
+        return
+    shape = placed.geometry
+    reads = INPUT in shape.layer.inputs
+    if reads != (shape.index == 0):
+        yield f"{'reads' if reads else 'does not read'} the input", "input for the first layer"
+    elif shape.index == 0:
+        most = limits.FIFO_PLANES if placed.planar else limits.FIFO_CHANNELS
+        if shape.channels > most or shape.operands > 1:
+            text = f"{shape.channels} channels of {shape.operands} operands through FIFOs"
+            yield text, f"at most {most} channels in {'CHW' if placed.planar else 'HWC'}"
+        elif placed.feed == FAST_FIFO and not (placed.planar and shape.channels == 1):
+            yield f"{shape.channels} channels through the fast FIFO", "one CHW channel"
+
+
+@_rule("FIFO-PROCESSORS")
+def fifo_processors(placed: Placed) -> Problems:
+    """FIFO n feeds processors 16 n to 16 n + 3; of CHW data, processor 16 n."""
+    if not placed.fed or placed.geometry.index:
+        return
+    lanes = 1 if placed.planar else (1 << limits.PROCESSORS_PER_INSTANCE) - 1
+    reached = sum(lanes << limits.PROCESSORS_PER_QUADRANT * q for q in range(limits.QUADRANTS))
+    if placed.processors & ~reached:
+        text = f"processors {bits.text(placed.processors)} are not all behind a FIFO"
+        yield text, f"some of {bits.text(reached)}"
+
+
+@_rule("STREAM-FIELDS")
+def stream_fields(placed: Placed) -> Problems:
+    """Starts and steps of streaming layers fit their register fields."""
+    for what, value, largest in streaming.fields_too_small(placed):
+        yield f"{what} {value}", f"at most {largest}: smaller rows or pooling windows"
+
+
+@_rule("STREAM-OUTPUT")
+def stream_output(placed: Placed) -> Problems:
+    """The last streaming layer does not write into its own rolling buffer."""
+    if placed.geometry.streaming and _collide(placed, placed, memory.output_span(placed)):
+        yield f"writes into its buffer at in_offset {placed.in_offset}", "another out_offset"
+
+
+@_rule("STREAM-OVERLAP", subjects=2)
+def stream_overlap(first: Placed, second: Placed) -> Problems:
+    """Rolling buffers and the last streaming layer's output do not overlap in an instance."""
+    if not (first.geometry.streaming and second.geometry.streaming):
+        return
+    shared = set(bits.instances(first.processors)) & set(bits.instances(second.processors))
+    (a, a_end), (b, b_end) = memory.input_span(first), memory.input_span(second)
+    if shared and a < b_end and b < a_end:
+        yield f"buffers {a}...{a_end - 1} and {b}...{b_end - 1} overlap", "other in_offsets"
+    elif _collide(first, second, memory.output_span(second)):
+        yield f"the output at {second.out_offset} lies in the buffer at {a}", "another out_offset"
+
+
+def _collide(reader: Placed, writer: Placed, span: tuple[int, int]) -> bool:
+    """True if ``writer``'s output meets the input of ``reader`` in an instance."""
+    instances = set(bits.instances(reader.processors)) & set(
+        bits.instances(writer.output_processors)
+    )
+    start, stop = memory.input_span(reader)
+    return bool(instances) and span[0] < stop and start < span[1]
+
+
 @_rule("OFFSETS")
 def offsets(placed: Placed) -> Problems:
     """Byte offsets are multiples of 4, and data end inside their 32 KiB instance."""
-    last = memory.output_channels(placed)
-    end = 4 * (1 + max((int(channel.words()[-1]) for channel in last), default=0))
+    lead = 4 * placed.geometry.lead_words * placed.geometry.out_passes
     ends = (
-        ("in_offset", placed.in_offset, placed.in_offset + 4 * placed.words_read),
-        ("out_offset", placed.out_offset, end),
+        ("in_offset", placed.in_offset, 0, memory.input_span(placed)[1]),
+        ("out_offset", placed.out_offset, lead, memory.output_span(placed)[1]),
     )
-    for what, offset, stop in ends:
-        if offset < 0 or offset % 4:
-            yield f"{what} {offset}", "a multiple of 4"
+    for what, offset, least, stop in ends:
+        if offset < least or offset % 4:
+            yield f"{what} {offset}", f"a multiple of 4 from {least} on"
         elif stop > limits.INSTANCE_BYTES:
             yield f"{what} {offset}: data end at {stop} of {limits.INSTANCE_BYTES}", ""
 
@@ -231,11 +302,11 @@ def _bias_span(placed: Placed) -> tuple[int, int]:
 
 @_rule("KERNEL-OVERLAP", subjects=2)
 def kernel_overlap(first: Placed, second: Placed) -> Problems:
-    """Two layers share kernel columns of a processor only if their kernels are the same."""
+    """Two layers share kernel columns only if the kernels are the same or of empty slots."""
     if not (first.geometry.convolves and second.geometry.convolves):
         return
     shared = first.processors & second.processors
-    a, b = (x.kernel_column for x in (first, second))
+    a, b = (kernels.content_column(x) for x in (first, second))
     ends = [x.kernel_column + kernels.layer_columns(x) for x in (first, second)]
     if shared and a < ends[1] and b < ends[0] and not _same_kernels(first, second):
         span = f"{max(a, b)}...{min(ends) - 1}"

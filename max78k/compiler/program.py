@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
 from max78k.chip.registers import Register
-from max78k.compiler import bits
+from max78k.compiler import bits, streaming
 from max78k.compiler.image import Write
 from max78k.compiler.placed import Placed
+from max78k.compiler.placement import FAST_FIFO
 from max78k.network.network import Activation, Eltwise
 
 _INSTANCE_STEP = 0x2000  # words from one data-memory instance to the next
@@ -47,13 +48,6 @@ def _byte_start(placed: Placed) -> tuple[int, int]:
     return divmod(limits.COLUMN_BYTES * placed.kernel_column, placed.geometry.taps)
 
 
-def _time_slots(placed: Placed) -> int:
-    return max(
-        (bits.count(bits.of_quadrant(placed.processors, q)) - 1) // limits.PROCESSORS_PER_INSTANCE
-        for q in bits.quadrants(placed.processors)
-    )
-
-
 def _oned(placed: Placed, quadrant: int) -> int:
     shape, layer = placed.geometry, placed.layer
     fields = {}
@@ -62,7 +56,7 @@ def _oned(placed: Placed, quadrant: int) -> int:
         fields["LENGTH"] = shape.kernel[0] if shape.one_dimensional else 1 if shape.pointwise else 0
         fields["ONE_D"] = int(shape.one_dimensional)
     else:
-        fields["TIME_SLOTS"] = _time_slots(placed)
+        fields["TIME_SLOTS"] = placed.time_slots - 1
         fields["LENGTH"] = int(shape.operands == 1)
     if layer.eltwise is not None:
         fields["ELTWISE"] = 1
@@ -93,7 +87,8 @@ def _wptr_base(placed: Placed, quadrant: int) -> int:
             quadrant * limits.PROCESSORS_PER_QUADRANT, limits.PROCESSORS_PER_QUADRANT
         )
     instance = bits.lowest(target) // limits.PROCESSORS_PER_INSTANCE if target else 0
-    return cr.WPTR_BASE.pack(WORD=placed.out_offset // 4, INSTANCE=instance)
+    word = placed.out_offset // 4 - placed.geometry.lead_words * placed.geometry.out_passes
+    return cr.WPTR_BASE.pack(WORD=word, INSTANCE=instance)
 
 
 def _wptr_toffs(placed: Placed, quadrant: int) -> int:
@@ -173,12 +168,27 @@ def _tptr(placed: Placed, quadrant: int) -> int:
     if _wide_flatten(placed):
         last = shape.steps - 1
         return cr.TPTR.pack(START=last, MAX=2 * last + 1)
-    if shape.one_dimensional or shape.pointwise or not shape.convolves:
+    start = streaming.line_start(placed)
+    if not start and (shape.one_dimensional or shape.pointwise):
         return 0
-    columns = shape.pooled[1]
-    if shape.transposed:
-        columns = 2 * columns
-    return cr.TPTR.pack(MAX=max(0, columns + 2 * shape.padding[1] - shape.kernel[1]))
+    return cr.TPTR.pack(START=start, MAX=start + streaming.line_entries(shape) - 1)
+
+
+def _strm0(placed: Placed, quadrant: int) -> int:
+    found = streaming.stream(placed)
+    return cr.STRM0.pack(START=found.start) if found else 0
+
+
+def _strm1(placed: Placed, quadrant: int) -> int:
+    found = streaming.stream(placed)
+    if found is None:
+        return 0
+    return cr.STRM1.pack(INVOL=found.involved, DELTA1=found.delta1, DELTA2=found.delta2)
+
+
+def _fbuf(placed: Placed, quadrant: int) -> int:
+    found = streaming.stream(placed)
+    return cr.FBUF.pack(WORDS=found.buffer) if found else 0
 
 
 def _post(placed: Placed, quadrant: int) -> int:
@@ -220,6 +230,9 @@ LAYER_PROGRAM: tuple[tuple[Register, Callable[[Placed, int], int]], ...] = (
     (cr.LCTL1, _lctl1),
     (cr.MCNT, _mcnt),
     (cr.TPTR, _tptr),
+    (cr.STRM0, _strm0),
+    (cr.STRM1, _strm1),
+    (cr.FBUF, _fbuf),
     (cr.EN, _en),
     (cr.POST, _post),
 )
@@ -237,17 +250,36 @@ def configure_writes(layers: Sequence[Placed]) -> tuple[Write, ...]:
                     address = addresses.layer_register(quadrant, register.offset, index)
                     comment = f"{placed.layer.name}: {register.doc}"
                     writes.append(Write(address, value, comment))
-    return tuple(writes)
+    return (*writes, *(_feed_writes(layers[0]) if layers[0].fed else ()))
+
+
+def _feed_writes(first: Placed) -> tuple[Write, ...]:
+    """Frame size in every quadrant, and the control register of the FIFOs."""
+    frame = cr.IFRM.pack(SIZE=streaming.frame_words(first))
+    writes = [
+        Write(addresses.quadrant(quadrant) + cr.IFRM.offset, frame, cr.IFRM.doc)
+        for quadrant in first.quadrants
+    ]
+    if first.feed == FAST_FIFO:
+        return (*writes, Write(addresses.FAST_FIFO, cr.FAST_FIFO_CONTROL, "Fast FIFO control"))
+    control = cr.FIFO_CTL.pack(
+        FULL=cr.FIFO_THRESHOLD,
+        EMPTY=cr.FIFO_THRESHOLD,
+        CPL=1,
+        ENABLE=sum(1 << quadrant for quadrant in bits.quadrants(first.processors)),
+    )
+    return (*writes, Write(addresses.CNN_FIFO, control, cr.FIFO_CTL.doc))
 
 
 def init_writes(layers: Sequence[Placed]) -> tuple[Write, ...]:
     """Writes before anything is loaded; they also select express kernel loading."""
     last = cr.LCNT_MAX.pack(LAST=len(layers) - 1)
+    control = cr.INIT_CTL | cr.CTL.pack(FIFO_EN=int(layers[0].fed))
     writes = [Write(addresses.CNN_AON, 0, "Always-on control")]
     for quadrant in layers[0].quadrants:
         base = addresses.quadrant(quadrant)
         writes += [
-            Write(base + cr.CTL.offset, cr.INIT_CTL, f"quadrant {quadrant}: {cr.CTL.doc}"),
+            Write(base + cr.CTL.offset, control, f"quadrant {quadrant}: {cr.CTL.doc}"),
             Write(base + cr.SRAM.offset, cr.SRAM_VALUE, "SRAM control"),
             Write(base + cr.LCNT_MAX.offset, last, cr.LCNT_MAX.doc),
         ]
@@ -257,12 +289,21 @@ def init_writes(layers: Sequence[Placed]) -> tuple[Write, ...]:
 def start_writes(layers: Sequence[Placed]) -> tuple[Write, ...]:
     """Control writes of a run: slaves first, then the master is let go."""
     master = layers[0].quadrants[0]
-    common = cr.INIT_CTL | cr.CTL.pack(AVG_ROUND=int(layers[0].average_rounds))
+    streams = int(layers[0].geometry.streaming)
+    fed, fast = int(layers[0].fed), int(layers[0].feed == FAST_FIFO)
+    common = cr.INIT_CTL | cr.CTL.pack(
+        AVG_ROUND=int(layers[0].average_rounds),
+        STREAM=streams,
+        FIFO_EN=fed,
+        FIFO_STREAM=streams & fed,
+        FASTFIFO_EN=fast,
+        FIFO_GROUP=fast,
+    )
     writes = []
     for quadrant in layers[0].quadrants:
         waiting = cr.CTL.pack(EXT_SYNC=1, MASTER=master, EN=int(quadrant != master))
         address = addresses.quadrant(quadrant) + cr.CTL.offset
         writes.append(Write(address, common | waiting, f"quadrant {quadrant}: wait for the master"))
     address = addresses.quadrant(master) + cr.CTL.offset
-    writes.append(Write(address, common | cr.CTL.pack(EN=1), "master: go"))
+    writes.append(Write(address, common | cr.CTL.pack(EXT_SYNC=fed, EN=1), "master: go"))
     return tuple(writes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from max78k.chip import limits
-from max78k.compiler import bits, kernels
+from max78k.compiler import bits, kernels, memory
 from max78k.compiler.placed import Placed, place
 from max78k.compiler.placement import Placement
 from max78k.network.network import Network
@@ -104,19 +104,13 @@ def usage(network: Network, placement: Placement) -> Usage:
 
 
 def _data_spans(placed: Placed) -> list[DataSpan]:
-    name, shape = placed.layer.name, placed.geometry
     taken = (
-        ("input", placed.processors, placed.in_offset, placed.words_read),
-        (
-            "output",
-            placed.output_processors,
-            placed.out_offset,
-            (shape.out_words - placed.layer.output_width // 8) * (placed.write_gap + 1)
-            + placed.layer.output_width // 8,
-        ),
+        ("input", placed.processors, memory.input_span(placed)),
+        ("output", placed.output_processors, memory.output_span(placed)),
     )
     return [
-        DataSpan(name, instance, offset, 4 * words, kind)
-        for kind, processors, offset, words in taken
+        DataSpan(placed.layer.name, instance, start, stop - start, kind)
+        for kind, processors, (start, stop) in taken
         for instance in bits.instances(processors)
+        if stop > start
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses, limits
+from max78k.compiler import memory
 from max78k.compiler.image import Image, InputRun, OutputRun
 from max78k.errors import MismatchError
 from max78k.simulator.accelerator import Accelerator
@@ -54,10 +55,19 @@ class ImageRunner:
                 self._accelerator.write(address, word)
         for access in self.image.start:
             self._accelerator.write(access.address, access.value)
+        self._feed(inputs)
         self._accelerator.run()
         parts = [self._read(run) for run in self.image.output_runs]
         self._acknowledge()
         return np.concatenate(parts)
+
+    def _feed(self, inputs: npt.NDArray[np.int8]) -> None:
+        """One word for each FIFO in turn, until the frame is complete."""
+        streams = memory.fifo_words(self.image.fifo_runs, np.ascontiguousarray(inputs, np.int8))
+        ports = [port for port, _ in streams]
+        for step in zip(*(words.tolist() for _, words in streams), strict=True):
+            for port, word in zip(ports, step, strict=True):
+                self._accelerator.write(port, word)
 
     def _read(self, run: OutputRun) -> npt.NDArray[np.int64]:
         words = [self._accelerator.read(run.address + 4 * run.step * p) for p in range(run.count)]

@@ -133,4 +133,5 @@ def cost(network: Network, given: Placement | None = None) -> Cost:
     """Place ``network`` and count; raises RuleError with every broken rule."""
     rules.require(network)
     placement = plan(network, given)
-    return Cost(network, placement, usage(network, placement), layer_cycles(network), macs(network))
+    spent = layer_cycles(network, placement)
+    return Cost(network, placement, usage(network, placement), spent, macs(network))

@@ -10,6 +10,8 @@ Arrays of the ``.npz`` file (addresses are bus addresses, all words little-endia
   in place before the function ``cnn_load_bias``.
 * ``bias_q0`` ... ``bias_q3``: bias entries of the quadrants that have some.
 * ``in_addr, in_len, in_words``: the sample input, as blocks of consecutive words.
+* ``fifo_in_<n>``: where FIFOs deliver the input, the words of FIFO n; after ``cnn_start`` one word
+  of each goes to its data register in turn, in the order of ``fifo_order`` of ``meta``.
 * ``out_addr, out_mask, out_len, out_words``: the output that is expected in memory.
 * ``ul_dst, ul_addr, ul_shift, ul_bytes``: byte ``ul_dst`` and on of the output buffer are
   ``ul_bytes`` bytes of the word at ``ul_addr``, shifted right by ``ul_shift``.
@@ -27,8 +29,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from max78k.chip.addresses import KERNEL_COLUMN_STRIDE, bias_memory, kernel_memory
+from max78k.chip.addresses import CNN_FIFO, KERNEL_COLUMN_STRIDE, bias_memory, kernel_memory
+from max78k.chip.cnn_registers import FIFO_DATA
 from max78k.compiler.image import Image, InputRun, Write
+from max78k.compiler.memory import fifo_words
 from max78k.files import atomic_write
 
 _WRITE, _COPY = 0, 5
@@ -54,6 +58,9 @@ def image_arrays(image: Image) -> Arrays:
     arrays.update(_events(image, list(biases), [address for address, _ in blocks]))
     arrays.update(_kernels(image))
     arrays.update(_blocks("in", blocks))
+    ports = fifo_words(image.fifo_runs, image.sample_input)
+    numbers = {address: _fifo_number(address) for address, _ in ports}
+    arrays.update({f"fifo_in_{numbers[address]}": words for address, words in ports})
     expected = [(block.address, block.words) for block in image.expected]
     arrays.update(_blocks("out", expected))
     arrays["out_mask"] = np.array([block.mask for block in image.expected], np.uint32)
@@ -66,9 +73,17 @@ def image_arrays(image: Image) -> Arrays:
         "ev_ops": {str(_WRITE): "write", str(_COPY): "block copy (val=index into blocks)"},
         "bias_addr": {str(q): bias_memory(q) for q in biases},
         "quadrants": list(image.quadrants),
+        "fifo_order": [{"addr": address, "fifo": numbers[address]} for address, _ in ports],
     }
     arrays["meta"] = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8)
     return arrays
+
+
+def _fifo_number(address: int) -> int:
+    """The standard FIFO at a data register; the fast one feeds quadrant 0."""
+    offsets = [register.offset for register in FIFO_DATA]
+    offset = address - CNN_FIFO
+    return offsets.index(offset) if offset in offsets else 0
 
 
 def input_blocks(runs: Sequence[InputRun], sample: npt.NDArray[np.int8]) -> list[tuple[int, Words]]:
@@ -88,7 +103,9 @@ def input_blocks(runs: Sequence[InputRun], sample: npt.NDArray[np.int8]) -> list
 
 
 def _interleaved(run: InputRun, sample: npt.NDArray[np.int8]) -> Words:
-    planes = sample.reshape(-1, run.pixels)[run.channel : run.channel + run.channels]
+    first = run.channel * run.pixels
+    values = sample.reshape(-1)[first : first + run.channels * run.pixels]
+    planes = values.reshape(run.channels, run.pixels)
     lanes = np.zeros((run.pixels, 4), np.uint8)
     lanes[:, run.lane : run.lane + run.channels] = planes.view(np.uint8).T
     return lanes.view("<u4").ravel().astype(np.uint32)

@@ -57,7 +57,9 @@ class _Graph:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
-    def constant(self, value: Array | float, dtype: type = np.float32, label: str = "") -> str:
+    def constant(
+        self, value: Array | list[int] | float, dtype: type = np.float32, label: str = ""
+    ) -> str:
         """A constant tensor; equal scalars are stored once."""
         array: Array = np.asarray(value, dtype)
         scalar = f"constant/{array.dtype}_{array}"
@@ -100,8 +102,9 @@ def build_model(network: Network, *, layers: bool = False) -> onnx.ModelProto:
     for layer in network.layers:
         _refuse_wide(layer, wide)
         graph.scope = layer.name
-        operands = [values[name] for name in layer.inputs]
-        rank = len(known[layer.inputs[0]])
+        sizes = [known[name][0] for name in layer.inputs]
+        operands = _operands(graph, layer, [values[name] for name in layer.inputs], sizes)
+        rank = len(layer.view or known[layer.inputs[0]][1:]) + 1
         result = _layer(graph, layer, operands, rank, shapes[layer.name], network.average_rounds)
         values[layer.name] = result
         known[layer.name] = shapes[layer.name].output
@@ -170,6 +173,34 @@ def _layer(
     if layer.output_width == 32:
         return _add_bias(graph, layer, total, 1.0, 0.0)
     return _finish(graph, layer, total)
+
+
+def _operands(graph: _Graph, layer: Layer, sources: list[str], sizes: list[int]) -> list[str]:
+    """Producers of ``sizes`` channels, cut into operands and seen in the layer's own size."""
+    operands = sources
+    if layer.split > 1:
+        axis = graph.constant([1], np.int64, "axis")
+        cuts = [
+            (data, [n * size // layer.split], [(n + 1) * size // layer.split])
+            for data, size in zip(sources, sizes, strict=True)
+            for n in range(layer.split)
+        ]
+        operands = [
+            graph.node(
+                "Slice",
+                [
+                    data,
+                    graph.constant(start, np.int64, f"start{start[0]}"),
+                    graph.constant(stop, np.int64, f"stop{stop[0]}"),
+                    axis,
+                ],
+            )
+            for data, start, stop in cuts
+        ]
+    if layer.view is None:
+        return operands
+    view = graph.constant([0, -1, *layer.view], np.int64, "view")
+    return [graph.node("Reshape", [data, view]) for data in operands]
 
 
 def _is_linear(layer: Layer) -> bool:

@@ -27,7 +27,6 @@ from max78k.network.shapes import Shape, layer_shapes
 
 # Keys that are read but whose effect is not built: (key, values without effect, what it asks for).
 _NOT_BUILT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-    ("streaming", (False,), "streaming"),
     ("in_crop", ((0, 0),), "cropping of the input"),
     ("in_channel_skip", (0,), "skipping of input channels"),
     ("buffer_shift", (), "a rolling buffer"),
@@ -166,8 +165,8 @@ class _Binder:
         inputs = self.inputs(entry, position)
         name = self.name(entry, taken)
         data = tuple(self.shapes[source] for source in inputs)
-        self.check_shape(entry, "in_dim", data[0][1:])
-        pool = _pool(entry, len(data[0]) - 1)
+        view = _view(entry, data[0][1:])
+        pool = _pool(entry, len(view or data[0][1:]))
         layer = Layer(
             name=name,
             operation=entry.operation,
@@ -179,6 +178,9 @@ class _Binder:
             eltwise=entry.eltwise,
             padding=entry.padding,
             dilation=entry.values.get("dilation", (1, 1))[0],
+            split=_split(entry, inputs),
+            view=view,
+            streaming=entry.values.get("streaming", False),
         )
         if taken is not None:
             layer = self.with_weights(entry, layer, taken)
@@ -218,11 +220,10 @@ class _Binder:
         previous = self.layers[-1].name if position else INPUT
         inputs = (previous,) if given is None else tuple(self.names[item] for item in given)
         operands = entry.values.get("operands", 2) if entry.eltwise else len(inputs)
-        if len(inputs) != operands:
-            text = f"{operands} operands lie interleaved in the memory of {', '.join(inputs)}"
-            hint = "name one layer for each operand in `in_sequences`."
-            code = "E-YAML-UNSUPPORTED"
-            raise RuleError([self.fault(entry, "operands", text, code, hint)])
+        if len(inputs) not in (1, operands):
+            text = f"{operands} operands of {', '.join(inputs)}"
+            hint = "name one layer for each operand in `in_sequences`, or one for all."
+            raise RuleError([self.fault(entry, "operands", text, "E-YAML-CONFLICT", hint)])
         return inputs
 
     def name(self, entry: LayerDescription, taken: LayerWeights | None) -> str:
@@ -295,6 +296,25 @@ def _shaped(
     if operation is Operation.CONV2D and weight.ndim == 2:
         return operation, weight[:, :, np.newaxis, np.newaxis]
     return operation, weight
+
+
+def _split(entry: LayerDescription, inputs: tuple[str, ...]) -> int:
+    """Operands that one producer delivers together."""
+    operands = int(entry.values.get("operands", 2)) if entry.eltwise else 1
+    return operands if len(inputs) == 1 else 1
+
+
+def _view(entry: LayerDescription, size: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The size as which the layer sees data of ``size``; None for their own.
+
+    A 1-D convolution sees data of one column as 1-D.
+    """
+    asked: tuple[int, ...] = entry.values.get("in_dim", size)
+    if entry.operation is Operation.CONV1D and asked[1:] == (1,):
+        asked = asked[:1]
+    elif _without_ones(asked) == _without_ones(size):
+        asked = size
+    return asked if asked != size else None
 
 
 def _size(kernel: tuple[int, ...]) -> str:

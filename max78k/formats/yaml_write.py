@@ -84,6 +84,10 @@ def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[st
     if layer.inputs != (previous,):
         sources = [_word(name) if name != INPUT else "-1" for name in layer.inputs]
         yield "in_sequences", f"[{', '.join(sources)}]"
+    if layer.view is not None:
+        yield "in_dim", _dimensions(layer.view)
+    if layer.streaming:
+        yield "streaming", "true"
     if layer.eltwise is not None and layer.operation is Operation.PASSTHROUGH:
         yield "operation", layer.eltwise.value
     else:
@@ -103,7 +107,7 @@ def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[st
 def _eltwise(layer: Layer, function: Eltwise) -> Iterator[tuple[str, Any]]:
     if layer.operation is not Operation.PASSTHROUGH:
         yield "eltwise", function.value
-    yield "operands", len(layer.inputs)
+    yield "operands", layer.operands
     if not layer.pool_first:
         yield "pool_first", "false"
 
@@ -142,6 +146,10 @@ def _addresses(place: LayerPlacement) -> Iterator[tuple[str, str]]:
 
 def _pair(pair: tuple[int, int], axes: int) -> str:
     return str(pair[0]) if axes == 1 or pair[0] == pair[1] else f"[{pair[0]}, {pair[1]}]"
+
+
+def _dimensions(view: tuple[int, ...]) -> str:
+    return str(view[0]) if len(view) == 1 else f"[{view[0]}, {view[1]}]"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ Depends on the network alone, not on its placement.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from max78k.chip import limits
 from max78k.network.network import INPUT, Layer, Network, Operation
@@ -31,6 +31,12 @@ class Geometry:
 
     ``channels`` counts one operand before flattening; ``size``, ``pooled`` and ``out_size`` are
     (rows, columns) of the input, after pooling, and of the output; 1-D data have one column.
+
+    ``widened``: a 1x1 kernel of or behind a streaming layer is run as the middle of a 3x3 kernel.
+    ``folded``: a 1-D convolution that is dilated too far for the 1-D hardware is run as a 3x3 one
+    on rows of ``dilation`` columns; ``size``, ``pooled`` and ``out_size`` are then those of the
+    fold, ``values`` and ``out_values`` the numbers of values that count.
+    ``streams_out``: the output goes to a streaming layer, and never lies in memory as a whole.
     """
 
     index: int
@@ -41,11 +47,21 @@ class Geometry:
     pooled: tuple[int, int]
     out_size: tuple[int, int]
     flattens: bool
+    values: int
+    out_values: int
+    widened: bool = False
+    folded: bool = False
+    streams_out: bool = False
 
     @property
     def operands(self) -> int:
         """Element-wise operands; 1 without an element-wise operation."""
-        return 1 if self.layer.eltwise is None else len(self.layer.inputs)
+        return self.layer.operands
+
+    @property
+    def streaming(self) -> bool:
+        """True if the layer starts before its input is complete."""
+        return self.layer.streaming
 
     @property
     def convolves(self) -> bool:
@@ -59,8 +75,8 @@ class Geometry:
 
     @property
     def one_dimensional(self) -> bool:
-        """True for a 1-D convolution."""
-        return self.layer.operation is Operation.CONV1D
+        """True for a convolution that the hardware runs as a 1-D one."""
+        return self.layer.operation is Operation.CONV1D and not self.folded
 
     @property
     def pointwise(self) -> bool:
@@ -72,6 +88,8 @@ class Geometry:
     def kernel(self) -> tuple[int, int]:
         """Rows and columns of the hardware kernel; a dilated 1-D kernel is filled with zeros."""
         weight = self.layer.weight
+        if self.widened or self.folded:
+            return (3, 3)
         if weight is None or weight.ndim < 3:
             return (1, 1)
         if self.one_dimensional:
@@ -88,6 +106,8 @@ class Geometry:
         """Rows and columns that the hardware adds at every edge."""
         if self.transposed:
             return (2 - self.layer.padding,) * 2
+        if self.widened or self.folded:
+            return (1, 1)
         if self.one_dimensional:
             return (self.layer.padding, 0)
         return (self.layer.padding,) * 2
@@ -128,6 +148,13 @@ class Geometry:
         return self.size[0] * self.size[1]
 
     @property
+    def lead_words(self) -> int:
+        """Words of each pass that a folded layer writes before its first value."""
+        weight = self.layer.weight
+        middle = self.folded and weight is not None and weight.shape[2] == limits.FOLDED_KERNEL
+        return self.layer.dilation if middle else 0
+
+    @property
     def out_pixels(self) -> int:
         """Pixels of one output channel."""
         return self.out_size[0] * self.out_size[1]
@@ -155,6 +182,7 @@ class Geometry:
         return (
             self.index == 0
             and self.layer.inputs == (INPUT,)
+            and self.layer.split == 1
             and self.layer.operation is Operation.CONV2D
             and self.channels <= limits.INSTANCES
         )
@@ -168,21 +196,49 @@ class Geometry:
 def geometry(network: Network) -> tuple[Geometry, ...]:
     """Geometry of all layers in order; raises InputError where layers do not fit together."""
     shapes = infer(network)
-    return tuple(
-        _of_layer(index, layer, shapes[layer.name]) for index, layer in enumerate(network.layers)
-    )
+    streaming = [False, *(layer.streaming for layer in network.layers), False]
+    result = []
+    for index, layer in enumerate(network.layers):
+        shape = _of_layer(index, layer, shapes[layer.name])
+        unit = layer.operation is Operation.CONV2D and shape.kernel == (1, 1)
+        shape = replace(
+            shape,
+            widened=unit and (streaming[index] or streaming[index + 1]),
+            streams_out=streaming[index + 2],
+        )
+        result.append(_fold(shape) if _folds(layer) else shape)
+    return tuple(result)
+
+
+def _folds(layer: Layer) -> bool:
+    """True if the kernel spans more values than the 1-D hardware takes."""
+    if layer.operation is not Operation.CONV1D or layer.weight is None:
+        return False
+    taps = int(layer.weight.shape[2])
+    span = (taps - 1) * layer.dilation + 1
+    return span > limits.CONV1D_KERNEL and taps <= limits.FOLDED_KERNEL
+
+
+def _fold(shape: Geometry) -> Geometry:
+    """A dilated 1-D layer as the 3x3 convolution that the hardware runs."""
+    columns = shape.layer.dilation
+    size = (-(-shape.size[0] // columns), columns)
+    return replace(shape, size=size, pooled=size, out_size=size, folded=True)
 
 
 def _of_layer(index: int, layer: Layer, shapes: LayerShapes) -> Geometry:
+    size, out_size = _plane(shapes.input), _plane(shapes.output)
     return Geometry(
         index=index,
         layer=layer,
         channels=shapes.input[0],
         outputs=shapes.output[0],
-        size=_plane(shapes.input),
+        size=size,
         pooled=_plane(shapes.pooled),
-        out_size=_plane(shapes.output),
+        out_size=out_size,
         flattens=shapes.flattens,
+        values=size[0] * size[1],
+        out_values=out_size[0] * out_size[1],
     )
 
 

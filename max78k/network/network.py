@@ -88,7 +88,12 @@ class Layer:
     channel first; pass-through has none. ``bias`` is int8 [out] or None.
 
     ``inputs`` names the producers ("input" is the network's input): with ``eltwise`` its operands
-    in order, otherwise parts to be concatenated along the channels.
+    in order, otherwise parts to be concatenated along the channels. With ``split`` above 1 each
+    producer is cut along its channels into that many equal operands. ``view`` is the size, (rows,
+    columns) or (length,), as which the layer sees its inputs, where that is not their own.
+
+    A ``streaming`` layer starts before its input is complete. That changes no result: it lets the
+    input be larger than the data memory.
     """
 
     name: str
@@ -105,6 +110,14 @@ class Layer:
     eltwise: Eltwise | None = None
     padding: int = 0
     dilation: int = 1
+    split: int = 1
+    view: tuple[int, ...] | None = None
+    streaming: bool = False
+
+    @property
+    def operands(self) -> int:
+        """Operands of the element-wise operation; 1 without one."""
+        return 1 if self.eltwise is None else len(self.inputs) * self.split
 
     @property
     def register_shift(self) -> int:
@@ -245,6 +258,9 @@ def _header(network: Network) -> dict[str, Any]:
             "dilation": layer.dilation,
             "eltwise": layer.eltwise.value if layer.eltwise else None,
             "pool": None,
+            "split": layer.split,
+            "view": list(layer.view) if layer.view else None,
+            "streaming": layer.streaming,
         }
         if layer.pool:
             row["pool"] = [layer.pool.kind, list(layer.pool.size), list(layer.pool.stride)]
@@ -272,6 +288,7 @@ def _from_header(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) ->
         row["activation"] = Activation(row["activation"])
         row["eltwise"] = Eltwise(row["eltwise"]) if row["eltwise"] else None
         row["inputs"] = tuple(row["inputs"])
+        row["view"] = tuple(row["view"]) if row.get("view") else None
         row["pool"] = Pool(pool[0], tuple(pool[1]), tuple(pool[2])) if pool else None
         for key in ("weight", "bias"):
             array = arrays.get(f"{key}/{row['name']}")

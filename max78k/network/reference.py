@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeVar
 
@@ -96,17 +97,52 @@ def _in_batches(
 
 def run_layer(layer: Layer, operands: list[IntArray], average_rounds: bool = False) -> IntArray:
     """Output of one layer for its operands (int64 [N, channels, ...])."""
-    if layer.eltwise is None:
-        data = pool(np.concatenate(operands, axis=1), layer.pool, average_rounds)
-    elif layer.pool_first:
-        pooled = [pool(operand, layer.pool, average_rounds) for operand in operands]
-        data = combine(layer.eltwise, pooled)
-    else:
-        data = pool(combine(layer.eltwise, operands), layer.pool, average_rounds)
+    data = stages(layer, operands, average_rounds).data
     if layer.operation is Operation.PASSTHROUGH:
         return data
     accumulator = accumulate(layer, data)
     return accumulator if layer.output_width == 32 else finish(layer, accumulator)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """Values inside a layer, in front of its operation.
+
+    Attributes:
+        operands: as read; without an element-wise operation one, joined along the channels.
+        pooled: after pooling; where pooling follows the combination, its one result.
+        combined: result of the element-wise operation; None without one.
+        data: what the operation gets.
+    """
+
+    operands: list[IntArray]
+    pooled: list[IntArray]
+    combined: IntArray | None
+    data: IntArray
+
+
+def stages(layer: Layer, sources: list[IntArray], average_rounds: bool = False) -> Stages:
+    """What a layer makes of its producers' outputs before it convolves."""
+    parts = _parts(layer, sources)
+    if layer.eltwise is None:
+        joined = np.concatenate(parts, axis=1)
+        data = pool(joined, layer.pool, average_rounds)
+        return Stages([joined], [data], None, data)
+    if layer.pool_first:
+        pooled = [pool(part, layer.pool, average_rounds) for part in parts]
+        combined = combine(layer.eltwise, pooled)
+        return Stages(parts, pooled, combined, combined)
+    combined = combine(layer.eltwise, parts)
+    data = pool(combined, layer.pool, average_rounds)
+    return Stages(parts, [data], combined, data)
+
+
+def _parts(layer: Layer, sources: list[IntArray]) -> list[IntArray]:
+    """What the layer makes of its producers: cut along the channels, seen in another size."""
+    parts = [part for source in sources for part in np.split(source, layer.split, axis=1)]
+    if layer.view is None:
+        return parts
+    return [part.reshape(*part.shape[:2], *layer.view) for part in parts]
 
 
 def pool(data: IntArray, window: Pool | None, average_rounds: bool = False) -> IntArray:

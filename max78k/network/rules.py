@@ -141,9 +141,11 @@ def pool_stride(layer: Layer) -> Problems:
 @_rule("OPERANDS", FORM)
 def operands(layer: Layer) -> Problems:
     """An element-wise operation has 2-16 operands; every layer has at least one input."""
-    count = len(layer.inputs)
-    if count < 1:
+    count = layer.operands
+    if len(layer.inputs) < 1:
         yield "no input", ""
+    elif layer.split < 1 or (layer.split > 1 and layer.eltwise is None):
+        yield f"inputs cut into {layer.split} operands", "1 without an element-wise operation"
     elif layer.eltwise is not None and not 2 <= count <= limits.ELTWISE_OPERANDS:
         yield f"{layer.eltwise.value} of {count} operands", f"2-{limits.ELTWISE_OPERANDS}"
 
@@ -162,15 +164,17 @@ def padding(layer: Layer) -> Problems:
 
 @_rule("DILATION", FORM)
 def dilation(layer: Layer) -> Problems:
-    """Only a 1-D convolution is dilated, and its kernel then spans at most 9 values."""
+    """Only 1-D convolutions dilate; past 9 values with 2-3 taps, without padding or pooling."""
     if layer.dilation == 1:
         return
     if layer.dilation < 1 or layer.operation is not Operation.CONV1D:
         yield f"dilation {layer.dilation} of {layer.operation.value}", "dilation 1"
     elif layer.weight is not None and layer.weight.ndim == 3:
-        span = (layer.weight.shape[2] - 1) * layer.dilation + 1
-        if span > limits.CONV1D_KERNEL:
-            hint = f"at most {limits.CONV1D_KERNEL}"
+        taps = layer.weight.shape[2]
+        span = (taps - 1) * layer.dilation + 1
+        plain = not (layer.padding or layer.pool or layer.eltwise or layer.streaming)
+        if span > limits.CONV1D_KERNEL and not (plain and taps <= limits.FOLDED_KERNEL):
+            hint = f"at most {limits.CONV1D_KERNEL}, or {limits.FOLDED_KERNEL} taps without padding"
             yield f"kernel and dilation {layer.dilation} span {span} values", hint
 
 
@@ -209,8 +213,8 @@ def passthrough(layer: Layer) -> Problems:
 @_rule("POOL-ORDER", FORM)
 def pool_order(layer: Layer) -> Problems:
     """Pooling after an element-wise operation takes two operands at most."""
-    if layer.eltwise and layer.pool and not layer.pool_first and len(layer.inputs) > 2:
-        yield f"pooling after combining {len(layer.inputs)} operands", "pool first"
+    if layer.eltwise and layer.pool and not layer.pool_first and layer.operands > 2:
+        yield f"pooling after combining {layer.operands} operands", "pool first"
 
 
 @_rule("LAYERS", NETWORK)
@@ -253,6 +257,38 @@ def bias_bytes(network: Network, shapes: tuple[Geometry, ...]) -> Problems:
         yield f"{total} biases, the chip holds {limits.BIAS_BYTES}", "layers without bias"
 
 
+@_rule("STREAM-ORDER", NETWORK)
+def stream_order(network: Network, shapes: tuple[Geometry, ...]) -> Problems:
+    """The streaming layers are the first ones, at most 8, each reading the one before it alone."""
+    count = sum(shape.streaming for shape in shapes)
+    if count > limits.STREAMING_LAYERS:
+        yield f"{count} streaming layers", f"at most {limits.STREAMING_LAYERS}"
+    previous = INPUT
+    for shape in shapes:
+        name = shape.layer.name
+        if shape.streaming:
+            if shape.index >= count:
+                yield f"layer {name} streams behind a layer that does not", "stream the first ones"
+            readers = [layer.name for layer in network.layers if previous in layer.inputs]
+            if shape.layer.inputs != (previous,) or readers != [name]:
+                yield f"layer {name} streams {previous}, which it must read alone", "no branches"
+            if previous in network.outputs:
+                yield f"{previous} streams into layer {name} and is an output", "a later output"
+        previous = name
+
+
+@_rule("STREAM-PADDING", NETWORK)
+def stream_padding(network: Network, shapes: tuple[Geometry, ...]) -> Problems:
+    """The last streaming layer has padding, and no streaming layer flattens."""
+    streaming = [shape for shape in shapes if shape.streaming]
+    if streaming and not any(streaming[-1].padding):
+        name = streaming[-1].layer.name
+        yield f"layer {name}, the last streaming one, has no padding", "padding 1 or 2"
+    for shape in streaming:
+        if shape.flattens:
+            yield f"layer {shape.layer.name} streams and flattens", "a flattening layer behind it"
+
+
 @_rule("CONV1D-ELTWISE")
 def conv1d_eltwise(shape: Geometry) -> Problems:
     """A 1-D convolution combines no operands; a transposed one does not either."""
@@ -273,6 +309,8 @@ def channels(shape: Geometry) -> Problems:
 def kernel_size(shape: Geometry) -> Problems:
     """Kernels: 1x1 or 3x3 (2-D), 1-9 (1-D), 3x3 (transposed)."""
     operation, kernel = shape.layer.operation, shape.kernel
+    if shape.folded:
+        return
     if operation is Operation.CONV2D and kernel not in limits.CONV2D_KERNELS:
         yield f"kernel {kernel[0]}x{kernel[1]}", "1x1 or 3x3"
     elif operation is Operation.CONVTRANSPOSE2D and kernel != (3, 3):
@@ -363,8 +401,8 @@ def eltwise_passes(shape: Geometry) -> Problems:
 @_rule("DATA-INPUT")
 def data_input(shape: Geometry) -> Problems:
     """A layer's input fits the 32 KiB of each data-memory instance that holds it."""
-    words = shape.pixels * shape.in_passes * shape.operands
-    if INPUT in shape.layer.inputs and shape.may_be_planar:
+    words = 0 if shape.streaming else shape.pixels * shape.in_passes * shape.operands
+    if not shape.streaming and INPUT in shape.layer.inputs and shape.may_be_planar:
         words = -(-shape.pixels // 4)
     if words > limits.INSTANCE_WORDS:
         have = f"{4 * words} bytes, an instance has {limits.INSTANCE_BYTES}"
@@ -374,7 +412,7 @@ def data_input(shape: Geometry) -> Problems:
 @_rule("DATA-OUTPUT")
 def data_output(shape: Geometry) -> Problems:
     """A layer's output fits the 32 KiB of each data-memory instance that receives it."""
-    if shape.out_words > limits.INSTANCE_WORDS:
+    if shape.out_words > limits.INSTANCE_WORDS and not shape.streams_out:
         have = f"{4 * shape.out_words} bytes, an instance has {limits.INSTANCE_BYTES}"
         yield f"the output takes {have}", "pool earlier, or fewer output channels"
 

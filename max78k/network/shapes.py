@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from max78k.errors import InputError
@@ -46,6 +47,7 @@ def layer_shapes(layer: Layer, sources: list[Shape]) -> LayerShapes:
 
 
 def _combine(layer: Layer, sources: list[Shape]) -> Shape:
+    sources = [_part(layer, source) for source in sources]
     first = sources[0]
     if any(source[1:] != first[1:] for source in sources):
         raise _mismatch(layer, f"its inputs have different sizes {sources}")
@@ -54,6 +56,18 @@ def _combine(layer: Layer, sources: list[Shape]) -> Shape:
     if any(source[0] != first[0] for source in sources):
         raise _mismatch(layer, f"its operands have different channel counts {sources}")
     return first
+
+
+def _part(layer: Layer, source: Shape) -> Shape:
+    """Shape of one operand, as the layer sees it, of a producer's shape ``source``."""
+    channels, *size = source
+    if channels % layer.split:
+        raise _mismatch(layer, f"{channels} channels are not {layer.split} equal operands")
+    if layer.view is None:
+        return (channels // layer.split, *size)
+    if math.prod(layer.view) != math.prod(size):
+        raise _mismatch(layer, f"data of size {tuple(size)} cannot be seen as {layer.view}")
+    return (channels // layer.split, *layer.view)
 
 
 def _pool(layer: Layer, shape: Shape) -> Shape:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import golden_descriptions
 import numpy as np
 import pytest
+from golden_recorded import Recorded
 
 from max78k.chip import addresses
 from max78k.compiler.allocate import plan
@@ -138,10 +138,11 @@ def test_a_recorded_description_gives_the_recorded_words(
     name: str, shared_folder: Path, tmp_path: Path
 ) -> None:
     folder = shared_folder / "golden" / name
-    case = golden_descriptions.load(folder)
-    placement = plan(case.network, case.placement)
+    network, given = Recorded(folder).network(columns=False)
+    sample = Recorded(folder).sample
+    placement = plan(network, given)
     path = tmp_path / "image.npz"
-    write_image(assemble(case.network, placement, case.sample), path)
+    write_image(assemble(network, placement, sample), path)
     with np.load(path) as archive, np.load(folder / "image.npz") as recorded:
         found, expected = dict(archive), dict(recorded)
     for prefix in ("in", "out"):

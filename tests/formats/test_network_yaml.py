@@ -235,13 +235,10 @@ def test_defaults_of_the_vendor_fill_a_placed_file_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("streaming: true", "streaming"),
         ("in_crop: [1, 1]", "cropping"),
         ("in_channel_skip: 1", "skipping"),
         ("bias_group: [0, 1]", "more than one bias quadrant"),
-        ("in_dim: [4, 16]", r"\(4, 16\) asks to see data of \(8, 8\)"),
         ("in_channels: 2", r"\(2,\) asks"),
-        ("eltwise: add", "2 operands lie interleaved in the memory of input"),
     ],
 )
 def test_what_is_not_built_is_refused_by_name(tmp_path: Path, row: str, words: str) -> None:
@@ -303,3 +300,25 @@ def test_the_text_says_what_a_reader_needs() -> None:
     for layer in network.layers:
         assert f"name: {layer.name}\n" in text
     assert len(weights_of(network)) == text.count("quantization: ")
+
+
+def test_streaming_views_and_split_operands_are_read(tmp_path: Path) -> None:
+    rows = """  - {op: conv2d, streaming: true}
+  - {op: add, in_dim: [4, 16]}
+"""
+    read = description(tmp_path, HEAD + rows)
+    network, _ = bind(read, [weights(4, 3, 3, 3)], (3, 8, 8))
+    first, second = network.layers
+    assert (first.streaming, first.split, first.view) == (True, 1, None)
+    assert (second.streaming, second.split, second.view) == (False, 2, (4, 16))
+    assert (second.inputs, second.operands) == ((first.name,), 2)
+
+
+def test_views_and_operands_that_do_not_divide_are_refused(tmp_path: Path) -> None:
+    for row, words in (
+        ("in_dim: [4, 15]", "data of size \\(8, 8\\) cannot be seen as \\(4, 15\\)"),
+        ("eltwise: add", "3 channels are not 2 equal operands"),
+    ):
+        read = description(tmp_path, HEAD + "  - {op: conv2d, " + row + "}\n")
+        with pytest.raises(RuleError, match=f"E-YAML-SHAPE .*n.yaml line 4: .*{words}"):
+            bind(read, [weights(4, 3, 3, 3)], (3, 8, 8))

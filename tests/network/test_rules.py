@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -60,6 +61,23 @@ def concat_input() -> Network:
     return net(first, Layer("b", C2, ("input", "a"), ones(4, 8, 1, 1)))
 
 
+def streaming(*streams: bool, padding: int = 1, flattens: bool = False) -> Network:
+    names = ["input", *(f"l{n}" for n in range(len(streams)))]
+    layers = [
+        Layer(b, C2, (a,), ones(4, 4, 3, 3), padding=1, streaming=s)
+        for (a, b), s in zip(pairwise(names), streams, strict=True)
+    ]
+    layers[-1] = replace(layers[-1], padding=padding)
+    if flattens:
+        layers.append(Layer("fc", LIN, (names[-1],), ones(2, 256), streaming=True))
+    return net(*layers)
+
+
+def branched(network: Network) -> Network:
+    last = Layer("again", C2, (network.layers[0].name,), ones(4, 4, 3, 3), padding=1)
+    return replace(network, layers=(*network.layers, last), outputs=("again",))
+
+
 BROKEN: list[tuple[str, Callable[[], Network]]] = [
     ("WEIGHT-SHAPE", lambda: one(weight=ones(4, 4))),
     ("WEIGHT-SHAPE", lambda: one(bias=ones(3))),
@@ -73,7 +91,8 @@ BROKEN: list[tuple[str, Callable[[], Network]]] = [
     ("PADDING", lambda: one(weight=ones(4, 4, 1, 1), padding=1)),
     ("PADDING", lambda: one(LIN, padding=1)),
     ("DILATION", lambda: one(dilation=2)),
-    ("DILATION", lambda: one(C1, dilation=5, shape=(4, 20))),
+    ("DILATION", lambda: one(C1, dilation=5, shape=(4, 20), padding=1)),
+    ("DILATION", lambda: one(C1, weight=ones(4, 4, 4), dilation=3, shape=(4, 20))),
     ("OUTPUT-WIDTH", lambda: one(output_width=16)),
     ("OUTPUT-WIDTH", lambda: one(output_width=32, activation=Activation.RELU)),
     ("SHIFT", lambda: one(output_shift=16)),
@@ -100,6 +119,12 @@ BROKEN: list[tuple[str, Callable[[], Network]]] = [
     ("DATA-INPUT", lambda: one(PASS, shape=(4, 95, 95), pool=pool(2, 2, 2, 2))),
     ("DATA-OUTPUT", lambda: one(weight=ones(4, 1, 3, 3), shape=(1, 95, 95))),
     ("CONCAT-INPUT", concat_input),
+    ("OPERANDS", lambda: one(split=2)),
+    ("STREAM-ORDER", lambda: streaming(False, True)),
+    ("STREAM-ORDER", lambda: streaming(*[True] * 9)),
+    ("STREAM-ORDER", lambda: branched(streaming(True, True))),
+    ("STREAM-PADDING", lambda: streaming(True, True, padding=0)),
+    ("STREAM-PADDING", lambda: streaming(True, flattens=True)),
 ]  # fmt: skip
 
 
@@ -180,3 +205,18 @@ def test_all_biases_together_are_limited() -> None:
         layers += [thin, wide]
     codes = {error.code for error in rules.check(net(*layers, shape=(1, 1, 1)))}
     assert codes == {"E-RULE-BIAS-BYTES"}
+
+
+def test_streaming_layers_in_front_are_accepted() -> None:
+    assert rules.check(streaming(True, True, False)) == []
+
+
+def test_an_input_larger_than_the_data_memory_is_accepted_where_it_streams() -> None:
+    first = Layer("a", C2, ("input",), ones(4, 4, 3, 3), padding=1, streaming=True)
+    second = Layer("b", C2, ("a",), ones(4, 4, 3, 3), padding=1, streaming=True,
+                   pool=pool(8, 8, 8, 8))  # fmt: skip
+    assert rules.check(net(first, second, shape=(4, 300, 300))) == []
+
+
+def test_a_kernel_dilated_beyond_the_hardware_is_accepted_without_padding() -> None:
+    assert rules.check(one(C1, dilation=5, shape=(4, 20))) == []
