@@ -18,13 +18,16 @@ import click
 import numpy as np
 from golden_recorded import Outcome, Recorded
 
+from max78k.chip import limits
 from max78k.cli.synthesize import command as synthesize
+from max78k.compiler import bits, kernels
 from max78k.compiler.allocate import plan
-from max78k.compiler.placement import MEMORY
+from max78k.compiler.placed import place
+from max78k.compiler.placement import MEMORY, Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.layer_weights import LayerWeights
 from max78k.formats.network_yaml import Description, LayerDescription, bind, read_yaml
-from max78k.network import Operation
+from max78k.network import Network, Operation, rules
 
 _MISSING = "missing asset in this checkout"
 _UNSUPPORTED = "not supported on MAX78000: "
@@ -52,7 +55,7 @@ CODES: dict[str, tuple[str, ...]] = {
     "input or output dimension too large": ("E-RULE-DIMENSION",),
     "YAML: missing or invalid key": ("E-YAML-CONFLICT", "E-YAML-VALUE"),
     "element-wise multi-pass restriction": ("E-RULE-ELTWISE-PASSES",),
-    "weight memory exhausted": ("E-RULE-KERNEL-FIT", "E-RULE-KERNEL-BYTES"),
+    "weight memory exhausted": ("E-RULE-KERNEL-SPACE", "E-RULE-KERNEL-BYTES"),
     "dilation restriction": ("E-YAML-CONFLICT",),
     "passthrough output map not packed": ("E-RULE-PASSTHROUGH-MAP",),
     "streaming restriction": ("E-RULE-STREAM-PADDING", "E-RULE-STREAM-OVERLAP"),
@@ -138,16 +141,32 @@ def _option(option: str) -> Iterator[str]:
 
 
 def _compile(recorded: Recorded, description: Description) -> None:
-    """Everything up to a placement that fits; raises Max78kError."""
+    """Check the network and the placement of its description; raises Max78kError."""
     twin = recorded.folder.with_name(f"{recorded.name}.fifo")
     if (twin / "weights.npz").is_file():
-        weights, shape = Recorded(twin).weights(), Recorded(twin).sample.shape
+        network, placement = Recorded(twin).network()
     else:
         stand_in = _stand_in(recorded, description)
-        shape = stand_in.shape
-        weights = _weights(description, stand_in)
-    network, placement = bind(description, weights, shape)
+        network, placement = bind(description, _weights(description, stand_in), stand_in.shape)
+        rules.require(network)
+        placement = _with_columns(network, placement)
     plan(network, replace(placement, feed=recorded.feed(MEMORY)))
+
+
+def _with_columns(network: Network, placement: Placement) -> Placement:
+    """Kernel columns as the peer assigns them: layers on all processors first, lowest free."""
+    draft = {name: replace(row, kernel_column=0) for name, row in placement.layers.items()}
+    free = [0] * limits.PROCESSORS
+    layers = place(network, replace(placement, layers=draft))
+    rows = dict(draft)
+    for placed in sorted(layers, key=lambda x: x.processors.bit_count() < limits.PROCESSORS):
+        members = bits.members(placed.processors)
+        column = max(free[n] for n in members)
+        column += -column % limits.KERNEL_ALIGNMENT
+        rows[placed.layer.name] = replace(draft[placed.layer.name], kernel_column=column)
+        for n in members:
+            free[n] = column + kernels.layer_columns(placed)
+    return replace(placement, layers=rows)
 
 
 # What neither the YAML nor the message tells: the input's shape, channels of some layers.
@@ -212,6 +231,7 @@ def _weights(description: Description, stand_in: StandIn) -> list[LayerWeights]:
     """Random weights that fit the description, for the channels of the stand-in."""
     shapes: dict[int | str, tuple[int, ...]] = {-1: stand_in.shape}
     found = []
+    random = np.random.default_rng(0)
     for number, entry in enumerate(description.layers):
         data = [shapes[source] for source in entry.values.get("in_sequences", (number - 1,))]
         operands = int(entry.values.get("operands", 2)) if entry.eltwise else 1
@@ -224,7 +244,7 @@ def _weights(description: Description, stand_in: StandIn) -> list[LayerWeights]:
             continue
         outputs = stand_in.channels.get(number) or _outputs(description, number)
         kernel = stand_in.kernels.get(number, entry.kernel)
-        weight, size = _weight(entry, kernel, outputs, channels, size)
+        weight, size = _weight(random, entry, kernel, outputs, channels, size)
         bits = entry.values.get("quantization", 8)
         found.append(LayerWeights(f"L{number}", weight >> (8 - bits), None, bits, 0))
         shapes[number] = (outputs, *size)
@@ -248,6 +268,7 @@ def _pooled(entry: LayerDescription, size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _weight(
+    random: np.random.Generator,
     entry: LayerDescription,
     kernel: tuple[int, ...],
     outputs: int,
@@ -263,5 +284,4 @@ def _weight(
         size = tuple(2 * n + 2 - 2 * entry.padding for n in size)
     else:
         size = tuple(n + 2 * entry.padding - k + 1 for n, k in zip(size, kernel, strict=False))
-    random = np.random.default_rng(outputs)
     return random.integers(-128, 128, axes).astype(np.int8), size

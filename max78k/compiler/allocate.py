@@ -13,7 +13,7 @@ from max78k.chip import limits
 from max78k.compiler import bits, placement_rules, spaces
 from max78k.compiler.groups import INTERLEAVED, Group, find_groups
 from max78k.compiler.kernels import column_count
-from max78k.compiler.placed import has_bias, place
+from max78k.compiler.placed import has_bias, is_complete, place
 from max78k.compiler.placement import MEMORY, LayerPlacement, Placement
 from max78k.errors import RuleError
 from max78k.network import rules
@@ -36,6 +36,9 @@ def plan(network: Network, given: Placement | None = None) -> Placement:
             layer, the numbers and what to change.
     """
     rules.require(network)
+    if given is not None and is_complete(network, given):
+        placement_rules.require(network, given)
+        return given
     shapes = geometry(network)
     data_format = given.data_format if given else _data_format(shapes)
     rows = given.layers if given else {}

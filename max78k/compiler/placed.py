@@ -138,14 +138,27 @@ def place(network: Network, placement: Placement) -> tuple[Placed, ...]:
     )
 
 
+def is_complete(network: Network, placement: Placement) -> bool:
+    """True if the placement gives every address that the network needs."""
+    empty = LayerPlacement()
+    return not any(
+        _missing(layer, placement.layers.get(layer.name, empty)) for layer in network.layers
+    )
+
+
+def _missing(layer: Layer, row: LayerPlacement) -> list[str]:
+    """Names of the fields that the layer needs and the row does not give."""
+    needed = ["processors", "output_processors", "in_offset", "out_offset"]
+    needed += ["kernel_column"] if layer.weight is not None else []
+    needed += ["bias_quadrant", "bias_start"] if has_bias(layer) else []
+    return [name for name in needed if getattr(row, name) is None]
+
+
 def _row(layer: Layer, placement: Placement) -> LayerPlacement:
     row = placement.layers.get(layer.name)
     if row is None:
         raise InputError("E-PLACEMENT-LAYER", f"layer {layer.name} has no placement.")
-    needed = ["processors", "output_processors", "in_offset", "out_offset"]
-    needed += ["kernel_column"] if layer.weight is not None else []
-    needed += ["bias_quadrant", "bias_start"] if has_bias(layer) else []
-    missing = [name for name in needed if getattr(row, name) is None]
+    missing = _missing(layer, row)
     if missing:
         raise InputError(
             "E-PLACEMENT-INCOMPLETE",

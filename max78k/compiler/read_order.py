@@ -32,10 +32,14 @@ def read_times(placed: Placed) -> TimeArray:
 
 
 def write_times(placed: Placed) -> TimeArray:
-    """For each output pixel, when it is written."""
+    """For each output pixel, when it is written.
+
+    A flattening layer counts as writing before it reads: whether it reads its one long pixel again
+    for each output is not known, so that nothing may lie over it.
+    """
     shape = placed.geometry
     if shape.flattens:
-        return np.zeros(1, np.int64)
+        return np.full(1, -1, np.int64)
     zoom = 2 if shape.transposed else 1
     row, column = (
         np.clip((np.arange(size) - pad + kernel - 1) // zoom, 0, available - 1)

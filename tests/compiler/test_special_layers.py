@@ -163,3 +163,18 @@ def test_the_words_behind_a_folded_input_are_zero_everywhere() -> None:
     }
     assert stored == written and len(written) == 2 * 42
     check_known_answer(image)
+
+
+def test_nothing_may_lie_over_what_a_layer_flattens() -> None:
+    layer = Layer("a", Operation.LINEAR, ("input",), integers(4, 4 * 16))
+    network = Network("flat", (4, 4, 4), (layer,), ("a",))
+    at = {
+        offset: Placement({"a": LayerPlacement(0xF, 0xF, 0x100, offset, 0)})
+        for offset in (0xFC, 0x100, 0x13C, 0x140)
+    }
+    broken = {
+        offset: {error.code for error in placement_rules.check(network, placement)}
+        for offset, placement in at.items()
+    }
+    refused = {"E-RULE-DATA-OVERLAP"}
+    assert broken == {0xFC: set(), 0x100: refused, 0x13C: refused, 0x140: set()}
