@@ -91,7 +91,9 @@ class Image:
         bias: four arrays of bias entries (int8), one per quadrant; empty where none is used.
         configure: per-layer registers.
         start: control writes that start a run, in order; the last one lets it go.
-        input_runs: how an input gets into data memory.
+        input_runs: how an input gets into data memory; empty where FIFOs deliver it.
+        fifo_runs: what each FIFO delivers, in the order of the writes: after ``start``, one word
+            of every run in turn. ``address`` is the FIFO's data register, ``step`` 0.
         output_runs: how the output comes out of it.
         sample_input: int8 [*input_shape], the known-answer test's input.
         expected: the sample's expected output as memory words, with the bits that count.
@@ -112,3 +114,4 @@ class Image:
     expected: tuple[MemoryBlock, ...]
     expected_output: npt.NDArray[np.int64]
     layer_cycles: dict[str, int]
+    fifo_runs: tuple[InputRun, ...] = ()
