@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MEMORY = "memory"
+FIFO = "fifo"
+FAST_FIFO = "fast-fifo"
+
 
 @dataclass(frozen=True)
 class LayerPlacement:
@@ -34,9 +38,13 @@ class LayerPlacement:
 class Placement:
     """Placement of a whole network, by layer name.
 
+    ``feed`` says how the network's input comes in: MEMORY (written to data memory before a run),
+    FIFO (the processor writes it to the input FIFOs during the run), or FAST_FIFO (the same from
+    the RISC-V core).
     ``data_format`` of the network input is "HWC" (four channels to a word) or "CHW" (four pixels of
     one channel to a word).
     """
 
     layers: dict[str, LayerPlacement]
     data_format: str = "HWC"
+    feed: str = MEMORY
