@@ -245,6 +245,42 @@ void cnn_load_input(const int8_t *input)
     }
 }
 
+/* Word number index of a run's words. */
+static uint32_t fifo_word(const struct cnn_input_run *run, const uint8_t *input, uint32_t index)
+{
+    const uint8_t *channel = input + run->channel * run->pixels;
+    uint32_t word = 0U;
+    if (run->planar != 0U) {
+        for (uint32_t byte = 0; byte < 4U && 4U * index + byte < run->pixels; byte++) {
+            word |= (uint32_t)channel[4U * index + byte] << (8U * byte);
+        }
+        return word;
+    }
+    for (uint32_t lane = 0; lane < run->channels; lane++) {
+        word |= (uint32_t)channel[lane * run->pixels + index] << (8U * (run->lane + lane));
+    }
+    return word;
+}
+
+void cnn_feed_input(const int8_t *input)
+{
+    if (network.fifo_run_count == 0U) {
+        return;
+    }
+    const struct cnn_input_run *first = network.fifo_runs;
+    const uint32_t words = first->planar != 0U ? (first->pixels + 3U) / 4U : first->pixels;
+    for (uint32_t index = 0; index < words; index++) {
+        for (uint32_t number = 0; number < network.fifo_run_count; number++) {
+            const struct cnn_input_run *run = &network.fifo_runs[number];
+            const uint32_t full = 1U << CNN_FIFO_NUMBER(run->address);
+            if (!clock_wait_bits(&CNN_FIFO_STAT, full, false)) {
+                return; /* it takes no more: cnn_wait tells that the run does not end */
+            }
+            MMIO32(run->address) = fifo_word(run, (const uint8_t *)input, index);
+        }
+    }
+}
+
 int cnn_unload(uint32_t *out_buf)
 {
     uint8_t *out = (uint8_t *)out_buf;

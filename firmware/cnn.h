@@ -44,6 +44,9 @@ int cnn_bring_up(void);
 /* Puts an input (NETWORK_INPUT_BYTES, channel after channel) where the first layer reads it. */
 void cnn_load_input(const int8_t *input);
 
+/* Hands the same input to the FIFOs, for networks that read from them; after cnn_start. */
+void cnn_feed_input(const int8_t *input);
+
 /* Waits for the end of a run, asleep if may_sleep; CNN_FAIL if it does not end in time. */
 int cnn_wait(bool may_sleep);
 

@@ -29,7 +29,8 @@ struct cnn_bias {
 /* How one data-memory instance (or, planar, one channel) is filled from the input, whose byte
  * channel * pixels + p is pixel p of a channel.
  * Not planar: the word of pixel p is at address + 4 * step * p, channels + lane <= 4 of its bytes
- * are used. Planar: word w holds pixels 4 w ... 4 w + 3 of one channel. */
+ * are used. Planar: word w holds pixels 4 w ... 4 w + 3 of one channel. A run of a FIFO has the
+ * same words in the same order; its address is that of the FIFO's data register. */
 struct cnn_input_run {
     uint32_t address;
     uint32_t pixels;
@@ -68,6 +69,7 @@ struct cnn_network {
     const struct cnn_write *configure;
     const struct cnn_write *start;
     const struct cnn_input_run *input_runs;
+    const struct cnn_input_run *fifo_runs; /* one per FIFO: a word of each in turn */
     const struct cnn_output_run *output_runs;
     const int8_t *sample_input;
     const struct cnn_expected *expected;
@@ -77,6 +79,7 @@ struct cnn_network {
     uint32_t configure_count;
     uint32_t start_count;
     uint32_t input_run_count;
+    uint32_t fifo_run_count;
     uint32_t output_run_count;
     uint32_t expected_count;
 };

@@ -173,6 +173,7 @@ static bool run_network(const int8_t *data, bool may_sleep, uint32_t *load_ticks
     cnn_load_input(data);
     *load_ticks = timer_now() - begin;
     cnn_start();
+    cnn_feed_input(data);
     if (cnn_wait(may_sleep) == CNN_OK) {
         return true;
     }

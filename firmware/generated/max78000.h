@@ -671,5 +671,9 @@
 #define CNN_CTL_FASTFIFO_EN (1U << 22)
 #define CNN_CTL_FIFO_GROUP (1U << 23)
 #define CNN_CTL_QUPAC (1U << 31)
+/* bit n: FIFO n is full */
+#define CNN_FIFO_STAT MMIO32(0x50000004U)
+/* Number of the FIFO whose data register lies at an address */
+#define CNN_FIFO_NUMBER(address) (((address) - 0x50000008U) / 4U)
 
 #endif

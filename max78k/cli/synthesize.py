@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from max78k.codegen.msdk_options import MsdkOptions
+    from max78k.compiler.placement import Placement
     from max78k.flows.models import Model
 
 _DEVICES = ("MAX78000", "85")
@@ -36,6 +37,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--image", "image_file", type=_PATH, help="Also write the memory image as .npz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing project.")
 @click.option("--avg-pool-rounding", is_flag=True, help="Average pooling rounds.")
+@click.option("--fifo", is_flag=True, help="The input comes through FIFOs, as streaming needs.")
 @click.option("--device", default=_DEVICES[0], metavar="NAME", help="MAX78000.")
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
@@ -54,6 +56,7 @@ def command(
     image_file: Path | None,
     overwrite: bool,
     avg_pool_rounding: bool,
+    fifo: bool,
     device: str,
     display_checkpoint: bool,
     verbose: bool,
@@ -90,13 +93,14 @@ def command(
     network = replace(
         loaded.network, average_rounds=loaded.network.average_rounds or avg_pool_rounding
     )
-    _show(replace(loaded, network=network), display_checkpoint, verbose)
+    given = _fed(loaded.given) if fifo else loaded.given
+    _show(replace(loaded, network=network, given=given), display_checkpoint, verbose)
     folder = _project_folder(out, test_dir, prefix, network.name)
     result = synthesize(
         network,
         default_sample(network) if sample is None else sample,
         folder,
-        given=loaded.given,
+        given=given,
         overwrite=overwrite,
         image_file=image_file,
         msdk=msdk,
@@ -114,6 +118,12 @@ def command(
         "layer_cycles": result.image.layer_cycles,
     }
     emit(text, data, as_json)
+
+
+def _fed(given: Placement | None) -> Placement:
+    from max78k.compiler.placement import FIFO, Placement
+
+    return replace(given or Placement({}), feed=FIFO)
 
 
 def _show(model: Model, weights: bool, costs: bool) -> None:

@@ -47,6 +47,12 @@ def build(project: Path, *, compiler: Compiler | None = None) -> BuildResult:
         InputError: the folder holds no project.
         ToolError: there is no compiler, or it reports errors (they are in the message).
     """
+    if (project / "project.mk").is_file():
+        raise InputError(
+            "E-BUILD-PROJECT",
+            f"{project} is a project for the chip vendor's SDK.",
+            f"make -C {project} MAXIM_PATH=<folder of the SDK>",
+        )
     if not (project / "src" / "compile.flags").is_file():
         raise InputError(
             "E-BUILD-PROJECT",

@@ -188,6 +188,12 @@ def _accelerator() -> Iterator[str]:
     yield f"/* {ctl.doc} */"
     yield f"#define CNN_CTL(quadrant) MMIO32(CNN_QUADRANT(quadrant) + 0x{ctl.offset:X}U)"
     yield from (_field("CNN_CTL", field) for field in ctl.fields)
+    status, data = cnn_registers.FIFO_STAT, cnn_registers.FIFO_DATA[0]
+    base = addresses.CNN_FIFO
+    yield f"/* {status.doc} */"
+    yield f"#define CNN_FIFO_STAT MMIO32({_unsigned(base + status.offset)})"
+    yield "/* Number of the FIFO whose data register lies at an address */"
+    yield f"#define CNN_FIFO_NUMBER(address) (((address) - {_unsigned(base + data.offset)}) / 4U)"
 
 
 def _structure(layout: struct.Struct, name: str, items: list[str]) -> list[str]:

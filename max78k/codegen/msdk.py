@@ -46,6 +46,7 @@ def write_msdk_project(
         InputError: the options do not fit the network, or the folder holds something else.
     """
     options = options or MsdkOptions()
+    tables.require_reachable_input(image)
     if options.softmax and not tables.is_vector(image):
         raise InputError(
             "E-BUILD-SOFTMAX",

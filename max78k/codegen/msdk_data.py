@@ -6,19 +6,20 @@ Each is a header of macros that stand for the content of an array.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses, limits
+from max78k.chip import cnn_registers as cr
 from max78k.codegen import c_text
 from max78k.codegen.layer_lines import bias_parts, kernel_owners
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.msdk_text import layer_comments, title
 from max78k.codegen.output_places import block_text, output_places
 from max78k.codegen.tables import express_words
-from max78k.compiler.image import Image, KernelBlock
+from max78k.compiler.image import Image, InputRun, KernelBlock
 from max78k.compiler.memory import input_words
 from max78k.network import Network
 
@@ -28,7 +29,10 @@ _GAP_WORDS = 16  # operands of an element-wise operation share a block: zeros go
 
 @dataclass(frozen=True, eq=False)
 class InputBlock:
-    """Consecutive words of the sample input; ``name`` follows ``SAMPLE_INPUT_``."""
+    """Consecutive words of the sample input; ``name`` follows ``SAMPLE_INPUT_``.
+
+    ``address`` is that of the first word, or of the data register of the FIFO that takes them all.
+    """
 
     name: str
     address: int
@@ -99,7 +103,9 @@ def sample_output(image: Image, network: Network) -> str:
 
 
 def input_blocks(image: Image) -> list[InputBlock]:
-    """The sample input as blocks of consecutive words inside one data-memory instance each."""
+    """The sample input as one block per FIFO, or per run of words in a data-memory instance."""
+    if image.fifo_runs:
+        return [_fifo_block(run, image.sample_input) for run in image.fifo_runs]
     words = input_words(image.input_runs, image.sample_input)
     blocks: list[InputBlock] = []
     used: set[str] = set()
@@ -112,6 +118,19 @@ def input_blocks(image: Image) -> list[InputBlock]:
         used.add(name)
         blocks.append(InputBlock(name, run[0], content, _channels(image, run[0], run[-1])))
     return blocks
+
+
+def fifo_number(register: int) -> int:
+    """Number of the FIFO whose data register lies at an address."""
+    return (register - addresses.CNN_FIFO - cr.FIFO_DATA[0].offset) // 4
+
+
+def _fifo_block(run: InputRun, sample: npt.NDArray[np.int8]) -> InputBlock:
+    """What one FIFO delivers, in order, as words of a memory that begins at 0."""
+    words = input_words((replace(run, address=0, step=1),), sample)
+    content = np.array([words[address] for address in sorted(words)], np.uint32)
+    processor = fifo_number(run.address) * limits.PROCESSORS_PER_QUADRANT
+    return InputBlock(str(processor), run.address, content, _channel_text([run]))
 
 
 def _consecutive(ordered: Sequence[int]) -> Iterator[list[int]]:
@@ -137,7 +156,11 @@ def _first_processor(address: int) -> int:
 
 
 def _channels(image: Image, first: int, last: int) -> str:
-    runs = [run for run in image.input_runs if first <= run.address <= last and run.channels]
+    return _channel_text([run for run in image.input_runs if first <= run.address <= last])
+
+
+def _channel_text(every: Sequence[InputRun]) -> str:
+    runs = [run for run in every if run.channels]
     if not runs:
         return "no channel"
     low = min(run.channel for run in runs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from max78k.chip import addresses
+from max78k.chip import cnn_registers as cr
 from max78k.codegen import c_text
-from max78k.codegen.msdk_data import input_blocks
+from max78k.codegen.msdk_data import InputBlock, fifo_number, input_blocks
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.msdk_text import layer_comments
 from max78k.compiler.image import Image
@@ -31,32 +33,52 @@ def source(image: Image, network: Network, options: MsdkOptions) -> str:
     lines += _softmax(image, network) if options.softmax else []
     lines += ["int main(void)", "{"]
     lines += [
-        f"    {line}" if line and line[0] != "#" else line for line in _main(network, options)
+        f"    {line}" if line and line[0] != "#" else line
+        for line in _main(image, network, options)
     ]
     return "\n".join([*lines, "}", ""])
 
 
 def _load_input(image: Image) -> Iterator[str]:
     blocks = input_blocks(image)
+    loads = list(_fifo_loads(blocks) if image.fifo_runs else _copies(blocks))
     for block in blocks:
         yield f"static const uint32_t input_{block.name}[] = SAMPLE_INPUT_{block.name};"
-    yield from ("", "void load_input(void)", "{")
+    yield from ("", "void load_input(void)", "{", *(f"    {line}" for line in loads), "}", "")
+
+
+def _copies(blocks: Sequence[InputBlock]) -> Iterator[str]:
     for block in blocks:
         address = f"(uint32_t *)0x{block.address:08x}"
         count = len(block.words)
-        yield f"    memcpy32({address}, input_{block.name}, {count}); // {block.remark}"
-    yield from ("}", "")
+        yield f"memcpy32({address}, input_{block.name}, {count}); // {block.remark}"
 
 
-def _main(network: Network, options: MsdkOptions) -> Iterator[str]:
+def _fifo_loads(blocks: Sequence[InputBlock]) -> Iterator[str]:
+    """One word for each FIFO in turn, when it has room."""
+    status = addresses.CNN_FIFO + cr.FIFO_STAT.offset
+    yield f"for (int n = 0; n < {len(blocks[0].words)}; n++) {{"
+    for block in blocks:
+        full = 1 << fifo_number(block.address)
+        yield f"    while ((*((volatile uint32_t *)0x{status:08x}) & {full}) != 0) {{"
+        yield "    }"
+        register = f"*((volatile uint32_t *)0x{block.address:08x})"
+        yield f"    {register} = input_{block.name}[n]; // {block.remark}"
+    yield "}"
+
+
+def _main(image: Image, network: Network, options: MsdkOptions) -> Iterator[str]:
+    fed = bool(image.fifo_runs)
+    order = ("cnn_start();", "load_input();") if fed else ("load_input();", "cnn_start();")
+    steps = (*order, "wait_for_end();")
     yield from _BEGIN
     name = rf'"\n*** CNN Inference Test %s ***\n", {c_text.string(options.name or network.name)}'
     if options.energy:
         yield from _measure_idle()
     yield from (_ENABLE, *_boost(options, "enable"), "", f"printf({name});", "", "cnn_init();")
-    yield from _measure_loading() if options.energy else ("cnn_load_weights();",)
+    yield from _measure_loading(fed) if options.energy else ("cnn_load_weights();",)
     yield from ("cnn_load_bias();", "cnn_configure();", "")
-    yield from _measure_inference() if options.energy else _INFERENCE
+    yield from _measure_inference(steps) if options.energy else steps
     yield ""
     if options.check:
         yield from ("if (check_output() != CNN_OK) {", "    fail();", "}")
@@ -67,7 +89,10 @@ def _main(network: Network, options: MsdkOptions) -> Iterator[str]:
     if options.energy:
         yield r'printf("See monitor display for inference energy.\n\n");'
     else:
-        yield from _TIME
+        what = "data loading and inference time" if fed else "inference time"
+        yield "#ifdef CNN_INFERENCE_TIMER"
+        yield rf'printf("Approximate {what}: %u us\n\n", (unsigned)cnn_time);'
+        yield "#endif"
     yield from ("", *_boost(options, "disable"), "cnn_disable();")
     if options.softmax:
         yield "print_results();"
@@ -86,23 +111,26 @@ def _measure_idle() -> Iterator[str]:
     yield from ("SYS_START;", "MXC_Delay(SEC(1));", "SYS_COMPLETE;", "")
 
 
-def _measured(what: str, step: str) -> Iterator[str]:
+def _measured(what: str, steps: Sequence[str]) -> Iterator[str]:
     yield rf'printf("Measuring {what}...\n");'
     yield from ("CNN_START;", f"for (int n = 0; n < {_REPEATS}; n++) {{")
-    yield from (f"    {line}" for line in step.splitlines())
+    yield from (f"    {step}" for step in steps)
     yield from ("}", "CNN_COMPLETE;", "")
 
 
-def _measure_loading() -> Iterator[str]:
-    yield from _measured("weight loading", "cnn_load_weights();")
+def _measure_loading(fed: bool) -> Iterator[str]:
+    yield from _measured("weight loading", ["cnn_load_weights();"])
     yield from ("MXC_Delay(MSEC(500));", "")
-    yield from _measured("input loading", "load_input();")
+    if fed:
+        yield r'printf("Skipping input loading (using FIFO)...\n");'
+        yield from ("CNN_START;", "MXC_Delay(10);", "CNN_COMPLETE;", "")
+    else:
+        yield from _measured("input loading", ["load_input();"])
 
 
-def _measure_inference() -> Iterator[str]:
+def _measure_inference(steps: Sequence[str]) -> Iterator[str]:
     yield from ("MXC_Delay(MSEC(500));", "")
-    step = "load_input();\ncnn_start();\nwait_for_end();"
-    yield from _measured("input load + inference", step)
+    yield from _measured("input load + inference", steps)
 
 
 def _softmax(image: Image, network: Network) -> Iterator[str]:
@@ -293,11 +321,3 @@ _BEGIN = (
 )
 
 _ENABLE = "cnn_enable(MXC_S_GCR_PCLKDIV_CNNCLKSEL_PCLK, MXC_S_GCR_PCLKDIV_CNNCLKDIV_DIV1);"
-
-_INFERENCE = ("load_input();", "cnn_start();", "wait_for_end();")
-
-_TIME = (
-    "#ifdef CNN_INFERENCE_TIMER",
-    r'printf("Approximate inference time: %u us\n\n", (unsigned)cnn_time);',
-    "#endif",
-)

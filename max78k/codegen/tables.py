@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses
+from max78k.chip import cnn_registers as cr
 from max78k.codegen import c_text
 from max78k.codegen.headers import GENERATED
 from max78k.codegen.layer_lines import bias_parts, kernel_owners, layer_lines
 from max78k.codegen.output_places import OutputPlace, block_text
-from max78k.compiler.image import Image, KernelBlock, Write
+from max78k.compiler.image import Image, InputRun, KernelBlock, Write
 from max78k.errors import InputError
 from max78k.host import messages
 
@@ -43,7 +44,8 @@ def network_id(image: Image) -> int:
         for r in image.input_runs
     ]
     outputs = [(r.address, r.lane, r.step, r.count, r.width) for r in image.output_runs]
-    for table in (inputs, outputs):
+    fifos = [(r.address, r.channel, r.channels, r.lane, r.planar) for r in image.fifo_runs]
+    for table in (inputs, outputs, fifos):
         crc = zlib.crc32(np.array(table, "<u4").tobytes(), crc)
     return crc
 
@@ -58,15 +60,21 @@ def is_vector(image: Image) -> bool:
     return len(image.output_runs) > 1 and all(run.count == 1 for run in image.output_runs)
 
 
-def require_buildable(image: Image) -> None:
-    """Raise InputError if the firmware cannot hold the network's input, output or name."""
-    if image.fifo_runs:
+def require_reachable_input(image: Image) -> None:
+    """Raise InputError if the input goes a way that the Arm core cannot reach."""
+    registers = {addresses.CNN_FIFO + register.offset for register in cr.FIFO_DATA}
+    if any(run.address not in registers for run in image.fifo_runs):
         raise InputError(
             "E-BUILD-FIFO",
-            f"network {image.name}: its input comes through the FIFO, which the firmware does not "
-            "feed.",
-            "place the input in data memory, without streaming layers.",
+            f"network {image.name}: its input comes through the fast FIFO, which the RISC-V core "
+            "alone reaches.",
+            "the standard FIFOs.",
         )
+
+
+def require_buildable(image: Image) -> None:
+    """Raise InputError if the firmware cannot hold the network's input, output or name."""
+    require_reachable_input(image)
     values = output_values(image)
     if not 0 < values <= _OUTPUT_VALUES:
         raise InputError(
@@ -128,22 +136,9 @@ def network_source(
     for name, writes in _write_tables(image):
         lines += [*c_text.array(f"static const struct cnn_write {name}", _write_rows(writes)), ""]
     lines += _bias(image)
-    rows = c_text.rows(
-        (
-            (
-                c_text.word(run.address),
-                f"{run.pixels}U",
-                run.channel,
-                run.step,
-                run.channels,
-                run.lane,
-                int(run.planar),
-            ),
-            "",
-        )
-        for run in image.input_runs
-    )
-    lines += [*c_text.array("static const struct cnn_input_run input_runs", rows), ""]
+    for name, runs in (("input_runs", image.input_runs), ("fifo_runs", image.fifo_runs)):
+        declaration = f"static const struct cnn_input_run {name}"
+        lines += [*c_text.array(declaration, _input_rows(runs)), ""]
     remarks = [place.text() for place in places] or [""] * len(image.output_runs)
     rows = c_text.rows(
         ((c_text.word(run.address), f"{run.count}U", run.step, run.lane, run.width), remark)
@@ -154,6 +149,14 @@ def network_source(
     lines += [*c_text.array("const char *const network_class_names", names), ""]
     lines += _network(image)
     return "\n".join(lines)
+
+
+def _input_rows(runs: Sequence[InputRun]) -> list[str]:
+    rows = []
+    for run in runs:
+        where = (c_text.word(run.address), f"{run.pixels}U", run.channel, run.step)
+        rows.append(((*where, run.channels, run.lane, int(run.planar)), ""))
+    return c_text.rows(rows)
 
 
 def weights_source(image: Image) -> str:
@@ -251,6 +254,7 @@ def _network(image: Image) -> list[str]:
         "configure": "configure_writes",
         "start": "start_writes",
         "input_runs": "input_runs",
+        "fifo_runs": "fifo_runs",
         "output_runs": "output_runs",
         "sample_input": "network_sample_input",
         "expected": "network_expected",
@@ -260,6 +264,7 @@ def _network(image: Image) -> list[str]:
         "configure_count": f"{len(image.configure)}U",
         "start_count": f"{len(image.start)}U",
         "input_run_count": f"{len(image.input_runs)}U",
+        "fifo_run_count": f"{len(image.fifo_runs)}U",
         "output_run_count": f"{len(image.output_runs)}U",
         "expected_count": f"{len(image.expected)}U",
     }

@@ -10,6 +10,8 @@ from command import assert_one_error, run
 
 from max78k.cli.synthesize import command
 from max78k.cli.vendor_flags import VENDOR_FLAGS, Effect, VendorFlag
+from max78k.compiler.placement import FIFO, Placement
+from max78k.errors import InputError
 from max78k.network import Network
 
 Capture = pytest.CaptureFixture[str]
@@ -122,6 +124,21 @@ def test_average_pooling_that_rounds_is_a_setting_of_the_accelerator(
         assert run(capsys, *arguments).code == 0
     plain, rounds = ((tmp_path / name / "cnn.c").read_text() for name in ("plain", "rounds"))
     assert "= 0x00100009; // go" in plain and "= 0x00102009; // go" in rounds
+
+
+def test_fifo_is_a_request_to_the_planner(
+    model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def note(network: Network, *arguments: object, given: Placement, **options: object) -> None:
+        asked.append(given)
+        raise InputError("E-TEST", "enough.")
+
+    monkeypatch.setattr("max78k.flows.synthesis.synthesize", note)
+    run(capsys, "synthesize", model, "--fifo", "--out", tmp_path / "p")
+    run(capsys, "synthesize", model, "--out", tmp_path / "p")
+    assert asked == [Placement({}, feed=FIFO), None]
 
 
 def test_own_style_says_what_changes_nothing(model: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -11,11 +11,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from chain_network import chain_network
+from fifo_image import fed_image, fed_network
 from sdk_build import build_with_stand_in
 
 from max78k.codegen import msdk_data
 from max78k.codegen.msdk import write_msdk_project
 from max78k.codegen.msdk_options import MsdkOptions, boost_pin
+from max78k.codegen.project import write_project
 from max78k.codegen.project_folder import MANIFEST
 from max78k.compiler.image import MemoryBlock
 from max78k.errors import InputError
@@ -148,6 +150,33 @@ def test_energy_program_marks_its_steps_with_a_pin(tmp_path):
     edges = [(name, lit) for _, name, lit in board.led_events if name in ("red", "green")]
     assert edges == [(led, lit) for led in ("red", *["green"] * 3) for lit in (True, False)]
     assert variable(board, "sleeps") >= 100
+
+
+@pytest.mark.parametrize(("channels", "form", "fifos"), [(7, "HWC", 2), (3, "CHW", 3)])
+def test_input_through_fifos(tmp_path, channels, form, fifos):
+    network = fed_network(channels)
+    image = fed_image(network, form)
+    folder = written(image, network, tmp_path / "p", timer=0)
+    data = (folder / "sampledata.h").read_text()
+    names = re.findall(r"SAMPLE_INPUT_(\d+)", data)
+    assert names == [str(16 * n) for n in range(fifos)]
+    text, board = run(build_with_stand_in(folder))
+    assert "*** PASS ***" in text and board.findings == []
+    assert "Approximate data loading and inference time: " in text
+    energy = written(image, network, tmp_path / "q", energy=True)
+    text, _ = run(build_with_stand_in(energy))
+    assert "Skipping input loading (using FIFO)..." in text and "*** PASS ***" in text
+
+
+def test_fast_fifo_which_the_arm_core_does_not_reach_is_refused(tmp_path):
+    network = fed_network(3)
+    image = fed_image(network, "HWC")
+    fast = replace(image, fifo_runs=(replace(image.fifo_runs[0], address=0x400C0410),))
+    with pytest.raises(InputError, match="E-BUILD-FIFO"):
+        written(fast, network, tmp_path / "p")
+    with pytest.raises(InputError, match="E-BUILD-FIFO"):
+        write_project(fast, tmp_path / "p")
+    assert not any(tmp_path.iterdir())
 
 
 def test_accelerator_can_be_switched_off_and_brought_up_again(chain, tmp_path):

@@ -100,6 +100,9 @@ def test_make_builds_the_same_program(tmp_path):
 def test_folder_without_a_project_is_refused(tmp_path):
     with pytest.raises(InputError, match="E-BUILD-PROJECT"):
         build(tmp_path)
+    (tmp_path / "project.mk").write_text("")
+    with pytest.raises(InputError, match="MAXIM_PATH"):
+        build(tmp_path)
 
 
 def test_missing_compiler_is_told(monkeypatch, tmp_path):

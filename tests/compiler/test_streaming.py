@@ -9,12 +9,10 @@ import pytest
 
 from max78k.chip import addresses
 from max78k.chip import cnn_registers as cr
-from max78k.codegen.tables import require_buildable
 from max78k.compiler import placement_rules
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
 from max78k.compiler.placement import FAST_FIFO, FIFO, MEMORY, LayerPlacement, Placement
-from max78k.errors import InputError
 from max78k.flows.accelerator_runs import ImageRunner
 from max78k.formats.image_npz import image_arrays
 from max78k.network import Eltwise, Layer, Network, Operation, Pool
@@ -128,12 +126,6 @@ def test_the_fifos_get_their_words_in_the_order_of_the_channels() -> None:
         image.sample_input[4:, 0, 0].tobytes(), "little"
     )
     assert ImageRunner(image).infer(image.sample_input).tolist() == image.expected_output.tolist()
-
-
-def test_firmware_is_refused_where_it_would_have_to_feed_the_fifo() -> None:
-    image = assemble(network(), placement(), sample(network()))
-    with pytest.raises(InputError, match="E-BUILD-FIFO"):
-        require_buildable(image)
 
 
 def test_streaming_without_a_fifo_is_refused() -> None:
