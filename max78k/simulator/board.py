@@ -13,9 +13,10 @@ from max78k.chip import addresses
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
+from max78k.simulator.camera import Camera
 from max78k.simulator.clock import SECOND, Clock
 from max78k.simulator.cnn_port import CnnPort
-from max78k.simulator.cpu import Cpu, Halt, Stop
+from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
 from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.energy import CORE_STATES, StateTimes
@@ -139,11 +140,12 @@ class VirtualBoard:
 
     def _map(self) -> None:
         cpu, unit = self._cpu, self._system
+        cnn_read = self._polled(self._cnn.read)
         reads, writes = self._trace.reads, self._trace.writes
         devices = (
             (peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write),
-            (addresses.CNN_BASE, addresses.CNN_BYTES, self._read_cnn, self._cnn.write),
-            (system_control.BASE, system_control.SIZE, self._read_private, unit.write),
+            (addresses.CNN_BASE, addresses.CNN_BYTES, cnn_read, self._cnn.write),
+            (system_control.BASE, system_control.SIZE, self._polled(unit.read), unit.write),
         )
         for base, size, read, write in devices:
             cpu.map_device(base, size, reads(read), writes(write))
@@ -161,6 +163,11 @@ class VirtualBoard:
     def console(self) -> Uart:
         """UART0."""
         return self._chip.uarts[0]
+
+    @property
+    def camera(self) -> Camera:
+        """The camera, whose ``show`` takes what it sees."""
+        return self._chip.camera
 
     @property
     def now(self) -> float:
@@ -208,7 +215,8 @@ class VirtualBoard:
             pattern = _SRAM_PATTERN * (addresses.SRAM_BYTES // len(_SRAM_PATTERN))
             self._cpu.write_memory(addresses.SRAM_BASE, pattern)
             self._cpu.forget_code()
-            self._chip.watchdog.forget()
+            for watchdog in self._chip.watchdogs:
+                watchdog.forget()
         self._exceptions.reset()
         self._system.reset()
         self._chip.reset()
@@ -432,17 +440,15 @@ class VirtualBoard:
     def _dump(self) -> str:
         return dump(self._cpu, self._program.name_of)
 
-    # -- reads that may be part of a polling loop
+    def _polled(self, read: ReadDevice) -> ReadDevice:
+        """Reads that may be part of a polling loop."""
 
-    def _read_private(self, address: int, size: int) -> int:
-        value = self._system.read(address, size)
-        self._bus.polled(address, value)
-        return value
+        def noted(address: int, size: int) -> int:
+            value = read(address, size)
+            self._bus.polled(address, value)
+            return value
 
-    def _read_cnn(self, address: int, size: int) -> int:
-        value = self._cnn.read(address, size)
-        self._bus.polled(address, value)
-        return value
+        return noted
 
     def _report_cnn(self, message: str, address: int) -> None:
         self._log.add("E-BOARD-CNN", message, address)
