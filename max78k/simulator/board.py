@@ -20,9 +20,10 @@ from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
 from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.energy import CORE_STATES, StateTimes
-from max78k.simulator.faults import FAULTS, dump, has_handler
+from max78k.simulator.faults import FAULTS, CoreChecks, dump, has_handler
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
 from max78k.simulator.gpio import BUTTONS, Leds
+from max78k.simulator.power import Supply
 from max78k.simulator.program import read_program
 from max78k.simulator.soc import Peripherals
 from max78k.simulator.trace import Trace
@@ -38,8 +39,6 @@ _CPSIE_I = 0xB662
 _UNPRIVILEGED = 1  # CONTROL.nPRIV
 _SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real content is random
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
-_STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
-_CONTROL_FPCA = 4
 
 
 class VirtualBoard:
@@ -55,6 +54,7 @@ class VirtualBoard:
         write_trace: called with each line of it.
 
     Attributes:
+        supply: the estimated supply current.
         console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
 
     Raises:
@@ -79,7 +79,6 @@ class VirtualBoard:
         self._next_instruction = self._cpu.bank(("PC", "CONTROL"))
         self._masked_cycles = 0
         self._spinning = False
-        self._watch_core = self._cpu.bank(("SP", "CONTROL"))
         self._clock = Clock(SECOND // mcu.ISO_HZ)
         self._clock.take_cycles = self._cpu.take_cycles
         self._clock.on_earlier = self._cpu.end_slice
@@ -90,25 +89,31 @@ class VirtualBoard:
         )
         self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
         self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
-        self._exceptions.on_change = self._trace.exception
+        if "irq" in trace:
+            self._exceptions.on_change = self._trace.exception
+        self.supply = Supply(lambda: self._clock.now)
         self._cnn = CnnPort(
             self._clock, self._cpu.stall,
-            lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level), self._report_cnn,
+            lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
+            lambda message, address: self._log.add("E-BOARD-CNN", message, address), self.supply,
         )  # fmt: skip
-        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now)
-        self._leds = Leds(lambda: self._clock.seconds)
+        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
+        self._leds = Leds(
+            lambda: self._clock.seconds,
+            lambda count: self.supply.enter("leds", "led", load=count),
+        )
         self.debug = DebugPort(self._cpu)
         self._asleep: Stop | None = None
         self._reset_requested = self._power_lost = False
         self._watched = False
         self._known_handlers: set[int] = set()
-        limits = [self._program.symbols[n] for n in _STACK_LIMITS if n in self._program.symbols]
-        self._stack_limit = limits[0] if limits else 0
+        self._core_checks = CoreChecks(self._cpu, self._log, self._program.symbols)
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._cnn.set_power,
             pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
+            clock_changed=lambda: self._core_draws("core_active"),
         )  # fmt: skip
         self._cnn.clocks = self._chip.gcr
         self._cnn.on_run = self._trace.run
@@ -295,6 +300,9 @@ class VirtualBoard:
 
     # -- the core
 
+    def _core_draws(self, state: str) -> None:
+        self.supply.enter("core", state, mhz=SECOND / self._clock.period / 1e6)
+
     def _settle(self) -> None:
         """Carry out what is due, and wake the core if that wakes it."""
         self._clock.fire_due()
@@ -343,7 +351,7 @@ class VirtualBoard:
             self._clock.deadline = 0
         instructions = self._cpu.slice_instructions + skipped
         self._spinning = halt.stop is Stop.END and instructions > _SPIN_INSTRUCTIONS
-        self._check_core()
+        self._core_checks.look(self._system.fpu_enabled)
         return halt
 
     def _slice_cycles(self, end: int | None) -> int:
@@ -421,14 +429,6 @@ class VirtualBoard:
             )
         self._known_handlers.add(address)
 
-    def _check_core(self) -> None:
-        """Look between slices for what no single instruction reveals."""
-        sp, control = self._watch_core.read()
-        if sp < self._stack_limit:
-            self._log.add("E-BOARD-STACK", "the stack has grown below its region", sp)
-        if not self._system.fpu_enabled and control & _CONTROL_FPCA:
-            self._log.add("E-BOARD-FPU", "the FPU is used before CPACR enables it")
-
     def _request_reset(self) -> None:
         self._reset_requested = True
         self._cpu.end_slice()
@@ -449,6 +449,3 @@ class VirtualBoard:
             return value
 
         return noted
-
-    def _report_cnn(self, message: str, address: int) -> None:
-        self._log.add("E-BOARD-CNN", message, address)

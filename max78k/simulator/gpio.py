@@ -102,14 +102,15 @@ class Gpio(Block):
 
 
 class Leds:
-    """The board's LEDs.
+    """The board's LEDs; ``changed`` is called with the number that are lit.
 
     Attributes:
         lit: by colour.
         events: (seconds, colour, lit), the last thousand.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], changed: Callable[[int], None]) -> None:
+        self._changed = changed
         self.lit = dict.fromkeys(LEDS, False)
         self.events: deque[tuple[float, str, bool]] = deque(maxlen=_LED_EVENTS)
         self._seconds = seconds
@@ -121,3 +122,4 @@ class Leds:
             if lit != self.lit[name]:
                 self.lit[name] = lit
                 self.events.append((self._seconds(), name, lit))
+                self._changed(sum(self.lit.values()))

@@ -7,6 +7,7 @@ been measured for this table. The board's own parts (power chip, debug probe, se
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,6 +50,17 @@ DRAWS: dict[str, Draw] = {
 _SHARE_OF_PROCESSORS = (1.0, 0.5)
 
 
+@functools.lru_cache(maxsize=256)
+def _bounds(state: str, mhz: float, load: float) -> tuple[float, float]:
+    draw = DRAWS[state]
+    low = high = mhz if draw.per_mhz else 1.0
+    if state == "cnn_active":
+        low, high = (1 - share + share * load for share in _SHARE_OF_PROCESSORS)
+    elif state == "led":
+        low = high = load
+    return draw.low * low, draw.high * high
+
+
 @dataclass(frozen=True)
 class Row:
     """Mean current over ``milliseconds`` from ``start`` (milliseconds since power-on), in mA."""
@@ -80,18 +92,11 @@ class Supply:
 
         ``load`` is the share of the accelerator's processors at work, or the number of LEDs.
         """
-        draw = DRAWS[state]
-        low = high = mhz if draw.per_mhz else 1.0
-        if state == "cnn_active":
-            low, high = (1 - share + share * load for share in _SHARE_OF_PROCESSORS)
-        elif state == "led":
-            low = high = load
-        current = (draw.low * low, draw.high * high)
+        current = _bounds(state, mhz, load)
         if self._parts.get(part) != current:
             self._settle()
             self._parts[part] = current
-            self._low = sum(low for low, _ in self._parts.values())
-            self._high = sum(high for _, high in self._parts.values())
+            self._low, self._high = map(sum, zip(*self._parts.values(), strict=True))
 
     @property
     def charge(self) -> tuple[float, float]:
@@ -134,7 +139,9 @@ class Supply:
         self._add(self._since - last * _BIN)
 
     def _add(self, time: int) -> None:
-        for n, current in enumerate((self._low, self._high)):
-            charge = current * time / SECOND
-            self._charge[n] += charge
-            self._open[n] += charge
+        seconds = time / SECOND
+        low, high = self._low * seconds, self._high * seconds
+        self._charge[0] += low
+        self._charge[1] += high
+        self._open[0] += low
+        self._open[1] += high

@@ -54,6 +54,7 @@ class Peripherals:
         request_reset: called for a system reset.
         cnn_power: called with the four masks of GCFR.
         pins_changed: called when an output pin changes.
+        clock_changed: called when the core clock has changed.
         seed: of the random number generator.
     """
 
@@ -69,6 +70,7 @@ class Peripherals:
         request_reset: Callable[[], None],
         cnn_power: Callable[[int, int, int, int], None],
         pins_changed: Callable[[], None],
+        clock_changed: Callable[[], None],
         seed: int | None,
     ) -> None:
         self._cpu = cpu
@@ -77,6 +79,7 @@ class Peripherals:
         self._system = system
         self._bus = bus
         self._pins_changed = pins_changed
+        self._core_clock_changed = clock_changed
         self._ready = False
         self._blocks: dict[str, Block] = {}
 
@@ -228,6 +231,7 @@ class Peripherals:
         for timer in self.timers:
             timer.clock_changed()
         self._cpu.end_slice()
+        self._core_clock_changed()
 
     def _reset_blocks(self, names: list[str] | None) -> None:
         """Reset the named blocks, or all but the clocks."""
