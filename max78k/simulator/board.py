@@ -76,7 +76,7 @@ class VirtualBoard:
         self._program = read_program(elf)
         self._cpu = Cpu()
         self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
-        self._next_instruction = self._cpu.bank(("PC", "CONTROL"))
+        self._next_instruction = self._cpu.bank(("PC", "CONTROL", "PRIMASK"))
         self._masked_cycles = 0
         self._spinning = False
         self._clock = Clock(SECOND // mcu.ISO_HZ)
@@ -128,12 +128,10 @@ class VirtualBoard:
         self._chip.flash.failing_pages = disturbances.failing_pages
         if disturbances.flip or disturbances.drop:
             self.console.line = disturbances.line(seed)
-        for times, action in (
-            (disturbances.brownouts, self._brown_out),
-            (disturbances.hangs, self._hang),
-        ):
-            for seconds in times:
-                self._clock.schedule(round(seconds * SECOND), action)
+        for seconds in disturbances.brownouts:
+            self._clock.schedule(round(seconds * SECOND), self._brown_out)
+        for seconds in disturbances.hangs:
+            self._clock.schedule(round(seconds * SECOND), self._hang)
 
     def _brown_out(self) -> None:
         self._power_lost = True
@@ -283,9 +281,8 @@ class VirtualBoard:
             return passed
         try:
             if self._exceptions.pending:
+                self._unmask()
                 self._enter_pending()
-                if self._exceptions.wakes:
-                    self._unmask()
             halt = self._execute(end)
             if halt.stop is not Stop.END and not self._reset_requested:
                 self._stopped(halt)
@@ -380,22 +377,24 @@ class VirtualBoard:
             self._check_handler(entered)
 
     def _unmask(self) -> None:
-        """Carry out a CPSIE that comes next, as it does after most WFI, and enter what waits."""
-        pc, control = self._next_instruction.read()
+        """Carry out a CPSIE that comes next, as it does after most WFI."""
+        pc, control, primask = self._next_instruction.read()
+        if not primask or control & _UNPRIVILEGED:
+            return
         try:
-            unmasks = self._cpu.halfword(pc) == _CPSIE_I and not control & _UNPRIVILEGED
+            unmasks = self._cpu.halfword(pc) == _CPSIE_I
         except LookupError:
             return
         if unmasks:
             self._unmasked.write([0, pc + 2 | 1])
             self._cpu.stall(1)
-            self._enter_pending()
 
     def _leave_handler(self) -> bool:
         """Carry out an exception return; False if the core is to sleep then."""
         if self._exceptions.leave():
             return False
-        self._enter_pending()
+        if self._exceptions.pending:
+            self._enter_pending()
         if self._watched:
             self._cpu.end_slice()
         return True
