@@ -11,12 +11,24 @@
 #define IRQ_CNN 101
 #define IRQ_CNN_FIFO 100
 #define IRQ_COUNT 104
+#define IRQ_DMA0 28
+#define IRQ_FLC 23
 #define IRQ_GPIO0 24
+#define IRQ_I2C0 13
+#define IRQ_I2C1 36
+#define IRQ_I2C2 62
+#define IRQ_PCIF 91
+#define IRQ_RTC 3
+#define IRQ_SEMA 63
 #define IRQ_TMR0 5
+#define IRQ_TMR4 9
 #define IRQ_UART0 14
 #define IRQ_UART1 15
 #define IRQ_UART2 34
+#define IRQ_UART3 88
 #define IRQ_WDT0 1
+#define IRQ_WDT1 57
+#define IRQ_WUT 53
 
 #define CLOCK_SOURCE_ISO 0U
 #define CLOCK_SOURCE_IPO 4U

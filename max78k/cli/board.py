@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from max78k.errors import InputError
+from max78k.files import write_text
 
 if TYPE_CHECKING:
     from max78k.simulator.serve import SerialPort
@@ -33,6 +34,7 @@ def command() -> None:
 @click.option("--real-time", is_flag=True, help="Never faster than the host's clock.")
 @click.option("--fault", default="", metavar="LIST", help="Faults on demand, see docs/board.md.")
 @click.option("--trace", multiple=True, type=click.Choice(TRACES), help="Events, to stderr.")
+@click.option("--power", type=click.Path(path_type=Path), help="Estimated supply current, as CSV.")
 @click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT", help="Wait for a debugger.")
 @click.option("--strict", is_flag=True, help="Stop at the first doubtful access.")
 @click.option("--seed", type=int, help="Of the random numbers and faults.")
@@ -47,6 +49,7 @@ def run(
     real_time: bool,
     fault: str,
     trace: tuple[str, ...],
+    power: Path | None,
     gdb: int | None,
     strict: bool,
     seed: int | None,
@@ -88,6 +91,8 @@ def run(
         if debugger is not None:
             stack.callback(debugger.close)
             click.echo(f"gdb: target remote localhost:{debugger.port}", err=True)
+        if power is not None:
+            stack.callback(lambda: write_text(power, board.supply.table()))
         sys.stdout.flush()
         serve(
             board, port=serial, gdb=debugger, console=_print if shows else _drop,

@@ -13,15 +13,17 @@ from max78k.chip import addresses
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
+from max78k.simulator.camera import Camera
 from max78k.simulator.clock import SECOND, Clock
 from max78k.simulator.cnn_port import CnnPort
-from max78k.simulator.cpu import Cpu, Halt, Stop
+from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
 from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.energy import CORE_STATES, StateTimes
-from max78k.simulator.faults import FAULTS, dump, has_handler
+from max78k.simulator.faults import FAULTS, CoreChecks, dump, has_handler
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
 from max78k.simulator.gpio import BUTTONS, Leds
+from max78k.simulator.power import Supply
 from max78k.simulator.program import read_program
 from max78k.simulator.soc import Peripherals
 from max78k.simulator.trace import Trace
@@ -37,8 +39,6 @@ _CPSIE_I = 0xB662
 _UNPRIVILEGED = 1  # CONTROL.nPRIV
 _SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real content is random
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
-_STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
-_CONTROL_FPCA = 4
 
 
 class VirtualBoard:
@@ -54,6 +54,7 @@ class VirtualBoard:
         write_trace: called with each line of it.
 
     Attributes:
+        supply: the estimated supply current.
         console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
 
     Raises:
@@ -75,10 +76,9 @@ class VirtualBoard:
         self._program = read_program(elf)
         self._cpu = Cpu()
         self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
-        self._next_instruction = self._cpu.bank(("PC", "CONTROL"))
+        self._next_instruction = self._cpu.bank(("PC", "CONTROL", "PRIMASK"))
         self._masked_cycles = 0
         self._spinning = False
-        self._watch_core = self._cpu.bank(("SP", "CONTROL"))
         self._clock = Clock(SECOND // mcu.ISO_HZ)
         self._clock.take_cycles = self._cpu.take_cycles
         self._clock.on_earlier = self._cpu.end_slice
@@ -89,25 +89,31 @@ class VirtualBoard:
         )
         self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
         self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
-        self._exceptions.on_change = self._trace.exception
+        if "irq" in trace:
+            self._exceptions.on_change = self._trace.exception
+        self.supply = Supply(lambda: self._clock.now)
         self._cnn = CnnPort(
             self._clock, self._cpu.stall,
-            lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level), self._report_cnn,
+            lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
+            lambda message, address: self._log.add("E-BOARD-CNN", message, address), self.supply,
         )  # fmt: skip
-        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now)
-        self._leds = Leds(lambda: self._clock.seconds)
+        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
+        self._leds = Leds(
+            lambda: self._clock.seconds,
+            lambda count: self.supply.enter("leds", "led", load=count),
+        )
         self.debug = DebugPort(self._cpu)
         self._asleep: Stop | None = None
         self._reset_requested = self._power_lost = False
         self._watched = False
         self._known_handlers: set[int] = set()
-        limits = [self._program.symbols[n] for n in _STACK_LIMITS if n in self._program.symbols]
-        self._stack_limit = limits[0] if limits else 0
+        self._core_checks = CoreChecks(self._cpu, self._log, self._program.symbols)
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._cnn.set_power,
             pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
+            clock_changed=lambda: self._core_draws("core_active"),
         )  # fmt: skip
         self._cnn.clocks = self._chip.gcr
         self._cnn.on_run = self._trace.run
@@ -122,12 +128,10 @@ class VirtualBoard:
         self._chip.flash.failing_pages = disturbances.failing_pages
         if disturbances.flip or disturbances.drop:
             self.console.line = disturbances.line(seed)
-        for times, action in (
-            (disturbances.brownouts, self._brown_out),
-            (disturbances.hangs, self._hang),
-        ):
-            for seconds in times:
-                self._clock.schedule(round(seconds * SECOND), action)
+        for seconds in disturbances.brownouts:
+            self._clock.schedule(round(seconds * SECOND), self._brown_out)
+        for seconds in disturbances.hangs:
+            self._clock.schedule(round(seconds * SECOND), self._hang)
 
     def _brown_out(self) -> None:
         self._power_lost = True
@@ -139,11 +143,12 @@ class VirtualBoard:
 
     def _map(self) -> None:
         cpu, unit = self._cpu, self._system
+        cnn_read = self._polled(self._cnn.read)
         reads, writes = self._trace.reads, self._trace.writes
         devices = (
             (peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write),
-            (addresses.CNN_BASE, addresses.CNN_BYTES, self._read_cnn, self._cnn.write),
-            (system_control.BASE, system_control.SIZE, self._read_private, unit.write),
+            (addresses.CNN_BASE, addresses.CNN_BYTES, cnn_read, self._cnn.write),
+            (system_control.BASE, system_control.SIZE, self._polled(unit.read), unit.write),
         )
         for base, size, read, write in devices:
             cpu.map_device(base, size, reads(read), writes(write))
@@ -161,6 +166,11 @@ class VirtualBoard:
     def console(self) -> Uart:
         """UART0."""
         return self._chip.uarts[0]
+
+    @property
+    def camera(self) -> Camera:
+        """The camera, whose ``show`` takes what it sees."""
+        return self._chip.camera
 
     @property
     def now(self) -> float:
@@ -208,7 +218,8 @@ class VirtualBoard:
             pattern = _SRAM_PATTERN * (addresses.SRAM_BYTES // len(_SRAM_PATTERN))
             self._cpu.write_memory(addresses.SRAM_BASE, pattern)
             self._cpu.forget_code()
-            self._chip.watchdog.forget()
+            for watchdog in self._chip.watchdogs:
+                watchdog.forget()
         self._exceptions.reset()
         self._system.reset()
         self._chip.reset()
@@ -270,9 +281,8 @@ class VirtualBoard:
             return passed
         try:
             if self._exceptions.pending:
+                self._unmask()
                 self._enter_pending()
-                if self._exceptions.wakes:
-                    self._unmask()
             halt = self._execute(end)
             if halt.stop is not Stop.END and not self._reset_requested:
                 self._stopped(halt)
@@ -286,6 +296,9 @@ class VirtualBoard:
         return True
 
     # -- the core
+
+    def _core_draws(self, state: str) -> None:
+        self.supply.enter("core", state, mhz=SECOND / self._clock.period / 1e6)
 
     def _settle(self) -> None:
         """Carry out what is due, and wake the core if that wakes it."""
@@ -335,7 +348,7 @@ class VirtualBoard:
             self._clock.deadline = 0
         instructions = self._cpu.slice_instructions + skipped
         self._spinning = halt.stop is Stop.END and instructions > _SPIN_INSTRUCTIONS
-        self._check_core()
+        self._core_checks.look(self._system.fpu_enabled)
         return halt
 
     def _slice_cycles(self, end: int | None) -> int:
@@ -364,22 +377,24 @@ class VirtualBoard:
             self._check_handler(entered)
 
     def _unmask(self) -> None:
-        """Carry out a CPSIE that comes next, as it does after most WFI, and enter what waits."""
-        pc, control = self._next_instruction.read()
+        """Carry out a CPSIE that comes next, as it does after most WFI."""
+        pc, control, primask = self._next_instruction.read()
+        if not primask or control & _UNPRIVILEGED:
+            return
         try:
-            unmasks = self._cpu.halfword(pc) == _CPSIE_I and not control & _UNPRIVILEGED
+            unmasks = self._cpu.halfword(pc) == _CPSIE_I
         except LookupError:
             return
         if unmasks:
             self._unmasked.write([0, pc + 2 | 1])
             self._cpu.stall(1)
-            self._enter_pending()
 
     def _leave_handler(self) -> bool:
         """Carry out an exception return; False if the core is to sleep then."""
         if self._exceptions.leave():
             return False
-        self._enter_pending()
+        if self._exceptions.pending:
+            self._enter_pending()
         if self._watched:
             self._cpu.end_slice()
         return True
@@ -413,14 +428,6 @@ class VirtualBoard:
             )
         self._known_handlers.add(address)
 
-    def _check_core(self) -> None:
-        """Look between slices for what no single instruction reveals."""
-        sp, control = self._watch_core.read()
-        if sp < self._stack_limit:
-            self._log.add("E-BOARD-STACK", "the stack has grown below its region", sp)
-        if not self._system.fpu_enabled and control & _CONTROL_FPCA:
-            self._log.add("E-BOARD-FPU", "the FPU is used before CPACR enables it")
-
     def _request_reset(self) -> None:
         self._reset_requested = True
         self._cpu.end_slice()
@@ -432,17 +439,12 @@ class VirtualBoard:
     def _dump(self) -> str:
         return dump(self._cpu, self._program.name_of)
 
-    # -- reads that may be part of a polling loop
+    def _polled(self, read: ReadDevice) -> ReadDevice:
+        """Reads that may be part of a polling loop."""
 
-    def _read_private(self, address: int, size: int) -> int:
-        value = self._system.read(address, size)
-        self._bus.polled(address, value)
-        return value
+        def noted(address: int, size: int) -> int:
+            value = read(address, size)
+            self._bus.polled(address, value)
+            return value
 
-    def _read_cnn(self, address: int, size: int) -> int:
-        value = self._cnn.read(address, size)
-        self._bus.polled(address, value)
-        return value
-
-    def _report_cnn(self, message: str, address: int) -> None:
-        self._log.add("E-BOARD-CNN", message, address)
+        return noted

@@ -9,6 +9,7 @@ from max78k.simulator.accelerator import Accelerator
 from max78k.simulator.clock import Clock, Event
 from max78k.simulator.energy import CNN_STATES, StateTimes
 from max78k.simulator.gcr import ClockTree
+from max78k.simulator.power import Supply
 
 # Cycles of a 32-bit access to the accelerator beyond the instruction itself: 280 ns for a write
 # and 230 ns for a read at 100 MHz, the vendor's published estimates.
@@ -25,6 +26,7 @@ class CnnPort:
         stall: lets the present access take so many cycles more.
         set_irq: drives the interrupt line.
         report: called with a message and an address for what firmware should not do.
+        supply: told of the power states.
 
     Attributes:
         clocks: tells whether the CNN's clock runs, and its period.
@@ -38,11 +40,15 @@ class CnnPort:
         stall: Callable[[int], None],
         set_irq: Callable[[bool], None],
         report: Callable[[str, int], None],
+        supply: Supply,
     ) -> None:
         self.accelerator = Accelerator(report)
         self.accelerator.on_start = self.started
         self.clocks: ClockTree | None = None
-        self.times = StateTimes(CNN_STATES, lambda: clock.now)
+        self.times = StateTimes(
+            CNN_STATES, lambda: clock.now,
+            lambda state: supply.enter("cnn", state, load=self.accelerator.load),
+        )  # fmt: skip
         self.on_run: Callable[[list[tuple[int, int]] | None], None] = lambda layers: None
         self._clock = clock
         self._stall = stall

@@ -156,6 +156,7 @@ class Cpu:
         self._breakpoints: list[int] = []
         self.resume_at: int | None = None
         self._memories: list[tuple[int, int, mmap.mmap]] = []
+        self._writable: list[tuple[int, int, mmap.mmap]] = []
         self.on_return: Callable[[], bool] = lambda: False
         self._halt: Halt | None = None
         self._failure: BaseException | None = None
@@ -197,6 +198,8 @@ class Cpu:
         pointer = ctypes.addressof(ctypes.c_char.from_buffer(content))
         self._engine.mem_map_ptr(base, size, self._protection[writable], pointer)
         self._memories.append((base, base + size, content))
+        if writable:
+            self._writable.append(self._memories[-1])
 
     def map_device(self, base: int, size: int, read: ReadDevice, write: WriteDevice) -> None:
         """Send accesses to a range to functions of the absolute address."""
@@ -233,7 +236,15 @@ class Cpu:
 
         Code that was executed there is translated anew after ``forget_code``.
         """
-        for start, end, content in self._memories:
+        self._change(self._memories, address, data)
+
+    def write_ram(self, address: int, data: bytes) -> None:
+        """The same for another master on the bus, which cannot change flash."""
+        self._change(self._writable, address, data)
+
+    @staticmethod
+    def _change(memories: list[tuple[int, int, mmap.mmap]], address: int, data: bytes) -> None:
+        for start, end, content in memories:
             if start <= address and address + len(data) <= end:
                 content[address - start : address - start + len(data)] = data
                 return

@@ -16,19 +16,28 @@ class StateTimes:
     Args:
         states: names; the first is the state at power-on.
         now: gives virtual time in femtoseconds.
+        entered: called with each state that is entered, the first included.
     """
 
-    def __init__(self, states: tuple[str, ...], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        states: tuple[str, ...],
+        now: Callable[[], int],
+        entered: Callable[[str], None] = lambda state: None,
+    ) -> None:
         self._now = now
+        self._entered = entered
         self._times = dict.fromkeys(states, 0)
         self._state = states[0]
         self._since = now()
+        entered(self._state)
 
     def enter(self, state: str) -> None:
         """The part is in ``state`` from now on."""
         if state != self._state:
             self._settle()
             self._state = state
+            self._entered(state)
 
     def seconds(self) -> dict[str, float]:
         """Seconds in each state up to now."""

@@ -151,8 +151,6 @@ class Exceptions:
 
     def enter_pending(self) -> int | None:
         """Enter the highest pending exception if it may preempt; returns its number."""
-        if not self.pending:
-            return None
         number = self.candidate()
         if number is None or self._group(number) >= self._current_priority():
             return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from max78k.simulator import exceptions as exc
 from max78k.simulator.cpu import Cpu, Stop
+from max78k.simulator.findings import FindingLog
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ FAULTS = {
 }
 
 _ENDLESS_LOOP = b"\xfe\xe7"  # a branch to itself, what an unused vector usually holds
+# The end of the stack's region under the names that linker scripts give it.
+_STACK_LIMITS = ("__stack_guard", "__StackLimit", "__stack_limit", "_sstack", "__stack_bottom")
+_CONTROL_FPCA = 4
 _DUMPED = (
     "R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "SP", "LR",
     "PC", "XPSR", "MSP", "PSP", "CONTROL", "PRIMASK",
@@ -81,3 +85,21 @@ def dump(cpu: Cpu, name_of: Callable[[int], str]) -> str:
     for name in ("PC", "LR"):
         lines.append(f"{name:>7} in {name_of(values[name] & ~1)}")
     return "\n".join(lines)
+
+
+class CoreChecks:
+    """Looks between slices of execution for what no single instruction reveals."""
+
+    def __init__(self, cpu: Cpu, log: FindingLog, symbols: Mapping[str, int]) -> None:
+        limits = [symbols[name] for name in _STACK_LIMITS if name in symbols]
+        self._stack_limit = limits[0] if limits else 0
+        self._log = log
+        self._registers = cpu.bank(("SP", "CONTROL"))
+
+    def look(self, fpu_enabled: bool) -> None:
+        """The stack is in its region, and the FPU is used only when it is enabled."""
+        sp, control = self._registers.read()
+        if sp < self._stack_limit:
+            self._log.add("E-BOARD-STACK", "the stack has grown below its region", sp)
+        if not fpu_enabled and control & _CONTROL_FPCA:
+            self._log.add("E-BOARD-FPU", "the FPU is used before CPACR enables it")

@@ -11,6 +11,7 @@ from max78k.simulator.peripherals import Block
 
 _OFFSET = {register.name: register.offset for register in mcu.GPIO_REGISTERS}
 _LED_EVENTS = 1000
+_TRIGGERS = ("INTMODE", "INTPOL", "DUALEDGE")
 _WITH_SET_AND_CLEAR = ("EN0", "EN1", "EN2", "OUTEN", "OUT", "INTEN", "WKEN")
 
 # (port, pin): lit or pressed when low.
@@ -20,6 +21,9 @@ BUTTONS = {"SW1": (0, 2), "SW2": (1, 7)}
 
 class Gpio(Block):
     """One port of 32 pins; pins that nothing drives read 1, as with a pull-up.
+
+    A level interrupt comes with polarity 0 from a high pin and with 1 from a low one, as the
+    vendor's driver has it; its flag comes back as long as the level stays.
 
     Args:
         set_irq: drives the port's interrupt line.
@@ -37,6 +41,8 @@ class Gpio(Block):
         self.writers[_OFFSET["IN"]] = lambda value: None
         self.writers[_OFFSET["INTFL"]] = lambda value: None
         self.writers[_OFFSET["INTFL_CLR"]] = self._clear_flags
+        for trigger in _TRIGGERS:
+            self.writers[_OFFSET[trigger]] = partial(self._store, _OFFSET[trigger])
         for base in _WITH_SET_AND_CLEAR:
             self.writers[_OFFSET[base]] = partial(self._store, _OFFSET[base])
             self.writers[_OFFSET[f"{base}_SET"]] = partial(self._set, _OFFSET[base])
@@ -88,18 +94,23 @@ class Gpio(Block):
         self._update_irq()
 
     def _update_irq(self) -> None:
+        by_level = self._word(_OFFSET["INTEN"]) & ~self._word(_OFFSET["INTMODE"])
+        if by_level:
+            active = (self.levels ^ self._word(_OFFSET["INTPOL"])) & by_level
+            self.words[_OFFSET["INTFL"]] = self._word(_OFFSET["INTFL"]) | active
         self._set_irq(bool(self._word(_OFFSET["INTFL"]) & self._word(_OFFSET["INTEN"])))
 
 
 class Leds:
-    """The board's LEDs.
+    """The board's LEDs; ``changed`` is called with the number that are lit.
 
     Attributes:
         lit: by colour.
         events: (seconds, colour, lit), the last thousand.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], changed: Callable[[int], None]) -> None:
+        self._changed = changed
         self.lit = dict.fromkeys(LEDS, False)
         self.events: deque[tuple[float, str, bool]] = deque(maxlen=_LED_EVENTS)
         self._seconds = seconds
@@ -111,3 +122,4 @@ class Leds:
             if lit != self.lit[name]:
                 self.lit[name] = lit
                 self.events.append((self._seconds(), name, lit))
+                self._changed(sum(self.lit.values()))

@@ -32,6 +32,10 @@ class Block:
         name: as in the chip's documentation.
         reset_values: by offset; all others are 0.
         always_set: bits that read 1 whatever is written, by offset.
+
+    Attributes:
+        readers, writers: functions of registers, by offset.
+        narrow_writers: by offset, called with the value and size of accesses of 1 and 2 bytes.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Block:
         self._always_set = dict(always_set or {})
         self.readers: dict[int, Callable[[], int]] = {}
         self.writers: dict[int, Callable[[int], None]] = {}
+        self.narrow_writers: dict[int, Callable[[int, int], None]] = {}
         self.words = dict(self._reset_values)
 
     def reset(self) -> None:
@@ -82,10 +87,7 @@ STORAGE: tuple[tuple[int, int, str, dict[int, int]], ...] = (
     (addresses.ICC0, 0x800, "ICC0", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
     (addresses.ICC0 + 0x800, 0x800, "ICC1", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
     (0x4000_3C00, 0x400, "DVS", {}),
-    (0x4002_8000, 0x1000, "DMA", {}),
     (0x4003_C000, 0x200, "PT", {}),
-    (addresses.RTC, 0x400, "RTC", {0x10: 1 << 4}),  # RDY
-    (0x4000_6400, 0x400, "WUT", {}),
 )
 
 
@@ -145,7 +147,11 @@ class PeripheralBus:
             self._report(address, entry)
             if entry is None:
                 return
-        entry.block.write((address & ~3) - entry.base, value << 8 * (address & 3))
+        block, offset = entry.block, address - entry.base
+        if size < 4 and offset in block.narrow_writers:
+            block.narrow_writers[offset](value, size)
+        else:
+            block.write(offset & ~3, value << 8 * (address & 3))
 
     def name_of(self, address: int) -> str:
         """Block and offset at an address, empty outside the blocks."""
@@ -159,6 +165,13 @@ class PeripheralBus:
         if entry is None:
             raise LookupError(f"no block at 0x{address:08x}")
         return entry.block.read((address & ~3) - entry.base)
+
+    def poke(self, address: int, value: int) -> None:
+        """Write 4 bytes for another master than the core; raises LookupError where no block is."""
+        entry = self._granules.get(address >> _GRANULE_SHIFT)
+        if entry is None:
+            raise LookupError(f"no block at 0x{address:08x}")
+        entry.block.write((address & ~3) - entry.base, value)
 
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""

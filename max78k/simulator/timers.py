@@ -23,7 +23,7 @@ _RESTARTS = (mcu.TMR_MODE_CONTINUOUS, 3)  # continuous and PWM begin again at 1
 _COMPARE = 5  # goes on counting after a match
 
 
-class _Counter:
+class Counter:
     """A counter of 16 or 32 bits that counts up to a compare value."""
 
     def __init__(self, clock: Clock, match: Callable[[], None]) -> None:
@@ -91,7 +91,7 @@ class Timer(Block):
         super().__init__(name)
         self._set_irq = set_irq
         self._periods = periods
-        self._counters = tuple(_Counter(clock, partial(self._matched, half)) for half in (0, 1))
+        self._counters = tuple(Counter(clock, partial(self._matched, half)) for half in (0, 1))
         self.readers |= {
             mcu.TMR_CNT.offset: self._read_count,
             mcu.TMR_INTFL.offset: lambda: self._word(mcu.TMR_INTFL) | _WRDONE,
@@ -135,7 +135,7 @@ class Timer(Block):
     def _cascade(self) -> bool:
         return bool(self._word(mcu.TMR_CTRL1) & _CASCADE)
 
-    def _configure(self, half: int, counter: _Counter) -> None:
+    def _configure(self, half: int, counter: Counter) -> None:
         shift = 16 * half
         ctrl0, ctrl1 = self._word(mcu.TMR_CTRL0) >> shift, self._word(mcu.TMR_CTRL1) >> shift
         divider = 1 << min(_CTRL0_HALF["CLKDIV"].get(ctrl0), 12)

@@ -1,9 +1,9 @@
-"""UART0-2: FIFOs of 8 bytes, both directions in time with the programmed baud rate."""
+"""UART0-3: FIFOs of 8 bytes, both directions in time with the programmed baud rate."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator.clock import SECOND, Clock, Event
@@ -21,8 +21,14 @@ _RX_OV = mcu.UART_INT_FL.field("RX_OV").mask
 _RX_THD = mcu.UART_INT_FL.field("RX_THD").mask
 _TX_HE = mcu.UART_INT_FL.field("TX_HE").mask
 _DEPTH = mcu.UART_FIFO_BYTES
+_DMA, _FDM = mcu.UART_DMA, _CTRL.field("FDM").mask
 _CLKDIV, _INT_EN, _INT_FL = mcu.UART_CLKDIV.offset, mcu.UART_INT_EN.offset, mcu.UART_INT_FL.offset
 _CLKDIV_MASK = mcu.UART_CLKDIV.field("CLKDIV").mask
+
+
+# Bit clock sources by their codes; the others are the peripheral clock.
+STANDARD_SOURCES = {mcu.UART_CLOCK_SOURCE_IBRO: SECOND // mcu.IBRO_HZ}
+LOW_POWER_SOURCES = {0: SECOND // mcu.IBRO_HZ, 1: SECOND // mcu.ERTCO_HZ}
 
 
 class Uart(Block):
@@ -37,9 +43,11 @@ class Uart(Block):
         name: for messages.
         set_irq: drives the interrupt line.
         peripheral_period: gives the period of PCLK in femtoseconds.
+        sources: periods of the other bit clock sources, by their codes.
 
     Attributes:
         line: what a byte becomes on its way, None where it is lost.
+        on_level: called while DMA is enabled, when a FIFO's level has changed.
     """
 
     def __init__(
@@ -49,12 +57,15 @@ class Uart(Block):
         log: FindingLog,
         set_irq: Callable[[bool], None],
         peripheral_period: Callable[[], int],
+        sources: Mapping[int, int] = STANDARD_SOURCES,
     ) -> None:
         super().__init__(name)
         self._clock = clock
         self._log = log
         self._set_irq = set_irq
         self._peripheral_period = peripheral_period
+        self._sources = sources
+        self.on_level: Callable[[], None] = lambda: None
         self.line: Callable[[int], int | None] = lambda byte: byte
         self._to_device: deque[int] = deque()
         self._to_host = bytearray()
@@ -75,6 +86,7 @@ class Uart(Block):
             mcu.UART_FIFO.offset: self._write_fifo,
             mcu.UART_INT_FL.offset: self._write_flags,
             mcu.UART_INT_EN.offset: self._write_enables,
+            _DMA.offset: self._write_dma,
         }
 
     # -- the host's end
@@ -116,15 +128,11 @@ class Uart(Block):
         word = self.words.get(_CTRL.offset, 0)
         if word != self._format[0]:
             bits = 1 + 5 + _CHAR_SIZE.get(word) + _PAR_EN.get(word) + 1 + _STOPBITS.get(word)
-            self._format = word, bits, self._source_period(_BCLKSRC.get(word))
+            self._format = word, bits, self._sources.get(_BCLKSRC.get(word), 0)
         _, bits, period = self._format
         divisor = max(self.words.get(_CLKDIV, 0) & _CLKDIV_MASK, 1)
-        return bits * divisor * (period or self._peripheral_period())
-
-    @staticmethod
-    def _source_period(source: int) -> int:
-        """Femtoseconds of the bit clock's source, 0 for the peripheral clock."""
-        return SECOND // mcu.IBRO_HZ if source == mcu.UART_CLOCK_SOURCE_IBRO else 0
+        time = bits * divisor * (period or self._peripheral_period())
+        return time // 2 if word & _FDM else time  # then the divisor counts half clocks
 
     def _read_ctrl(self) -> int:
         value = self.words.get(mcu.UART_CTRL.offset, 0)
@@ -179,6 +187,25 @@ class Uart(Block):
     def _update_irq(self) -> None:
         self._set_irq(bool(self.words.get(_INT_FL, 0) & self.words.get(_INT_EN, 0)))
 
+    def _write_dma(self, value: int) -> None:
+        self.words[_DMA.offset] = value
+        self.on_level()
+
+    def _level_changed(self) -> None:
+        if self.words.get(_DMA.offset, 0):
+            self.on_level()
+
+    def wants_receive_dma(self) -> bool:
+        """Request line for bytes to be fetched."""
+        fields = _DMA.unpack(self.words.get(_DMA.offset, 0))
+        return bool(fields["RX_EN"]) and len(self._rx) >= max(fields["RX_THD_VAL"], 1)
+
+    def wants_transmit_dma(self) -> bool:
+        """Request line for bytes to be sent."""
+        fields = _DMA.unpack(self.words.get(_DMA.offset, 0))
+        room = len(self._tx) < _DEPTH and len(self._tx) <= fields["TX_THD_VAL"]
+        return bool(fields["TX_EN"]) and room
+
     # -- the line
 
     def _start_sending(self) -> None:
@@ -190,6 +217,7 @@ class Uart(Block):
             )
             if len(self._tx) <= _DEPTH // 2:
                 self._raise(_TX_HE)
+            self._level_changed()
 
     def _sent(self, byte: int) -> None:
         self._sending = None
@@ -218,4 +246,5 @@ class Uart(Block):
             self._rx.append(byte)
             if len(self._rx) >= (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
                 self._raise(_RX_THD)
+            self._level_changed()
         self._start_receiving()

@@ -1,4 +1,7 @@
-"""WDT0: interrupt and reset when it is not fed in time. The early window is not modelled."""
+"""WDT0 and WDT1: interrupt and reset when they are not fed in time.
+
+The early window is not modelled.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,27 @@ _EN = mcu.WDT_CTRL.field("EN").mask
 _INT_EN, _RST_EN = mcu.WDT_CTRL.field("INT_EN").mask, mcu.WDT_CTRL.field("RST_EN").mask
 _INT_LATE, _RST_LATE = mcu.WDT_CTRL.field("INT_LATE").mask, mcu.WDT_CTRL.field("RST_LATE").mask
 _CLKRDY = mcu.WDT_CTRL.field("CLKRDY").mask
+_SOURCE = mcu.WDT_CLKSEL.field("SOURCE")
 _FEED = (0xA5, 0x5A)
 
 
 class Watchdog(Block):
-    """Counts PCLK; ``request_reset`` is called when the reset time is over."""
+    """Counts a clock; ``request_reset`` is called when the reset time is over.
+
+    ``period`` gives the femtoseconds of one count for the value of CLKSEL.
+    """
 
     def __init__(
         self,
+        name: str,
         clock: Clock,
-        period: Callable[[], int],
+        period: Callable[[int], int],
         set_irq: Callable[[bool], None],
         request_reset: Callable[[], None],
     ) -> None:
-        super().__init__("WDT0", always_set={mcu.WDT_CTRL.offset: _CLKRDY})
+        super().__init__(name, always_set={mcu.WDT_CTRL.offset: _CLKRDY})
         self._clock = clock
-        self._period = period
+        self._period_of = period
         self._set_irq = set_irq
         self._request_reset = request_reset
         self._events: list[Event] = []
@@ -48,6 +56,9 @@ class Watchdog(Block):
     def forget(self) -> None:
         """Power-on: the reset cause is lost too."""
         self.words.clear()
+
+    def _period(self) -> int:
+        return self._period_of(_SOURCE.get(self.words.get(mcu.WDT_CLKSEL.offset, 0)))
 
     def _count(self) -> int:
         enabled = self.words.get(mcu.WDT_CTRL.offset, 0) & _EN

@@ -117,7 +117,7 @@ def test_accelerator_runs_for_its_cycles_and_interrupts(divider: int, factor: in
         """Takes the place of the accelerator: any write to CTL starts a run."""
 
         busy = interrupt = False
-        layer_cycles = ()
+        layer_cycles, load = (), 1.0
 
         def read(self, address: int, size: int) -> int:
             return int(self.interrupt) << 12

@@ -303,6 +303,14 @@ class Accelerator:
         layers = self._running.layers if self._running else []
         return [(layer.number, layer_cycles(layer)) for layer in layers]
 
+    @property
+    def load(self) -> float:
+        """Share of all processors that the present run uses, as a mean over its cycles."""
+        layers = self._running.layers if self._running else []
+        cycles = [layer_cycles(layer) for layer in layers]
+        busy = sum(c * len(layer.processors) for c, layer in zip(cycles, layers, strict=True))
+        return busy / (limits.PROCESSORS * sum(cycles)) if sum(cycles) else 0.0
+
     def complete(self) -> None:
         """End the run: compute its result and raise the interrupt of the quadrants in it."""
         run, self._running = self._running, None

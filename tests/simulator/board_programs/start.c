@@ -17,6 +17,15 @@ void tmr1_handler(void) WEAK;
 void uart0_handler(void) WEAK;
 void gpio0_handler(void) WEAK;
 void cnn_handler(void) WEAK;
+void rtc_handler(void) WEAK;
+void tmr4_handler(void) WEAK;
+void i2c1_handler(void) WEAK;
+void dma0_handler(void) WEAK;
+void wut_handler(void) WEAK;
+void wdt1_handler(void) WEAK;
+void sema_handler(void) WEAK;
+void uart3_handler(void) WEAK;
+void pcif_handler(void) WEAK;
 
 __attribute__((naked)) void unused_handler(void) { __asm volatile("b ."); }
 
@@ -25,6 +34,9 @@ __attribute__((section(".vectors"), used)) const void *const vectors[16 + 104] =
     [6] = usage_fault,     [11] = svc_handler,    [14] = pendsv_handler, [15] = systick_handler,
     [16 + 1] = wdt_handler, [16 + 5] = tmr0_handler, [16 + 6] = tmr1_handler,
     [16 + 14] = uart0_handler, [16 + 24] = gpio0_handler, [16 + 101] = cnn_handler,
+    [16 + 3] = rtc_handler, [16 + 9] = tmr4_handler, [16 + 28] = dma0_handler,
+    [16 + 36] = i2c1_handler, [16 + 53] = wut_handler, [16 + 57] = wdt1_handler,
+    [16 + 63] = sema_handler, [16 + 88] = uart3_handler, [16 + 91] = pcif_handler,
 };
 
 void finish(void)

@@ -1,0 +1,233 @@
+"""DMA: four channels between memories and the FIFOs of blocks.
+
+With a block's request the address on the block's side is its FIFO, whatever the register says.
+A transfer takes the bus two cycles per access, an estimate; the core is not slowed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from max78k.chip import io_registers as io
+from max78k.simulator.clock import Clock, Event
+from max78k.simulator.cpu import Cpu
+from max78k.simulator.peripherals import Block, PeripheralBus
+
+_CTRL, _STATUS = io.DMA_CTRL, io.DMA_STATUS
+_EN, _RLDEN = _CTRL.field("EN").mask, _CTRL.field("RLDEN").mask
+_RUNNING, _CTZ, _RLD = (_STATUS.field(name).mask for name in ("RUNNING", "CTZ", "RLD"))
+_IPEND, _BUS_ERR = _STATUS.field("IPEND").mask, _STATUS.field("BUS_ERR").mask
+_CYCLES_PER_ACCESS = 2
+_CHUNK_BYTES = 32  # of a memory transfer between two events
+_SPAN = io.DMA_CHANNELS * io.DMA_CHANNEL_STRIDE
+
+
+@dataclass(frozen=True)
+class Request:
+    """A block's request line: is it active, and where is the FIFO; ``reads``: the block sends."""
+
+    active: Callable[[], bool]
+    address: int
+    reads: bool
+
+
+class Dma(Block):
+    """The controller.
+
+    Args:
+        requests: by number.
+        set_irq: drives the line of a channel.
+    """
+
+    def __init__(
+        self,
+        cpu: Cpu,
+        clock: Clock,
+        bus: PeripheralBus,
+        requests: dict[int, Request],
+        set_irq: Callable[[int, bool], None],
+    ) -> None:
+        super().__init__("DMA")
+        self._cpu = cpu
+        self._clock = clock
+        self._bus = bus
+        self._requests = requests
+        self._set_irq = set_irq
+        self._events: list[Event | None] = [None] * io.DMA_CHANNELS
+        self.readers[io.DMA_INTFL.offset] = self._pending
+        self.writers[io.DMA_INTFL.offset] = lambda value: None
+        self.writers[io.DMA_INTEN.offset] = self._write_enables
+        for channel in range(io.DMA_CHANNELS):
+            base = self._base(channel)
+            self.writers[base + _CTRL.offset] = partial(self._write_ctrl, channel)
+            self.writers[base + _STATUS.offset] = partial(self._write_status, channel)
+
+    def reset(self) -> None:
+        """All channels stop."""
+        super().reset()
+        for channel, event in enumerate(self._events):
+            self._clock.cancel(event)
+            self._events[channel] = None
+            self._set_irq(channel, False)
+
+    def wake(self) -> None:
+        """Call when a block's request may have become active."""
+        for channel in range(io.DMA_CHANNELS):
+            if self._word(channel, _STATUS.offset) & _RUNNING:
+                self._schedule(channel)
+
+    @staticmethod
+    def _base(channel: int) -> int:
+        return io.DMA_CHANNEL_BASE + channel * io.DMA_CHANNEL_STRIDE
+
+    def _word(self, channel: int, offset: int) -> int:
+        return self.words.get(self._base(channel) + offset, 0)
+
+    def _set(self, channel: int, offset: int, value: int) -> None:
+        self.words[self._base(channel) + offset] = value & 0xFFFF_FFFF
+
+    def _write_ctrl(self, channel: int, value: int) -> None:
+        started = value & _EN and not self._word(channel, _CTRL.offset) & _EN
+        self._set(channel, _CTRL.offset, value)
+        status = self._word(channel, _STATUS.offset)
+        if started:
+            self._set(channel, _STATUS.offset, status | _RUNNING)
+            self._schedule(channel)
+        elif not value & _EN:
+            self._set(channel, _STATUS.offset, status & ~_RUNNING)
+        self._update(channel)
+
+    def _write_status(self, channel: int, value: int) -> None:
+        status = self._word(channel, _STATUS.offset)
+        self._set(channel, _STATUS.offset, status & ~(value & ~_RUNNING))
+        self._update(channel)
+
+    def _write_enables(self, value: int) -> None:
+        self.words[io.DMA_INTEN.offset] = value
+        for channel in range(io.DMA_CHANNELS):
+            self._update(channel)
+
+    def _pending(self) -> int:
+        channels = range(io.DMA_CHANNELS)
+        return sum(1 << n for n in channels if self._word(n, _STATUS.offset) & _IPEND)
+
+    def _update(self, channel: int) -> None:
+        status = self._word(channel, _STATUS.offset)
+        enables = _CTRL.unpack(self._word(channel, _CTRL.offset))
+        wanted = enables["CTZ_IE"] and status & _CTZ
+        wanted = wanted or (enables["DIS_IE"] and status & (_CTZ | _BUS_ERR | _RLD))
+        status = status | _IPEND if wanted else status & ~_IPEND
+        self._set(channel, _STATUS.offset, status)
+        enabled = self.words.get(io.DMA_INTEN.offset, 0) >> channel & 1
+        self._set_irq(channel, bool(enabled and status & _IPEND))
+
+    # -- transfers
+
+    def _request(self, channel: int) -> Request | None:
+        number = _CTRL.field("REQUEST").get(self._word(channel, _CTRL.offset))
+        return self._requests.get(number)
+
+    def _ready(self, channel: int) -> bool:
+        number = _CTRL.field("REQUEST").get(self._word(channel, _CTRL.offset))
+        request = self._requests.get(number)
+        return request.active() if request else number == io.DMA_REQUEST_MEMORY
+
+    def _schedule(self, channel: int) -> None:
+        if self._events[channel] is None and self._ready(channel):
+            fields = _CTRL.unpack(self._word(channel, _CTRL.offset))
+            size = self._burst(channel)
+            accesses = size >> min(fields["SRCWD"], 2)
+            delay = max(accesses, 1) * 2 * _CYCLES_PER_ACCESS * self._clock.period
+            event = self._clock.schedule(delay, partial(self._transfer, channel), work=True)
+            self._events[channel] = event
+
+    def _burst(self, channel: int) -> int:
+        left = self._word(channel, io.DMA_CNT.offset) & 0xFF_FFFF
+        burst = _CTRL.field("BURST").get(self._word(channel, _CTRL.offset)) + 1
+        width = 1 << min(_CTRL.field("SRCWD").get(self._word(channel, _CTRL.offset)), 2)
+        chunk = max(burst, width) if self._request(channel) else _CHUNK_BYTES
+        return min(left, chunk)
+
+    def _transfer(self, channel: int) -> None:
+        """Move one burst, byte order kept; whole accesses alone reach a FIFO."""
+        self._events[channel] = None
+        if not self._word(channel, _STATUS.offset) & _RUNNING:
+            return
+        size = self._burst(channel)
+        fields = _CTRL.unpack(self._word(channel, _CTRL.offset))
+        request = self._request(channel)
+        source, target = (self._word(channel, r.offset) for r in (io.DMA_SRC, io.DMA_DST))
+        if request and request.reads:
+            source = request.address
+        elif request:
+            target = request.address
+        try:
+            data = self._read(source, size, fields, bool(request and request.reads))
+            self._write(target, data, fields, bool(request and not request.reads))
+        except LookupError:
+            status = self._word(channel, _STATUS.offset) & ~_RUNNING
+            self._set(channel, _STATUS.offset, status | _BUS_ERR)
+            self._update(channel)
+            return
+        self._set(channel, io.DMA_SRC.offset, source + (size if fields["SRCINC"] else 0))
+        self._set(channel, io.DMA_DST.offset, target + (size if fields["DSTINC"] else 0))
+        left = (self._word(channel, io.DMA_CNT.offset) & 0xFF_FFFF) - size
+        self._set(channel, io.DMA_CNT.offset, left)
+        if left == 0:
+            self._count_is_zero(channel)
+        if self._word(channel, _STATUS.offset) & _RUNNING:
+            self._schedule(channel)
+
+    def _count_is_zero(self, channel: int) -> None:
+        control = self._word(channel, _CTRL.offset)
+        status = self._word(channel, _STATUS.offset) | _CTZ
+        reload = self._word(channel, io.DMA_CNTRLD.offset)
+        if control & _RLDEN and reload & 0xFF_FFFF:
+            for to, register in (
+                (io.DMA_SRC, io.DMA_SRCRLD),
+                (io.DMA_DST, io.DMA_DSTRLD),
+                (io.DMA_CNT, io.DMA_CNTRLD),
+            ):
+                self._set(channel, to.offset, self._word(channel, register.offset))
+            self._set(channel, _CTRL.offset, control & ~_RLDEN)
+            status |= _RLD
+        else:
+            self._set(channel, _CTRL.offset, control & ~_EN)
+            status &= ~_RUNNING
+        self._set(channel, _STATUS.offset, status)
+        self._update(channel)
+
+    def _read(self, address: int, size: int, fields: dict[str, int], fixed: bool) -> bytes:
+        if not fixed and fields["SRCINC"]:
+            try:
+                return self._cpu.read_memory(address, size)
+            except LookupError:
+                pass
+        width = 1 << min(fields["SRCWD"], 2)
+        step = 0 if fixed or not fields["SRCINC"] else width
+        data = b"".join(
+            self._read_word(address + step * n).to_bytes(4, "little")[:width]
+            for n in range(-(-size // width))
+        )
+        return data[:size]
+
+    def _write(self, address: int, data: bytes, fields: dict[str, int], fixed: bool) -> None:
+        if not fixed and fields["DSTINC"]:
+            try:
+                self._cpu.write_ram(address, data)
+                return
+            except LookupError:
+                pass
+        width = 1 << min(fields["DSTWD"], 2)
+        step = 0 if fixed or not fields["DSTINC"] else width
+        for n in range(0, len(data), width):
+            word = int.from_bytes(data[n : n + width], "little")
+            self._bus.poke(address + step * (n // width), word)
+
+    def _read_word(self, address: int) -> int:
+        try:
+            return int.from_bytes(self._cpu.read_memory(address, 4), "little")
+        except LookupError:
+            return self._bus.peek(address, 4)

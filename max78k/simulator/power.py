@@ -1,0 +1,147 @@
+"""Supply current: an estimate from the states of core, accelerator and LEDs, never a measurement.
+
+Each part in each state draws a current between two bounds. The bounds say how little is known: the
+truth for a given chip, network and temperature is expected between their sums, and nothing has
+been measured for this table. The board's own parts (power chip, debug probe, sensors) are left out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from max78k.simulator.clock import SECOND
+
+VOLTAGE = 3.0  # of the supply that the table's currents are for
+_BIN = SECOND // 1000
+_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one part draws in one state, in milliamperes, and where the bounds come from.
+
+    ``per_mhz``: the bounds are for each MHz of the core clock.
+    """
+
+    low: float
+    high: float
+    source: str
+    per_mhz: bool = False
+
+
+_LOOP = "vendor's product page: 22.2 uA/MHz at 3.0 V for a loop from cache"
+_INFERENCE = (
+    "whole chip 36 mW (arXiv 2306.00001) to 64 mW (Giordano et al.) in inference, less the core"
+)
+DRAWS: dict[str, Draw] = {
+    "core_active": Draw(0.0222, 0.045, f"{_LOOP}; twice that for code that waits for flash", True),
+    "core_sleep": Draw(0.004, 0.0222, f"no figure found: at most that of the loop ({_LOOP})", True),
+    "core_deep_sleep": Draw(0.002, 0.5, "no figure found: micro- to parts of a milliampere"),
+    "cnn_off": Draw(0.0, 0.0, "switched off"),
+    "cnn_idle": Draw(0.1, 4.0, "no figure found: leakage and clock of powered quadrants"),
+    "cnn_active": Draw(9.0, 20.0, _INFERENCE),
+    "led": Draw(1.0, 5.0, "usual for a small LED behind a resistor; not measured"),
+}
+# The published inferences had nearly all processors at work. How much of the current goes with
+# their number is not known: between all of it and half of it.
+_SHARE_OF_PROCESSORS = (1.0, 0.5)
+
+
+@functools.lru_cache(maxsize=256)
+def _bounds(state: str, mhz: float, load: float) -> tuple[float, float]:
+    draw = DRAWS[state]
+    low = high = mhz if draw.per_mhz else 1.0
+    if state == "cnn_active":
+        low, high = (1 - share + share * load for share in _SHARE_OF_PROCESSORS)
+    elif state == "led":
+        low = high = load
+    return draw.low * low, draw.high * high
+
+
+@dataclass(frozen=True)
+class Row:
+    """Mean current over ``milliseconds`` from ``start`` (milliseconds since power-on), in mA."""
+
+    start: int
+    milliseconds: int
+    low: float
+    high: float
+
+
+class Supply:
+    """Integrates the estimated current over virtual time, in steps of a millisecond.
+
+    Args:
+        now: gives virtual time in femtoseconds.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._since = now()
+        self._parts: dict[str, tuple[float, float]] = {}
+        self._low = self._high = 0.0
+        self._charge = [0.0, 0.0]  # milliampere seconds, both bounds
+        self._open = [0.0, 0.0]  # of the millisecond that has begun
+        self._rows: deque[Row] = deque(maxlen=_ROWS)
+
+    def enter(self, part: str, state: str, *, mhz: float = 1.0, load: float = 1.0) -> None:
+        """A part is in ``state`` from now on.
+
+        ``load`` is the share of the accelerator's processors at work, or the number of LEDs.
+        """
+        current = _bounds(state, mhz, load)
+        if self._parts.get(part) != current:
+            self._settle()
+            self._parts[part] = current
+            self._low, self._high = map(sum, zip(*self._parts.values(), strict=True))
+
+    @property
+    def charge(self) -> tuple[float, float]:
+        """Milliampere seconds since power-on: both bounds of the estimate."""
+        self._settle()
+        return self._charge[0], self._charge[1]
+
+    @property
+    def energy(self) -> tuple[float, float]:
+        """Millijoules since power-on at VOLTAGE: both bounds of the estimate."""
+        low, high = self.charge
+        return low * VOLTAGE, high * VOLTAGE
+
+    def rows(self) -> Iterator[Row]:
+        """The trace up to the last whole millisecond; the oldest rows of a long run are lost."""
+        self._settle()
+        yield from self._rows
+
+    def table(self) -> str:
+        """The trace as comma-separated values; the heading says what it is."""
+        lines = [f"# estimate at {VOLTAGE:g} V, bounds; not a measurement"]
+        lines.append("start_ms,duration_ms,low_ma,high_ma")
+        lines += [f"{r.start},{r.milliseconds},{r.low:.4f},{r.high:.4f}" for r in self.rows()]
+        return "\n".join(lines) + "\n"
+
+    def _settle(self) -> None:
+        since, self._since = self._since, self._now()
+        first, last = since // _BIN, self._since // _BIN
+        if first == last:
+            self._add(self._since - since)
+            return
+        self._add((first + 1) * _BIN - since)
+        per_bin = SECOND / _BIN
+        self._rows.append(Row(first, 1, self._open[0] * per_bin, self._open[1] * per_bin))
+        self._open = [0.0, 0.0]
+        if last > first + 1:
+            self._rows.append(Row(first + 1, last - first - 1, self._low, self._high))
+            self._add((last - first - 1) * _BIN)
+            self._open = [0.0, 0.0]
+        self._add(self._since - last * _BIN)
+
+    def _add(self, time: int) -> None:
+        seconds = time / SECOND
+        low, high = self._low * seconds, self._high * seconds
+        self._charge[0] += low
+        self._charge[1] += high
+        self._open[0] += low
+        self._open[1] += high

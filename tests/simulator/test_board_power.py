@@ -1,0 +1,67 @@
+"""The estimated supply current follows the states and adds up."""
+
+from __future__ import annotations
+
+import pytest
+from board_support import board, finished
+
+from max78k.simulator.clock import SECOND
+from max78k.simulator.power import DRAWS, VOLTAGE, Supply
+
+
+def test_charge_is_current_times_time_for_both_bounds():
+    now = [0]
+    supply = Supply(lambda: now[0])
+    supply.enter("core", "core_active", mhz=100)
+    now[0] = SECOND // 2000  # half a millisecond
+    supply.enter("core", "core_sleep", mhz=100)
+    now[0] = SECOND // 100
+    active, sleep = DRAWS["core_active"], DRAWS["core_sleep"]
+    low, high = supply.charge
+    assert low == pytest.approx(100 * (active.low * 0.0005 + sleep.low * 0.0095))
+    assert high == pytest.approx(100 * (active.high * 0.0005 + sleep.high * 0.0095))
+    assert supply.energy[0] == pytest.approx(VOLTAGE * low)
+    first, rest = supply.rows()
+    assert (first.start, first.milliseconds, rest.start, rest.milliseconds) == (0, 1, 1, 9)
+    assert first.low == pytest.approx(50 * (active.low + sleep.low))
+    assert rest.high == pytest.approx(100 * sleep.high)
+    assert supply.table().startswith("# estimate")
+
+
+def test_bounds_are_ordered_and_have_a_source():
+    for state, draw in DRAWS.items():
+        assert 0 <= draw.low <= draw.high, state
+        assert draw.source, state
+
+
+def test_trace_adds_up_to_the_charge_and_follows_the_program():
+    it = finished("heartbeat", seconds=1.0)
+    low, high = it.supply.charge
+    rows = list(it.supply.rows())
+    assert sum(row.milliseconds for row in rows) == 1000
+    assert sum(row.low * row.milliseconds for row in rows) / 1000 == pytest.approx(low)
+    assert sum(row.high * row.milliseconds for row in rows) / 1000 == pytest.approx(high)
+    asleep = 100 * DRAWS["core_sleep"].low
+    assert low == pytest.approx(asleep, rel=0.02)  # hardly ever awake
+
+
+def test_lit_leds_and_the_accelerator_draw_more():
+    it = finished("misc", seconds=0.1)  # one LED is on, the core sleeps
+    *_, last = it.supply.rows()
+    core = DRAWS["core_sleep"].low * 60
+    assert last.low == pytest.approx(core + DRAWS["led"].low)
+    powered = finished("cnn")
+    *_, last = powered.supply.rows()
+    assert last.high == pytest.approx(DRAWS["core_sleep"].high * 100 + DRAWS["cnn_idle"].high)
+
+
+def test_share_of_processors_scales_the_lower_bound_most():
+    supply = Supply(lambda: SECOND)
+    supply.enter("cnn", "cnn_active", load=0.25)
+    draw = DRAWS["cnn_active"]
+    assert supply._low == pytest.approx(0.25 * draw.low)
+    assert supply._high == pytest.approx(0.625 * draw.high)
+
+
+def test_board_at_power_on_has_drawn_nothing():
+    assert board("heartbeat").supply.charge == (0.0, 0.0)
