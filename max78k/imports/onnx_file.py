@@ -8,24 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import numpy_helper
 
 from max78k.errors import InputError
+from max78k.imports.onnx_constants import Known, too_large
 
 MAX_BYTES = 256 << 20  # of the file, and of external data; the chip holds 442,368 bytes of weights
 MAX_NODES = 4096
-MAX_VALUES = 1 << 24  # of one tensor, weights and data alike
 
 Array = npt.NDArray[Any]
-_FOLDED = frozenset(
-    "Shape Gather Unsqueeze Squeeze Concat Cast Reshape Transpose Add Sub Mul Div Slice Identity "
-    "ConstantOfShape Constant Sqrt Neg Reciprocal DequantizeLinear QuantizeLinear Range Expand "
-    "Flatten Abs Max Min Floor Pow Equal Where".split()
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,28 +48,13 @@ def read_onnx(path: Path) -> OnnxFile:
     try:
         onnx.checker.check_model(model)
         source, batch = _input(path, model)
-        inferred = _infer(model)
+        known = Known(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise _unreadable(path, error) from error
-    except (ValueError, RuntimeError, MemoryError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError, MemoryError) as error:
         raise _unreadable(path, error) from error
-    shapes = _shapes(path, inferred)
-    constants: dict[str, Array] = {}
-    try:
-        for tensor in inferred.graph.initializer:
-            constants[tensor.name] = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError, MemoryError) as error:
-        raise _unreadable(path, error) from error
-    nodes, budget = [], MAX_VALUES
-    for node in inferred.graph.node:
-        if _is_constant(node, shapes, constants):
-            budget -= sum(int(np.prod(shapes[name])) for name in node.output)
-            if budget < 0:
-                raise _too_large(f"{path} computes more constants than {MAX_VALUES:,}", "fewer")
-            if _fold(node, shapes, constants):
-                continue
-        nodes.append(node)
-    return OnnxFile(path, model, source, batch, shapes, constants, tuple(nodes))
+    nodes = tuple(known.model.graph.node)
+    return OnnxFile(path, model, source, batch, known.shapes, known.constants, nodes)
 
 
 def parse_onnx(path: Path) -> onnx.ModelProto:
@@ -91,7 +69,7 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise InputError("E-IMPORT-FILE", f"{path}: no such file.")
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise _too_large(f"{path} has {size:,} bytes", f"at most {MAX_BYTES:,}")
+        raise too_large(f"{path} has {size:,} bytes", f"at most {MAX_BYTES:,}")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except (DecodeError, ValueError, OSError) as error:
@@ -99,13 +77,8 @@ def _parse(path: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise InputError("E-IMPORT-FILE", f"{path} is no ONNX file, or an empty one.")
     if len(model.graph.node) > MAX_NODES:
-        raise _too_large(f"{path} has {len(model.graph.node):,} nodes", f"at most {MAX_NODES:,}")
+        raise too_large(f"{path} has {len(model.graph.node):,} nodes", f"at most {MAX_NODES:,}")
     return model
-
-
-def _too_large(text: str, most: str) -> InputError:
-    hint = "the chip has 32 layers and 442,368 bytes of weights."
-    return InputError("E-IMPORT-SIZE", f"{text}; {most}.", hint)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
@@ -142,7 +115,7 @@ def _embed_external(path: Path, model: onnx.ModelProto) -> None:
         if offset < 0 or length < 0 or offset + length > file.stat().st_size:
             raise _external(path, tensor, f"bytes {offset}...{offset + length} of {location!r}")
         if total > MAX_BYTES:
-            raise _too_large(f"{path} has more than {MAX_BYTES:,} bytes of weights", "fewer")
+            raise too_large(f"{path} has more than {MAX_BYTES:,} bytes of weights", "fewer")
         with file.open("rb") as stream:
             stream.seek(offset, os.SEEK_SET)
             tensor.raw_data = stream.read(length)
@@ -192,59 +165,3 @@ def _input(path: Path, model: onnx.ModelProto) -> tuple[str, int]:
         dimensions[0].Clear()
         dimensions[0].dim_value = 1
     return inputs[0].name, int(dimensions[0].dim_value)
-
-
-def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with the shapes of all tensors for the one batch size."""
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    del bare.graph.value_info[:]
-    for value in bare.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(bare, strict_mode=False, data_prop=True)
-
-
-def _shapes(path: Path, model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    graph = model.graph
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    for value in [*graph.input, *graph.value_info, *graph.output]:
-        kind = value.type.tensor_type
-        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
-            shapes[value.name] = tuple(int(d.dim_value) for d in kind.shape.dim)
-    for name, shape in shapes.items():
-        count = 1
-        for size in shape:
-            count *= size
-        if count > MAX_VALUES or any(size < 0 for size in shape):
-            raise _too_large(f"{path}: tensor {name!r} has the shape {shape}", "smaller ones")
-    return shapes
-
-
-def _is_constant(
-    node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]], constants: dict[str, Array]
-) -> bool:
-    """True if ``node`` depends on constants alone and its results have known sizes."""
-    if node.op_type not in _FOLDED or node.domain not in ("", "ai.onnx"):
-        return False
-    if any(name not in shapes for name in node.output):
-        return False
-    if node.op_type == "Shape":
-        return node.input[0] in shapes
-    return all(not name or name in constants for name in node.input)
-
-
-def _fold(
-    node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]], constants: dict[str, Array]
-) -> bool:
-    """Compute a constant ``node``; False if it has no result."""
-    from onnx.reference import ReferenceEvaluator
-
-    feeds = {name: constants[name] for name in node.input if name in constants}
-    if node.op_type == "Shape":
-        feeds = {node.input[0]: np.broadcast_to(np.float32(0), shapes[node.input[0]])}
-    try:
-        values = ReferenceEvaluator(node).run(None, feeds)
-    except Exception:  # the evaluator's errors are of many classes; the node stays as it is
-        return False
-    constants.update(zip(node.output, (np.asarray(value) for value in values), strict=True))
-    return True

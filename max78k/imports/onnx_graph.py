@@ -24,6 +24,7 @@ from max78k.imports.float_graph import (
 from max78k.imports.onnx_file import OnnxFile, read_onnx
 from max78k.imports.onnx_reader import Reader, attribute
 
+_SIZES = "an export with fixed sizes; onnx.shape_inference.infer_shapes shows where they end."
 TAIL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 
 
@@ -48,8 +49,11 @@ def onnx_graph(path: Path, name: str = "") -> tuple[Graph, OnnxFile]:
 def _read(reader: Reader, node: onnx.NodeProto) -> None:
     """Add the node of the graph that ``node`` stands for, or a refusal."""
     handler = _HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-    if handler is None or not reader.shapes_are_known(node):
+    if handler is None:
         reader.refuse(node)
+        return
+    if not reader.shapes_are_known(node):
+        reader.refuse(node, "the file does not tell the size of its output", _SIZES)
         return
     try:
         handler(reader, node)
@@ -130,7 +134,10 @@ def _gemm(reader: Reader, node: onnx.NodeProto) -> None:
 
 def _batch_norm(reader: Reader, node: onnx.NodeProto) -> None:
     gamma, beta, mean, variance = (reader.weights(node, position) for position in range(1, 5))
-    scale = gamma / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+    variance = variance + attribute(node, "epsilon", 1e-5)
+    if (variance <= 0).any():
+        raise ValueError("a variance is not positive")
+    scale = gamma / np.sqrt(variance)
     reader.add(node, Kind.AFFINE, weight=scale, bias=beta - mean * scale)
 
 

@@ -43,7 +43,10 @@ class Reader:
 
     def finish(self) -> None:
         """Outputs of the graph, and functions after them that are left to the processor."""
-        for value in self.file.model.graph.output:
+        outputs = self.file.model.graph.output
+        if not outputs:
+            raise InputError("E-IMPORT-OUTPUT", f"{self.file.path} has no output.")
+        for value in outputs:
             if value.name not in self.names or self.names[value.name] == INPUT:
                 text = f"output {value.name} of {self.file.path} does not depend on the input."
                 raise InputError("E-IMPORT-OUTPUT", text)
@@ -72,7 +75,8 @@ class Reader:
         array = self.constant(node, position)
         if array is None:
             raise ValueError(f"input {position} is missing")
-        values = np.asarray(array, np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN
+            values = np.asarray(array, np.float64)
         if not np.isfinite(values).all():
             raise ValueError(f"input {position} holds values that are not finite")
         return values
@@ -84,16 +88,16 @@ class Reader:
     def add(self, node: onnx.NodeProto, kind: Kind, *inputs: str, **fields: Any) -> None:
         """Add a node of ``kind``; reads ``inputs``, or the first input of ``node``."""
         name = usable_name(node.name or node.output[0], self.graph.nodes, node.op_type.lower())
-        self.graph.put(
-            Node(
-                name=name,
-                kind=kind,
-                inputs=inputs or (self.source(node),),
-                shape=self.shape(node.output[0]),
-                origin=self.origin(node),
-                **fields,
-            )
+        added = Node(
+            name=name,
+            kind=kind,
+            inputs=inputs or (self.source(node),),
+            shape=self.shape(node.output[0]),
+            origin=self.origin(node),
+            **fields,
         )
+        _check_sizes(added, self.graph.shape(added.inputs[0]))
+        self.graph.put(added)
         self.names[node.output[0]] = name
 
     def same(self, node: onnx.NodeProto) -> None:
@@ -105,10 +109,12 @@ class Reader:
         sizes = self.file.shapes.get(node.output[0]) if node.output else None
         output = "x".join(map(str, sizes)) if sizes else "unknown shape"
         message = f"{self.origin(node)} (output {output}): {text or 'the chip has no such layer'}."
-        self.graph.refusals.append(
-            Max78kError("E-IMPORT-OPERATION", message, hint or advice(node.op_type))
-        )
         inputs = tuple(self.names[name] for name in node.input if name in self.names)
+        after = any(self.graph.nodes[x].kind is Kind.REFUSED for x in inputs if x != INPUT)
+        if sizes or not after:  # a shape is unknown behind an unknown operation
+            self.graph.refusals.append(
+                Max78kError("E-IMPORT-OPERATION", message, hint or advice(node.op_type))
+            )
         for output_name in node.output:
             name = usable_name(output_name, self.graph.nodes, "refused")
             shape = (self.file.shapes.get(output_name) or (1, 1))[1:]
@@ -120,6 +126,24 @@ class Reader:
         outputs = [value.name for value in self.file.model.graph.output]
         read = any(node.output[0] in other.input for other in self.file.nodes)
         return outputs == [node.output[0]] and not read
+
+
+def _check_sizes(node: Node, data: Shape) -> None:
+    """Raise ValueError where the weights of ``node`` do not fit what it reads and gives."""
+    if node.weight is None:
+        return
+    counts = (data[0], node.shape[0])  # channels read and given
+    found: tuple[int, ...]
+    if node.kind is Kind.AFFINE:
+        found = (len(node.weight), len(node.shift))
+    elif node.kind is Kind.CONVTRANSPOSE:
+        found = (node.weight.shape[0], node.weight.shape[1] * node.groups)
+    elif node.kind is Kind.CONV:
+        found = (node.weight.shape[1] * node.groups, node.weight.shape[0])
+    else:
+        found = (node.weight.shape[1], node.weight.shape[0])
+    if found != counts or (node.bias is not None and node.bias.shape != (counts[1],)):
+        raise ValueError(f"weights for {found} channels, the data have {counts}")
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

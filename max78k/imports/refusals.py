@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from max78k.chip import limits
 from max78k.imports.float_graph import Graph, Kind, Node
 from max78k.imports.kernels import chip_kernel
@@ -11,6 +13,10 @@ _TWO = "5x5: two 3x3 convolutions one after the other see as much; train it so"
 
 def check_node(graph: Graph, node: Node) -> None:
     """Add a refusal to ``graph`` for everything in ``node`` that no layer of the chip can do."""
+    arrays = [array for array in (node.weight, node.bias) if array is not None]
+    if not all(np.isfinite(array.astype(np.float32)).all() for array in arrays):
+        hint = "weights below 1e38, and variances of batch norms above 0."
+        graph.refuse("WEIGHTS", node, "its weights, with what is folded in, are not finite", hint)
     if node.kind is Kind.CONV:
         _convolution(graph, node)
     elif node.kind is Kind.CONVTRANSPOSE:

@@ -20,6 +20,7 @@ _EDGES = (
     "warning: {} pads with pixel 128, the model with its mean pixel: outputs at the edges differ; "
     "train with (pixel - 128) / 128 to have them equal"
 )
+_INPUT_STEP = 2.0**-7  # the chip's input -128...127 stands for -1...127/128
 _WEIGHTED = (Kind.CONV, Kind.CONVTRANSPOSE, Kind.LINEAR)
 
 
@@ -53,6 +54,8 @@ def keep_given_steps(graph: Graph, node: Node) -> bool:
     if node.kind is not Kind.QUANTIZE:
         return False
     before = graph.nodes.get(node.inputs[0])
+    if before is None and node.scale is not None and node.scale != _INPUT_STEP:
+        graph.notes.append(f"the model's input has steps of {node.scale:.4g}, the chip's of 1/128")
     while before is not None:
         scale = max(before.scale or 0.0, node.scale or 0.0)
         graph.put(replace(before, scale=scale))

@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from max78k.flows.accelerator_runs import run_image
+from max78k.flows.synthesis import make_image
 from max78k.imports.chip_layers import FloatModel
 from max78k.imports.losses import losses
 from max78k.imports.quantization import RULES, quantize, real_inputs
 from max78k.imports.sources import module_source, onnx_source
-from max78k.network import Activation, Eltwise, Network, Operation, Pool, rules
+from max78k.network import Activation, Eltwise, Network, Operation, Pool, reference, rules
 
 SHAPE = (3, 16, 16)
 
@@ -46,6 +48,16 @@ def test_drawn_models_keep_25_decibels_from_torch_and_from_onnx(seed: int, tmp_p
     path = file.save(tmp_path / "drawn.onnx", file.module(module, "x"))
     other = quantize(onnx_source(path).model(), data).network
     assert_same_integers(quantized.network, other)
+
+
+@pytest.mark.parametrize("seed", range(14, 20))
+def test_drawn_models_are_exact_on_the_accelerator_model(seed: int) -> None:
+    data = foreign.pixels(SHAPE)
+    model = module_source(foreign.draw(seed), SHAPE, "drawn").model()
+    network = quantize(model, data).network
+    inputs = network.from_pixels(data[:2])
+    image, _ = make_image(network, inputs[0])
+    np.testing.assert_array_equal(run_image(image, inputs), reference.outputs(network, inputs))
 
 
 def assert_same_integers(left: Network, right: Network) -> None:

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from max78k.errors import InputError
+from max78k.errors import InputError, Max78kError, RuleError
 from max78k.imports import onnx_file
 from max78k.imports.chip_layers import FloatModel
 from max78k.imports.losses import losses
@@ -60,6 +60,31 @@ def test_forms_in_which_others_write_the_same(tmp_path: Path) -> None:
     assert quality(model) > 25
 
 
+@pytest.mark.parametrize("opset", [11, 13])
+def test_sizes_that_the_model_computes_from_shapes(opset: int, tmp_path: Path) -> None:
+    file = foreign.Onnx(["n", 2, 8, 8], opset)
+
+    def unsqueeze(data: str) -> str:
+        if opset < 13:
+            return file.node("Unsqueeze", data, axes=[0])
+        return file.node("Unsqueeze", data, file.constant([0], np.int64))
+
+    missing = file.node("Sub", file.constant(8, np.int64), file.constant(4, np.int64))
+    zeros = file.node("ConstantOfShape", unsqueeze(missing),
+                      value=helper.make_tensor("zero", TensorProto.INT64, [1], [0]))  # fmt: skip
+    pads = file.node("Concat", zeros, file.constant([0, 0, 1, 1], np.int64), axis=0)
+    pads = file.node("Mul", pads, file.constant([1, 1, 1, 1, 1, 1, 0, 0], np.int64))
+    x = file.node("Pad", "x", pads)
+    x = file.node("Pad", x, file.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+    x = file.node("Conv", x, file.constant(weights(4, 2, 3, 3)))
+    count = file.node("Gather", file.node("Shape", x), file.constant(1, np.int64), axis=0)
+    size = file.node("Mul", count, file.constant(64, np.int64))
+    target = file.node("Concat", file.constant([-1], np.int64), unsqueeze(size), axis=0)
+    x = file.node("Reshape", x, target)
+    model = imported(file, tmp_path, file.node("Gemm", x, file.constant(weights(256, 3))))
+    assert [layer.shape for layer in model.layers] == [(4, 8, 8), (3,)]
+
+
 def test_channels_last_models_with_transposes(tmp_path: Path) -> None:
     file = foreign.Onnx([1, 8, 10, 2])
     x = file.node("Transpose", "x", perm=[0, 3, 1, 2])
@@ -100,7 +125,7 @@ def test_quantized_models_keep_their_steps_as_powers_of_two(
     stored = RNG.integers(-100, 101, (4, 2, 3, 3)) + offset
     weight = file.node("DequantizeLinear", file.constant(stored, weight_type),
                        file.constant(0.011), file.constant(offset, weight_type))  # fmt: skip
-    x = pair("x", 1 / 128, 0, np.int8)
+    x = pair("x", 1 / 100, 0, np.int8)
     x = file.node("Conv", x, weight)
     x = pair(file.node("Relu", x), 0.02, 0, np.uint8)  # 0 ... 5.1 on 127 steps: 0.04
     x = file.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
@@ -108,6 +133,7 @@ def test_quantized_models_keep_their_steps_as_powers_of_two(
     x = file.node("Gemm", x, file.constant(weights(3, 36)), transB=1)
     data = foreign.pixels((2, 8, 8))
     model = imported(file, tmp_path, x)
+    assert any("steps of 0.01" in note for note in model.notes)
     quantized = quantize(model, data)
     first = losses(model, quantized, data)[0]
     assert first.exponent == -5 and first.deviation == pytest.approx(0.02 * 255 / 127 * 32)
@@ -181,6 +207,22 @@ def test_huge_files_nodes_and_tensors(tmp_path: Path, monkeypatch: pytest.Monkey
     refused(file.save(path, file.node("Add", "x", bomb)), "E-IMPORT-SIZE", "1048576")
     file = foreign.Onnx([1, 2, 1 << 14, 1 << 14])
     refused(file.save(path, file.node("Relu", "x")), "E-IMPORT-SIZE")
+
+
+def test_weights_that_do_not_fit_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    for count, variance, words in ((3, 1.0, "does not tell the size"), (2, -1.0, "variance")):
+        file = foreign.Onnx([1, 2, 6, 6])
+        values = [file.constant(np.full(count, x)) for x in (1.0, 0.0, 0.0, variance)]
+        file.save(path, file.node("BatchNormalization", "x", *values))
+        with pytest.raises(Max78kError, match=rf"E-IMPORT-.*{words}"):
+            onnx_source(path).model()
+    file = foreign.Onnx([1, 2, 6, 6])
+    x = file.node("Mul", file.node("Conv", "x", file.constant(weights(3, 2, 3, 3) * 1e30)),
+                  file.constant(1e30))  # fmt: skip
+    with pytest.raises(RuleError, match="E-IMPORT-WEIGHTS Conv conv0"):
+        onnx_source(file.save(path, x)).model()
+    refused(small().save(path), "E-IMPORT-OUTPUT", "no output")
 
 
 def test_cycles_and_unknown_names(tmp_path: Path) -> None:
