@@ -123,7 +123,7 @@ def quantize_model(options: QuantizeOptions) -> QuantizeResult:
     return QuantizeResult(
         export=written,
         layers=losses(model, quantized, dataset.test.inputs),
-        notes=(_input_note(normalisation), *model.notes),
+        notes=(_input_note(normalisation), *model.notes, *quantized.notes),
         float_accuracy=_float_accuracy(foreign, normalisation, network, dataset),
         accuracy=_integer_accuracy(network, dataset),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +43,13 @@ class Quantized:
         steps: exponent of every layer's output and of the input; of the accumulator where a layer
             has 32-bit outputs.
         weight_steps: exponent of the weights of every layer that has some.
-        observed: sample of the real values of every layer, its extremes among them.
+        notes: what the samples say about limits of activations.
     """
 
     network: Network
     steps: dict[str, int]
     weight_steps: dict[str, int]
-    observed: dict[str, Tensor]
+    notes: tuple[str, ...]
 
 
 def real_inputs(pixels: npt.NDArray[np.uint8]) -> Tensor:
@@ -98,7 +99,7 @@ def quantize(
         average_rounds=any(x.pool is not None and x.pool.kind == "avg" for x in layers),
         notes={"output_exponent": str(steps[model.outputs[0]])} if single else {},
     )
-    return Quantized(network, steps, weight_steps, observed)
+    return Quantized(network, steps, weight_steps, tuple(_limit_notes(model, observed)))
 
 
 def _observe(model: FloatModel, pixels: npt.NDArray[np.uint8]) -> dict[str, Tensor]:
@@ -189,6 +190,17 @@ def _check_limits(model: FloatModel, observed: dict[str, Tensor], steps: dict[st
         refused.append(Max78kError("E-IMPORT-CLIP", text, "ReLU without limit, and train it so."))
     if refused:
         raise RuleError(refused)
+
+
+def _limit_notes(model: FloatModel, observed: dict[str, Tensor]) -> Iterator[str]:
+    """Why the integers do without the limits that the model's activations have."""
+    for layer in model.layers:
+        if layer.limit is None:
+            continue
+        if limit_is_reached(layer, observed):
+            yield f"{layer.name}: its limit {layer.limit:g} is where the chip's outputs end"
+        else:
+            yield f"{layer.name}: its limit {layer.limit:g} is left out, no sample reaches it"
 
 
 def _integers(

@@ -14,7 +14,8 @@ _TWO = "5x5: two 3x3 convolutions one after the other see as much; train it so"
 def check_node(graph: Graph, node: Node) -> None:
     """Add a refusal to ``graph`` for everything in ``node`` that no layer of the chip can do."""
     arrays = [array for array in (node.weight, node.bias) if array is not None]
-    if not all(np.isfinite(array.astype(np.float32)).all() for array in arrays):
+    largest = np.finfo(np.float32).max
+    if not all((np.abs(array) <= largest).all() for array in arrays):  # nor is NaN
         hint = "weights below 1e38, and variances of batch norms above 0."
         graph.refuse("WEIGHTS", node, "its weights, with what is folded in, are not finite", hint)
     if node.kind is Kind.CONV:

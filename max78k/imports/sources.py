@@ -22,6 +22,7 @@ from max78k.imports.onnx_graph import onnx_graph
 from max78k.imports.rewrites import simplify
 from max78k.imports.torch_graph import torch_graph
 from max78k.network.shapes import Shape
+from max78k.training.layers import ChipLayer
 from max78k.training.registry import network_class, network_name
 
 Original = Callable[[Tensor], Tensor]
@@ -207,7 +208,13 @@ def torch_source(
 
 
 def module_source(model: nn.Module, input_shape: Shape, name: str) -> Foreign:
-    """A module with trained weights; raises InputError E-IMPORT-TRACE."""
+    """A module with trained weights; raises InputError E-IMPORT-TRACE, E-IMPORT-CLASS."""
+    if any(isinstance(part, ChipLayer) for part in model.modules()):
+        raise InputError(
+            "E-IMPORT-CLASS",
+            f"{type(model).__name__} is made of the layers of max78k.training.layers.",
+            "`max78k train-qat` and `max78k export`, which choose its integers in training.",
+        )
     graph = torch_graph(model, input_shape, name)
 
     def run(inputs: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 
 from max78k.errors import InputError, RuleError
 from max78k.imports.sources import module_source, onnx_source, torch_source
+from max78k.training.layers import Linear as ChipLinear
 
 SHAPE = (3, 16, 16)
 
@@ -112,6 +113,12 @@ def test_classes_and_weights_that_cannot_be_had(tmp_path: Path) -> None:
         torch_source(f"{file}:Net", (3, 2, 2), 4, weights)
     torch.save({"state_dict": nn.Sequential(nn.Flatten(), nn.Linear(12, 4)).state_dict()}, weights)
     assert torch_source(f"{file}:Net", (3, 2, 2), 4, weights).model().layers[0].wide
+
+
+def test_networks_made_for_training_on_the_chip_are_sent_there() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 1, 1), ChipLinear(4, 2))
+    with pytest.raises(InputError, match=r"E-IMPORT-CLASS .*train-qat"):
+        module_source(module, (1, 2, 2), "chip")
 
 
 def test_operations_of_onnx_are_refused_by_name(tmp_path: Path) -> None:

@@ -253,6 +253,8 @@ def test_limits_that_are_not_reached_or_that_the_chip_has_are_exact() -> None:
         assert model.layers[0].limit == limit
         if limit < 1:
             assert quantized.steps[model.layers[0].name] == -8
+        word = "is left out" if limit > 1 else "outputs end"
+        assert [word in note for note in quantized.notes] == [True]
         assert quality(model) > 25
 
 
