@@ -147,6 +147,32 @@ def test_a_norm_before_a_padded_convolution_becomes_a_layer() -> None:
     assert quality(model) > 25
 
 
+def test_a_norm_of_negative_scale_does_not_pass_a_maximum() -> None:
+    norm = nn.BatchNorm2d(4)
+    module = foreign.settle(nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), norm, nn.ReLU()))
+    with torch.no_grad():
+        norm.weight[1] = -1.0
+    model = module_source(module, SHAPE, "negative").model()
+    assert [layer.origin for layer in model.layers] == ["Conv2d 0", "BatchNorm2d 2"]
+    assert quality(model) > 25
+
+
+def test_a_pooled_part_of_a_concatenation_is_a_layer() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+            self.c = nn.Conv2d(8, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.max_pool2d(self.a(x), 2)
+            return self.c(torch.cat([x, self.b(x)], 1))
+
+    model = imported(Net())
+    assert kinds(model).count("passthrough") == 1
+    assert quality(model) > 25
+
+
 def test_activation_after_addition_is_an_identity_that_adds() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
