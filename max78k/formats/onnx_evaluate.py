@@ -1,4 +1,4 @@
-"""Evaluation of exported ONNX files with onnxruntime; the one place that uses it."""
+"""Evaluation of exported ONNX files with onnxruntime."""
 
 from __future__ import annotations
 

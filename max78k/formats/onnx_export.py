@@ -30,7 +30,7 @@ from max78k.errors import InputError
 from max78k.files import write_bytes
 from max78k.formats.onnx_evaluate import evaluate_layers, evaluate_onnx
 from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool
-from max78k.network.network import INPUT
+from max78k.network.network import INPUT, to_header
 from max78k.network.shapes import LayerShapes, Shape, infer
 
 __all__ = ["build_model", "evaluate_layers", "evaluate_onnx", "export_onnx"]
@@ -135,6 +135,7 @@ def _metadata(network: Network) -> dict[str, str]:
         "outputs": json.dumps(list(network.outputs)),
         "class_names": json.dumps(list(network.class_names)),
         "input_offset": str(network.input_offset),
+        "header": json.dumps(to_header(network), sort_keys=True),  # read by onnx_import
     }
 
 

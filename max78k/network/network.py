@@ -32,7 +32,7 @@ from max78k.files import atomic_write
 INPUT = "input"  # the name under which layers refer to the network's input
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 _FORMAT = 1
-_UNREADABLE = (
+UNREADABLE = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
     RuntimeError, TypeError, ValueError, BadZipFile, zlib.error,
 )  # fmt: skip  # what numpy, zipfile and json raise for files that are something else
@@ -210,7 +210,7 @@ class Network:
                 arrays[f"weight/{layer.name}"] = layer.weight
             if layer.bias is not None:
                 arrays[f"bias/{layer.name}"] = layer.bias
-        header = json.dumps(_header(self), sort_keys=True).encode()
+        header = json.dumps(to_header(self), sort_keys=True).encode()
         arrays["network.json"] = np.frombuffer(header, np.uint8)
         with atomic_write(Path(path)) as stream:
             np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
@@ -222,10 +222,10 @@ class Network:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(arrays["network.json"].tobytes())
-            return _from_header(header, arrays)
+            return from_header(header, arrays)
         except FileNotFoundError:
             raise InputError("E-NETWORK-FILE", f"{path}: no such file.") from None
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise InputError(
                 "E-NETWORK-FILE",
                 f"{path} is not a max78k network file ({type(error).__name__}: {error}).",
@@ -242,7 +242,8 @@ def _check_name(what: str, name: str) -> None:
         )
 
 
-def _header(network: Network) -> dict[str, Any]:
+def to_header(network: Network) -> dict[str, Any]:
+    """Everything but weights and biases, as plain data."""
     layers = []
     for layer in network.layers:
         row: dict[str, Any] = {
@@ -278,7 +279,11 @@ def _header(network: Network) -> dict[str, Any]:
     }
 
 
-def _from_header(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Network:
+def from_header(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Network:
+    """The network of :func:`to_header`; arrays are called ``weight/LAYER`` and ``bias/LAYER``.
+
+    Raises one of ``UNREADABLE`` or InputError for anything else.
+    """
     if header["format"] != _FORMAT:
         raise ValueError(f"format {header['format']}, this version reads {_FORMAT}")
     layers = []

@@ -1,0 +1,1 @@
+"""Ordinary networks, ONNX or torch.nn, to integer networks without training."""

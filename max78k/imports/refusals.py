@@ -1,0 +1,145 @@
+"""What the chip has no layer for, each with the nearest thing that it has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from max78k.chip import limits
+from max78k.imports.float_graph import Graph, Kind, Node
+from max78k.imports.kernels import chip_kernel
+
+_TWO = "5x5: two 3x3 convolutions one after the other see as much; train it so"
+
+
+def check_node(graph: Graph, node: Node) -> None:
+    """Add a refusal to ``graph`` for everything in ``node`` that no layer of the chip can do."""
+    arrays = [array for array in (node.weight, node.bias) if array is not None]
+    largest = np.finfo(np.float32).max
+    if not all((np.abs(array) <= largest).all() for array in arrays):  # nor is NaN
+        hint = "weights below 1e38, and variances of batch norms above 0."
+        graph.refuse("WEIGHTS", node, "its weights, with what is folded in, are not finite", hint)
+    if node.kind is Kind.CONV:
+        _convolution(graph, node)
+    elif node.kind is Kind.CONVTRANSPOSE:
+        _transposed(graph, node)
+    elif node.kind is Kind.POOL:
+        _pooling(graph, node)
+    elif node.kind is Kind.RESHAPE:
+        _reshape(graph, node)
+    elif node.kind is Kind.TRANSPOSE:
+        axes = (0, *(axis + 1 for axis in node.axes))
+        graph.refuse(
+            "TRANSPOSE",
+            node,
+            f"axes are put in the order {axes}",
+            "channels first throughout, without permute.",
+        )
+    elif node.kind is Kind.PAD:
+        graph.refuse(
+            "PAD", node, "padding that no convolution follows", "padding of the convolution itself."
+        )
+
+
+def _convolution(graph: Graph, node: Node) -> None:
+    window, weight = node.window, node.weight
+    assert window is not None and weight is not None
+    kernel = "x".join(map(str, window.size))
+    if node.groups != 1:
+        graph.refuse(
+            "GROUPS",
+            node,
+            f"{node.groups} groups",
+            "an ordinary convolution (groups=1), 1x1 where channels are mixed anyway.",
+        )
+        return
+    if any(n > 1 for n in window.stride):
+        free = all(n == 1 for n in window.size) and not window.padded
+        if not free or len(set(window.stride)) > 1 or max(window.stride) > limits.POOL_STRIDE:
+            stride = "x".join(map(str, window.stride))
+            graph.refuse(
+                "STRIDE",
+                node,
+                f"a {kernel} convolution of stride {stride}",
+                "stride 1, and max or average pooling of 2x2 before or after it.",
+            )
+    if len(window.size) == 2 and any(n > 1 for n in window.dilation):
+        graph.refuse(
+            "DILATION",
+            node,
+            f"dilation {max(window.dilation)} in two dimensions",
+            "dilation 1 and pooling before it; 1-D convolutions may be dilated.",
+        )
+    largest = 3 if len(window.size) == 2 else limits.CONV1D_KERNEL
+    if max(window.size) > largest:
+        advice = _TWO if largest == 3 else f"at most {largest} values"
+        graph.refuse("KERNEL", node, f"kernel {kernel}", f"{advice}.")
+    elif _padding_is_odd(node):
+        text = f"kernel {kernel} with padding {window.before} before and {window.after} after"
+        hint = "a 3x3 kernel with padding 0, 1 or 2 on all sides."
+        graph.refuse("PADDING", node, text, hint)
+
+
+def _padding_is_odd(node: Node) -> bool:
+    assert node.window is not None and node.weight is not None
+    try:
+        chip_kernel(node.weight, node.window)
+    except ValueError:
+        return True
+    return False
+
+
+def _transposed(graph: Graph, node: Node) -> None:
+    window = node.window
+    assert window is not None
+    fits = (
+        node.groups == 1
+        and window.size == (3, 3)
+        and window.stride == (2, 2)
+        and window.dilation == (1, 1)
+        and len(set(window.before)) == 1
+        and window.before[0] <= limits.PADDING
+        and node.shape[1:] == tuple(2 * (n + 1 - window.before[0]) for n in _plane(graph, node))
+    )
+    if not fits:
+        kernel, stride = ("x".join(map(str, sizes)) for sizes in (window.size, window.stride))
+        graph.refuse(
+            "TRANSPOSED",
+            node,
+            f"kernel {kernel}, stride {stride}, {node.groups} groups",
+            "kernel 3x3, stride 2, padding 0-2 and output padding 1, not grouped.",
+        )
+
+
+def _plane(graph: Graph, node: Node) -> tuple[int, ...]:
+    return graph.shape(node.inputs[0])[1:]
+
+
+def _pooling(graph: Graph, node: Node) -> None:
+    window = node.window
+    assert window is not None
+    if window.padded:
+        text = f"pooling with padding {window.before} before and {window.after} after"
+        graph.refuse(
+            "POOL-PADDING",
+            node,
+            text,
+            "pooling without padding and without ceil_mode, 2x2 with stride 2 as a rule.",
+        )
+    if any(n > 1 for n in window.dilation):
+        graph.refuse(
+            "POOL-DILATION", node, f"pooling with dilation {max(window.dilation)}", "dilation 1."
+        )
+
+
+def _reshape(graph: Graph, node: Node) -> None:
+    source = graph.shape(node.inputs[0])
+    pixels = len(source) == 1 and node.shape[0] == source[0]
+    one_pixel = all(n == 1 for n in (*source[1:], *node.shape[1:])) and source[0] == node.shape[0]
+    if len(node.shape) != 1 and not pixels and not one_pixel:
+        old, new = ("x".join(map(str, shape)) for shape in (source, node.shape))
+        graph.refuse(
+            "RESHAPE",
+            node,
+            f"{old} becomes {new}",
+            "flattening of all axes before a linear layer is the one reshape there is.",
+        )
