@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from max78k.chip import limits
 from max78k.compiler import bits
@@ -40,12 +41,12 @@ class Group:
     kind: str
     tensors: tuple[Tensor, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the tensors in order."""
         return tuple(tensor.name for tensor in self.tensors)
 
-    @property
+    @cached_property
     def starts(self) -> tuple[int, ...]:
         """First processor of each tensor, counted from the group's first."""
         if self.kind != STACKED:
@@ -56,12 +57,12 @@ class Group:
             start += -(-processors(tensor.channels) // 4) * 4
         return tuple(result)
 
-    @property
+    @cached_property
     def span(self) -> int:
         """Processors from the group's first to its last."""
         return self.starts[-1] + processors(self.tensors[-1].channels)
 
-    @property
+    @cached_property
     def words(self) -> int:
         """Words in each data-memory instance."""
         largest = max(tensor.words for tensor in self.tensors)
@@ -73,11 +74,16 @@ class Group:
         return len(self.tensors) - 1 if self.kind == INTERLEAVED else 0
 
     @property
+    def step(self) -> int:
+        """Words from the first one of a tensor to the first one of the next."""
+        return 1 if self.kind == INTERLEAVED else 0
+
+    @cached_property
     def born(self) -> int:
         """Index of the first layer that writes here; -1 for the network's input."""
         return min(tensor.born for tensor in self.tensors)
 
-    @property
+    @cached_property
     def dies(self) -> int:
         """Index of the last layer that reads here."""
         return max(tensor.dies for tensor in self.tensors)
