@@ -7,7 +7,7 @@ interleaved word by word; other parts of a concatenation stand on neighbouring p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from max78k.network.network import INPUT, Network
 ALONE = "alone"
 INTERLEAVED = "interleaved"
 STACKED = "stacked"
+UNFIT = "unfit"
 _COPY = "a pass-through layer that makes a copy for one of the readers."
 
 
@@ -109,17 +110,36 @@ class Group:
 def find_groups(network: Network, shapes: Sequence[Geometry], planar: bool) -> list[Group]:
     """All groups, in the order in which they are first written; raises RuleError."""
     tensors = _tensors(network, shapes, planar)
-    joint: dict[tuple[str, ...], str] = {}
-    for shape in shapes:
-        if len(shape.layer.inputs) > 1:
-            joint[shape.layer.inputs] = _kind(shape, tensors)
+    joint = joints(shapes)
     taken: dict[str, tuple[str, ...]] = {}
     for names, kind in joint.items():
-        _check_joint(network, names, kind, taken)
+        for conflict in conflicts(shapes, names, kind, taken):
+            raise _refusal(conflict.code, conflict.text, _COPY)
         taken |= dict.fromkeys(names, names)
     groups = [Group(kind, tuple(tensors[name] for name in names)) for names, kind in joint.items()]
     groups += [Group(ALONE, (tensor,)) for name, tensor in tensors.items() if name not in taken]
     return sorted(groups, key=lambda group: group.born)
+
+
+def joints(shapes: Sequence[Geometry]) -> dict[tuple[str, ...], str]:
+    """Kind by names of all tensors that layers join; raises RuleError where no kind suits.
+
+    A stack that is a part of another one is not named: the larger one serves both.
+    """
+    found = {s.layer.inputs: layout(s, shapes) for s in shapes if len(s.layer.inputs) > 1}
+    for shape in shapes:
+        if found.get(shape.layer.inputs) == UNFIT:
+            raise _unfit(shape, shapes)
+    stacks = [names for names, kind in found.items() if kind == STACKED]
+    inner = {small for small in stacks for large in stacks if _is_part(small, large)}
+    return {names: kind for names, kind in found.items() if names not in inner}
+
+
+def _is_part(small: tuple[str, ...], large: tuple[str, ...]) -> bool:
+    """True if ``small`` stands in ``large`` in one piece, and is not all of it."""
+    size = len(small)
+    places = range(len(large) - size + 1)
+    return size < len(large) and any(large[n : n + size] == small for n in places)
 
 
 def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict[str, Tensor]:
@@ -139,40 +159,64 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     return result
 
 
-def _kind(shape: Geometry, tensors: dict[str, Tensor]) -> str:
-    """How the inputs of a layer with several are laid out."""
+def layout(shape: Geometry, shapes: Sequence[Geometry]) -> str:
+    """How the inputs of a layer with several are laid out; UNFIT where there is no way."""
     layer = shape.layer
     if layer.eltwise is not None:
         return INTERLEAVED
-    counts = {tensors[name].channels for name in layer.inputs}
-    if shape.in_passes > 1 and counts == {shape.in_processors}:
+    counts = part_channels(shape, shapes)
+    if shape.in_passes > 1 and set(counts) == {shape.in_processors}:
         return INTERLEAVED
-    span = sum(-(-tensors[name].channels // 4) * 4 for name in layer.inputs)
-    if shape.in_passes == 1 and span <= limits.PROCESSORS:
-        return STACKED
-    parts = ", ".join(f"{name} {tensors[name].channels}" for name in layer.inputs)
-    raise _refusal(
+    span = sum(-(-count // 4) * 4 for count in counts)
+    return STACKED if shape.in_passes == 1 and span <= limits.PROCESSORS else UNFIT
+
+
+def part_channels(shape: Geometry, shapes: Sequence[Geometry]) -> list[int]:
+    """Channels of each part of a concatenation."""
+    known = {other.layer.name: other.outputs for other in shapes}
+    rest = shape.channels - sum(known.get(name, 0) for name in shape.layer.inputs)
+    inputs = shape.layer.inputs
+    return [known[x] if x in known else rest // inputs.count(x) for x in inputs]
+
+
+def _unfit(shape: Geometry, shapes: Sequence[Geometry]) -> RuleError:
+    counts = zip(shape.layer.inputs, part_channels(shape, shapes), strict=True)
+    parts = ", ".join(f"{name} {count}" for name, count in counts)
+    return _refusal(
         "CONCAT",
-        f"layer {layer.name} joins {shape.channels} channels ({parts})",
+        f"layer {shape.layer.name} joins {shape.channels} channels ({parts})",
         "at most 64 channels in all, each part counted in multiples of 4, "
         "or equal parts of up to 64 channels.",
     )
 
 
-def _check_joint(
-    network: Network, names: tuple[str, ...], kind: str, taken: dict[str, tuple[str, ...]]
-) -> None:
+@dataclass(frozen=True)
+class Conflict:
+    """Why the tensor ``name`` cannot be a member of a joint."""
+
+    code: str
+    name: str
+    text: str
+
+
+def conflicts(
+    shapes: Sequence[Geometry],
+    names: tuple[str, ...],
+    kind: str,
+    taken: dict[str, tuple[str, ...]],
+) -> Iterator[Conflict]:
+    """Members of a joint that other readers or joints, those in ``taken``, want elsewhere."""
     for name in names:
         if names.count(name) > 1:
-            raise _refusal("JOINT-TWICE", f"{name} is joined with itself", _COPY)
-        if name in taken:
+            yield Conflict("JOINT-TWICE", name, f"{name} is joined with itself")
+        elif name in taken:
             text = f"{name} is joined with {_others(taken[name], name)} and {_others(names, name)}"
-            raise _refusal("JOINT-GROUPS", text, _COPY)
-        if kind == INTERLEAVED:
-            for layer in network.layers:
+            yield Conflict("JOINT-GROUPS", name, text)
+        elif kind == INTERLEAVED:
+            for layer in (shape.layer for shape in shapes):
                 if name in layer.inputs and layer.inputs != names:
                     text = f"layer {layer.name} reads {name} alone, which is interleaved with "
-                    raise _refusal("JOINT-READ", text + _others(names, name), _COPY)
+                    yield Conflict("JOINT-READ", name, text + _others(names, name))
 
 
 def _others(names: tuple[str, ...], name: str) -> str:
