@@ -21,6 +21,7 @@ ALONE = "alone"
 INTERLEAVED = "interleaved"
 STACKED = "stacked"
 UNFIT = "unfit"
+Joint = tuple[tuple[str, ...], str]  # names of the tensors, kind
 _COPY = "a pass-through layer that makes a copy for one of the readers."
 
 
@@ -110,29 +111,28 @@ class Group:
 def find_groups(network: Network, shapes: Sequence[Geometry], planar: bool) -> list[Group]:
     """All groups, in the order in which they are first written; raises RuleError."""
     tensors = _tensors(network, shapes, planar)
-    joint = joints(shapes)
-    taken: dict[str, tuple[str, ...]] = {}
-    for names, kind in joint.items():
-        for conflict in conflicts(shapes, names, kind, taken):
+    groups, taken = [], dict[str, tuple[str, ...]]()
+    for names, kind in joints(shapes):
+        for conflict in conflicts(shapes, (names, kind), taken):
             raise _refusal(conflict.code, conflict.text, _COPY)
         taken |= dict.fromkeys(names, names)
-    groups = [Group(kind, tuple(tensors[name] for name in names)) for names, kind in joint.items()]
+        groups.append(Group(kind, tuple(tensors[name] for name in names)))
     groups += [Group(ALONE, (tensor,)) for name, tensor in tensors.items() if name not in taken]
     return sorted(groups, key=lambda group: group.born)
 
 
-def joints(shapes: Sequence[Geometry]) -> dict[tuple[str, ...], str]:
-    """Kind by names of all tensors that layers join; raises RuleError where no kind suits.
+def joints(shapes: Sequence[Geometry]) -> list[Joint]:
+    """All tensors that layers join, and how; raises RuleError where there is no way.
 
     A stack that is a part of another one is not named: the larger one serves both.
     """
-    found = {s.layer.inputs: layout(s, shapes) for s in shapes if len(s.layer.inputs) > 1}
+    found = dict.fromkeys(joint_of(s, shapes) for s in shapes if len(s.layer.inputs) > 1)
     for shape in shapes:
-        if found.get(shape.layer.inputs) == UNFIT:
+        if joint_of(shape, shapes)[1] == UNFIT:
             raise _unfit(shape, shapes)
-    stacks = [names for names, kind in found.items() if kind == STACKED]
-    inner = {small for small in stacks for large in stacks if _is_part(small, large)}
-    return {names: kind for names, kind in found.items() if names not in inner}
+    stacks = [names for names, kind in found if kind == STACKED]
+    inner = {(small, STACKED) for small in stacks for large in stacks if _is_part(small, large)}
+    return [joint for joint in found if joint not in inner]
 
 
 def _is_part(small: tuple[str, ...], large: tuple[str, ...]) -> bool:
@@ -159,16 +159,19 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     return result
 
 
-def layout(shape: Geometry, shapes: Sequence[Geometry]) -> str:
-    """How the inputs of a layer with several are laid out; UNFIT where there is no way."""
-    layer = shape.layer
-    if layer.eltwise is not None:
-        return INTERLEAVED
+def joint_of(shape: Geometry, shapes: Sequence[Geometry]) -> Joint:
+    """The inputs of a layer and how they are laid out; UNFIT where there is no way."""
+    names = shape.layer.inputs
+    if len(names) == 1:
+        return names, ALONE
+    if shape.layer.eltwise is not None:
+        return names, INTERLEAVED
     counts = part_channels(shape, shapes)
     if shape.in_passes > 1 and set(counts) == {shape.in_processors}:
-        return INTERLEAVED
+        return names, INTERLEAVED
     span = sum(-(-count // 4) * 4 for count in counts)
-    return STACKED if shape.in_passes == 1 and span <= limits.PROCESSORS else UNFIT
+    fits = shape.in_passes == 1 and span <= limits.PROCESSORS
+    return names, STACKED if fits else UNFIT
 
 
 def part_channels(shape: Geometry, shapes: Sequence[Geometry]) -> list[int]:
@@ -200,12 +203,10 @@ class Conflict:
 
 
 def conflicts(
-    shapes: Sequence[Geometry],
-    names: tuple[str, ...],
-    kind: str,
-    taken: dict[str, tuple[str, ...]],
+    shapes: Sequence[Geometry], joint: Joint, taken: dict[str, tuple[str, ...]]
 ) -> Iterator[Conflict]:
     """Members of a joint that other readers or joints, those in ``taken``, want elsewhere."""
+    names, kind = joint
     for name in names:
         if names.count(name) > 1:
             yield Conflict("JOINT-TWICE", name, f"{name} is joined with itself")
@@ -213,9 +214,11 @@ def conflicts(
             text = f"{name} is joined with {_others(taken[name], name)} and {_others(names, name)}"
             yield Conflict("JOINT-GROUPS", name, text)
         elif kind == INTERLEAVED:
-            for layer in (shape.layer for shape in shapes):
-                if name in layer.inputs and layer.inputs != names:
-                    text = f"layer {layer.name} reads {name} alone, which is interleaved with "
+            for shape in shapes:
+                if name in shape.layer.inputs and joint_of(shape, shapes) != joint:
+                    text = (
+                        f"layer {shape.layer.name} reads {name} alone, which is interleaved with "
+                    )
                     yield Conflict("JOINT-READ", name, text + _others(names, name))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import limits
-from max78k.compiler.groups import STACKED, UNFIT, conflicts, joints, layout, part_channels
+from max78k.compiler.groups import STACKED, UNFIT, Joint, conflicts, joint_of, joints, part_channels
 from max78k.errors import InputError
 from max78k.network import rules, shapes
 from max78k.network.geometry import Geometry, geometry
@@ -36,6 +36,7 @@ MENDED = {
     )
 }  # fmt: skip
 _MOST_REWRITES = 4 * limits.LAYERS  # a network that needs more has too many layers anyway
+_BY_RANK = {1: Operation.LINEAR, 2: Operation.CONV1D, 3: Operation.CONV2D}
 _IDENTITY_BITS = 2  # the narrowest weights that hold 1
 
 
@@ -85,12 +86,11 @@ def _identity(
 ) -> Layer:
     """A 1x1 convolution that hands on its ``shape[0]`` input channels, or those of ``weight``."""
     chosen = np.eye(shape[0], dtype=np.int8) if weight is None else weight
-    axes = 1 if len(shape) == 2 else 2
     return Layer(
         name=name,
-        operation=Operation.CONV1D if axes == 1 else Operation.CONV2D,
+        operation=_BY_RANK[len(shape)],
         inputs=inputs,
-        weight=chosen.reshape(*chosen.shape[:2], *(1,) * axes),
+        weight=chosen.reshape(*chosen.shape, *(1,) * (len(shape) - 1)),
         weight_bits=_IDENTITY_BITS,
         output_shift=_IDENTITY_BITS - 1,  # one times one unit of data is one unit
         pool=pool,
@@ -224,32 +224,93 @@ def copy_joined_input(network: Network) -> Network | None:
 def copy_shared_parts(network: Network) -> Network | None:
     """A tensor that is wanted in several places gets a copy for one of them."""
     found = geometry(network)
-    if any(len(s.layer.inputs) > 1 and layout(s, found) == UNFIT for s in found):
+    if any(joint_of(shape, found)[1] == UNFIT for shape in found):
         return None
     taken: dict[str, tuple[str, ...]] = {}
-    for names, kind in joints(found).items():
-        for conflict in conflicts(found, names, kind, taken):
-            return _copied(network, names, names.index(conflict.name), kind)
-        taken |= dict.fromkeys(names, names)
+    for joint in joints(found):
+        for conflict in conflicts(found, joint, taken):
+            return _copied(network, joint, conflict.name)
+        taken |= dict.fromkeys(joint[0], joint[0])
     return None
 
 
-def _copied(network: Network, names: tuple[str, ...], number: int, kind: str) -> Network:
-    """A copy of member ``number``, read by those who read ``names`` together.
+def _copied(network: Network, joint: Joint, source: str) -> Network:
+    """A copy of the first member called ``source``, for those who read the joint.
 
     It is made just before the first other member: until then the original is enough.
     """
-    source, known = names[number], _shapes(network)
+    names, known, found = joint[0], _shapes(network), geometry(network)
+    number = names.index(source)
     born = {layer.name: index for index, layer in enumerate(network.layers)}
     others = [born.get(name, -1) for name in names if name != source]
     at = max(born.get(source, -1) + 1, min(others, default=0))
     name = _fresh(network, source, "copy")
     copy = Layer(name, Operation.PASSTHROUGH, (source,))
-    if kind == STACKED:  # beside the others stand other processors
+    if joint[1] == STACKED:  # beside the others stand other processors
         copy = _identity(name, (source,), known[source])
-    changed = (*names[:number], name, *names[number + 1 :])
-    layers = [replace(x, inputs=changed) if x.inputs == names else x for x in network.layers]
+    inputs = (*names[:number], name, *names[number + 1 :])
+    layers = [
+        replace(shape.layer, inputs=inputs) if joint_of(shape, found) == joint else shape.layer
+        for shape in found
+    ]
     return replace(network, layers=(*layers[:at], copy, *layers[at:]))
+
+
+def move_stacked_parts(network: Network) -> Network | None:
+    """Of two parts of a stack that pass-through layers make of the same data, one is moved.
+
+    A pass-through layer leaves data in their quadrant, where there may be room for one part alone.
+    """
+    found = geometry(network)
+    if any(joint_of(shape, found)[1] == UNFIT for shape in found):
+        return None
+    for joint in joints(found):
+        seen: set[str] = set()
+        for name in joint[0] if joint[1] == STACKED else ():
+            roots = _roots(network, name)
+            if not seen & roots:
+                seen |= roots
+                continue
+            moved = name if roots != {name} else _made_of(network, joint[0], name)
+            layer = network.layer(moved)
+            if layer.eltwise is not None:
+                return _copied(network, joint, moved)
+            index, size = network.layers.index(layer), _shapes(network)[layer.inputs[0]][1:]
+            shape = (found[index].channels, *size)
+            step = _identity(moved, layer.inputs, shape, pool=layer.pool)
+            return _put(network, index, step, instead=1)
+    return None
+
+
+def _roots(network: Network, name: str) -> set[str]:
+    """What pass-through layers have made ``name`` of; itself if none has."""
+    if name == INPUT or network.layer(name).weight is not None:
+        return {name}
+    return {root for source in network.layer(name).inputs for root in _roots(network, source)}
+
+
+def _made_of(network: Network, names: Sequence[str], root: str) -> str:
+    """The first of ``names`` that pass-through layers make of ``root``."""
+    return next(name for name in names if name != root and root in _roots(network, name))
+
+
+def fill_last_pass(network: Network) -> Network | None:
+    """A pass-through layer gets whole passes to read.
+
+    A flattening layer writes its own channels alone, other layers zeros in the rest of the last
+    pass. A pass-through layer would move words that nobody wrote.
+    """
+    known, found = _shapes(network), geometry(network)
+    partial = {s.layer.name for s in found if s.flattens and s.outputs % s.out_processors}
+    for shape in found:
+        for source in shape.layer.inputs:
+            if source in partial and not shape.convolves:
+                name = _fresh(network, source, "whole")
+                copy = _identity(name, (source,), known[source])
+                inputs = tuple(name if x == source else x for x in shape.layer.inputs)
+                reader = replace(shape.layer, inputs=inputs)
+                return _put(network, shape.index, copy, reader, instead=1)
+    return None
 
 
 def even_out_parts(network: Network) -> Network | None:
@@ -260,7 +321,7 @@ def even_out_parts(network: Network) -> Network | None:
     """
     found = geometry(network)
     for shape in found:
-        if len(shape.layer.inputs) > 1 and layout(shape, found) == UNFIT:
+        if joint_of(shape, found)[1] == UNFIT:
             return _evened(network, shape, part_channels(shape, found))
     return None
 
@@ -367,6 +428,8 @@ REWRITES: tuple[Rewrite, ...] = (
     split_windows,
     pool_many_channels,
     copy_joined_input,
+    fill_last_pass,
     even_out_parts,
     copy_shared_parts,
+    move_stacked_parts,
 )

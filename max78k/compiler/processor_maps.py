@@ -97,7 +97,8 @@ def _group_maps(
                 source = row.processors if row and row.processors else union(known, sources)
                 if len(group.tensors) == 1:
                     return {tensor.name: packed(source)}
-                return group.maps(max(0, bits.lowest(packed(source)) - start))
+                last = (limits.PROCESSORS - group.span) // _LANES * _LANES
+                return group.maps(min(max(0, bits.lowest(packed(source)) - start), last))
     return group.maps(max(first, 0))
 
 
