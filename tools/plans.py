@@ -35,6 +35,7 @@ from max78k.chip import addresses
 from max78k.compiler import placement_rules
 from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
+from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.compiler.usage import usage
 from max78k.errors import ExitCode, InputError, Max78kError
@@ -156,19 +157,20 @@ def compare(case: Case, seconds: float) -> Outcome:
     outcome = Outcome(case.name)
     start = time.perf_counter()
     try:
-        placement = plan(case.network, seconds=seconds)
+        network = lower(case.network)
+        placement = plan(network, seconds=seconds)
         outcome.seconds = time.perf_counter() - start
-        image = assemble(case.network, placement, case.sample)
+        image = assemble(network, placement, case.sample)
     except Max78kError as error:
         outcome.faults.append(str(error))
         return outcome
     runner = ImageRunner(image)
     values = runner.infer(case.sample)
-    outcome.faults += [str(error) for error in placement_rules.check(case.network, placement)]
+    outcome.faults += [str(error) for error in placement_rules.check(network, placement)]
     outcome.faults += runner.findings
-    if digests(case.network, values) != case.digests:
+    if digests(network, values) != case.digests:
         outcome.faults.append("run: another output than recorded")
-    used = usage(case.network, placement)
+    used = usage(network, placement)
     outcome.figures = Figures(used.data_bytes, used.kernel_end, runner.cycles)
     for name, planned, by_hand in zip(Figures._fields, outcome.figures, case.figures, strict=True):
         if planned > by_hand:

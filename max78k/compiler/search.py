@@ -39,6 +39,13 @@ class _Search:
         self.bound = 0
 
     def run(self) -> None:
+        """Start from the heuristics, climb, shake and climb again; all orders at the end."""
+        self.explore()
+        assert self.best is not None
+        exact = attempt(self.task, self.best.choice, self.best.cost, exact=True)
+        self.best = exact or self.best
+
+    def explore(self) -> None:
         for start in self.starts():
             self.consider(start)
         assert self.best is not None

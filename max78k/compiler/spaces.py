@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
 
 from max78k.chip import limits
 from max78k.compiler import bits
 
 _ROUNDS = 8  # orders tried beyond the fixed ones
+_FEW = 6  # items whose orders are all tried
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,21 @@ class Columns:
     same: object
 
 
-def pack_columns(items: Sequence[Columns], fixed: dict[str, int]) -> tuple[dict[str, int], int]:
+def pack_columns(
+    items: Sequence[Columns], fixed: dict[str, int], exact: bool = False
+) -> tuple[dict[str, int], int]:
     """First column of every item by name, and the end of the highest; ``fixed`` ones stay.
 
     An item takes the lowest free columns in the order of a list; of several lists the best result
-    counts: the widest first, the longest first, the largest first.
+    counts: the widest first, the longest first, the largest first. With ``exact``, all lists of a
+    few items.
     """
     unit = limits.KERNEL_ALIGNMENT
     given = [item for item in items if item.name in fixed]
     free = _first_of_a_kind([item for item in items if item.name not in fixed])
     bound = _load(items)
     best: tuple[int, dict[str, int]] | None = None
-    for order in _column_orders(free):
+    for order in _column_orders(free, exact):
         used = [0] * limits.PROCESSORS
         columns = {}
         for item in (*given, *order):
@@ -98,7 +103,7 @@ def processor_load(items: Sequence[Columns]) -> list[int]:
     return load
 
 
-def _column_orders(items: list[Columns]) -> Iterator[list[Columns]]:
+def _column_orders(items: list[Columns], exact: bool) -> Iterator[Sequence[Columns]]:
     def width(item: Columns) -> int:
         return bits.count(item.processors)
 
@@ -106,6 +111,8 @@ def _column_orders(items: list[Columns]) -> Iterator[list[Columns]]:
     yield sorted(items, key=lambda x: (-width(x), -x.count))
     yield sorted(items, key=lambda x: (-width(x) * x.count, -x.count))
     yield sorted(items, key=lambda x: (bits.lowest(x.processors), -x.count))
+    if exact and len(items) <= _FEW:
+        yield from permutations(items)
 
 
 def _first_gap(taken: int, length: int) -> int:
@@ -140,12 +147,16 @@ class Block:
 
 
 def pack_data(
-    blocks: Sequence[Block], together: Sequence[Sequence[int]], fixed: dict[int, int]
+    blocks: Sequence[Block],
+    together: Sequence[Sequence[int]],
+    fixed: dict[int, int],
+    exact: bool = False,
 ) -> tuple[list[int], int]:
     """First word of every block, and the end of the highest; ``fixed`` ones, by number, stay.
 
     ``together`` lists for every block the others that may meet it. A block takes the lowest room
     beside those that it meets, in the order of a list; of several lists the best result counts.
+    With ``exact``, all lists of a few blocks.
     """
     meets = [
         [n for n in others if block.meets(blocks[n])]
@@ -155,6 +166,8 @@ def pack_data(
     bound = max((_least_end(blocks, n, meets[n]) for n in range(len(blocks))), default=0)
     best: tuple[int, list[int]] | None = None
     queue = [free, sorted(free, key=lambda n: -blocks[n].words), _outward(blocks, meets, free)]
+    if exact and len(free) <= _FEW:
+        queue += map(list, permutations(free))
     rounds = 0
     while queue:
         order = queue.pop(0)

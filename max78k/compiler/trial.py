@@ -114,8 +114,13 @@ class Trial:
     bias: dict[str, tuple[int, int]]
 
 
-def attempt(task: Task, choice: Choice, worst: Cost | None = None) -> Trial | None:
-    """The trial of a choice; None as soon as it is clear that it costs no less than ``worst``."""
+def attempt(
+    task: Task, choice: Choice, worst: Cost | None = None, exact: bool = False
+) -> Trial | None:
+    """The trial of a choice; None as soon as it is clear that it costs no less than ``worst``.
+
+    With ``exact``, all orders of a few layers and groups are tried.
+    """
     maps = processor_maps(task.groups, task.shapes, task.rows, task.readers, choice, task.planar)
     reads, writes = _layer_maps(task, maps)
     wrong = _WRONG * _moved(task, reads, writes)
@@ -125,14 +130,14 @@ def attempt(task: Task, choice: Choice, worst: Cost | None = None) -> Trial | No
     quadrants = bits.quadrants(used)
     wrong += 0 if used & 0xFFFF else _WRONG
     cycles = sum(_pass_through(s, reads[s.index]) for s in task.shapes if not s.convolves)
-    columns, end = spaces.pack_columns(kernel_items(task, reads, writes), task.fixed_columns)
+    columns, end = spaces.pack_columns(kernel_items(task, reads, writes), task.fixed_columns, exact)
     wrong += 64 * max(0, end - limits.KERNEL_COLUMNS)
     if worst is not None and (wrong, cycles, end) > worst[:3]:
         return None
     bias, entries = spaces.pack_bias(bias_items(task, writes), quadrants, task.fixed_bias)
     wrong += max(0, entries - limits.BIAS_BYTES_PER_QUADRANT)
     blocks = [block(group, task, maps) for group in task.groups]
-    words, data = spaces.pack_data(blocks, task.together, task.fixed_words)
+    words, data = spaces.pack_data(blocks, task.together, task.fixed_words, exact)
     wrong += max(0, data - limits.INSTANCE_WORDS)
     cost = Cost(wrong, cycles, end, data, len(quadrants))
     if worst is not None and cost >= worst:
