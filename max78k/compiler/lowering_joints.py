@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from max78k.chip import limits
-from max78k.compiler.groups import STACKED, UNFIT, Joint, conflicts, joint_of, joints, part_channels
+from max78k.compiler.groups import (
+    INTERLEAVED,
+    STACKED,
+    UNFIT,
+    Joint,
+    conflicts,
+    joint_of,
+    joints,
+    part_channels,
+)  # fmt: skip
 from max78k.compiler.lowering_edits import Int8Array, fresh, identity, known_shapes, put
 from max78k.network import shapes
 from max78k.network.geometry import Geometry, geometry
@@ -62,41 +71,58 @@ def _copied(network: Network, joint: Joint, source: str) -> Network:
 
 
 def move_stacked_parts(network: Network) -> Network | None:
-    """Of two parts of a stack that pass-through layers make of the same data, one is moved.
+    """Data that would have to stand in two places of stacks are moved for one of them.
 
-    A pass-through layer leaves data in their quadrant, where there may be room for one part alone.
+    A pass-through layer leaves data in their quadrant, and interleaved tensors lie in the same
+    place, so that whole families of tensors share their quadrants; a family may have one place in
+    a stack. A pass-through layer that reads a stack puts its output where the stack is.
     """
     found = geometry(network)
     if any(joint_of(shape, found)[1] == UNFIT for shape in found):
         return None
+    family = _families(found)
+    placed: set[str] = set()
+    for shape in found:
+        name = shape.layer.name
+        if shape.convolves or joint_of(shape, found)[1] != STACKED:
+            continue
+        shared = list(family.values()).count(family[name]) > 1
+        gaps = any(count % 4 for count in part_channels(shape, found)[:-1])
+        if family[name] in placed or (shared and gaps):
+            return _moved(network, found, name)
+        placed.add(family[name])
     for joint in joints(found):
-        seen: set[str] = set()
         for name in joint[0] if joint[1] == STACKED else ():
-            roots = _roots(network, name)
-            if not seen & roots:
-                seen |= roots
-                continue
-            moved = name if roots != {name} else _made_of(network, joint[0], name)
-            layer = network.layer(moved)
-            if layer.eltwise is not None:
-                return _copied(network, joint, moved)
-            index, size = network.layers.index(layer), known_shapes(network)[layer.inputs[0]][1:]
-            shape = (found[index].channels, *size)
-            step = identity(moved, layer.inputs, shape, pool=layer.pool)
-            return put(network, index, step, instead=1)
+            if family[name] in placed:
+                plain = name != INPUT and network.layer(name).weight is None
+                if plain and network.layer(name).eltwise is None:
+                    return _moved(network, found, name)
+                return _copied(network, joint, name)
+            placed.add(family[name])
     return None
 
 
-def _roots(network: Network, name: str) -> set[str]:
-    """What pass-through layers have made ``name`` of; itself if none has."""
-    if name == INPUT or network.layer(name).weight is not None:
-        return {name}
-    return {root for source in network.layer(name).inputs for root in _roots(network, source)}
+def _families(found: Sequence[Geometry]) -> dict[str, str]:
+    """By name of every tensor, one name of those that share its quadrants."""
+    family = {name: name for shape in found for name in (*shape.layer.inputs, shape.layer.name)}
+    for shape in found:
+        names, kind = joint_of(shape, found)
+        linked = set(names) if kind == INTERLEAVED else set()
+        if not shape.convolves and kind != STACKED:
+            linked |= {*names, shape.layer.name}
+        merged = {family[name] for name in linked}
+        for name, head in family.items():
+            if head in merged:
+                family[name] = min(merged)
+    return family
 
 
-def _made_of(network: Network, names: Sequence[str], root: str) -> str:
-    """The first of ``names`` that pass-through layers make of ``root``."""
-    return next(name for name in names if name != root and root in _roots(network, name))
+def _moved(network: Network, found: Sequence[Geometry], name: str) -> Network:
+    """The identity instead of a pass-through layer: it puts its output anywhere."""
+    layer = network.layer(name)
+    index = network.layers.index(layer)
+    shape = (found[index].channels, *known_shapes(network)[layer.inputs[0]][1:])
+    return put(network, index, identity(name, layer.inputs, shape, pool=layer.pool), instead=1)
 
 
 def fill_last_pass(network: Network) -> Network | None:

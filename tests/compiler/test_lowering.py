@@ -159,10 +159,34 @@ def input_in_a_sum() -> Network:
     return network((3, 6, 6), conv("a", "input", 3, 3), conv("end", "a input", 3, 4, eltwise=ADD))
 
 
+def copies_in_one_stack() -> Network:
+    """Pass-through layers alone cannot put two parts of the same data into one stack."""
+    return network(
+        (3, 5, 5), conv("a", "input", 3, 15), joined("b", "a"), joined("s", "a b"),
+        conv("end", "s", 30, 4),
+    )  # fmt: skip
+
+
+def stack_with_gaps_in_a_sum() -> Network:
+    return network(
+        (3, 5, 5), conv("a", "input", 3, 13), conv("b", "input", 3, 13), joined("s", "a b"),
+        conv("c", "s", 26, 26), conv("end", "s c", 26, 4, eltwise=ADD),
+    )  # fmt: skip
+
+
+def linear_with_a_part_of_a_pass() -> Network:
+    return network(
+        (3, 4, 4), Layer("a", LINEAR, ("input",), weights(75, 48), output_shift=-4),
+        Layer("b", LINEAR, ("a",), weights(75, 75), output_shift=-4),
+        joined("end", "a b", eltwise=ADD),
+    )  # fmt: skip
+
+
 NATURAL = (
     residual, wide_residual, three_wide_operands, doubled, twice_concatenated, two_joints,
     unlike_parts, unlike_parts_handed_on, loose_parts, pooled_and_flattened, many_channels_pooled,
     large_window, large_steps, sum_before_1d, joined_input, input_in_a_sum,
+    copies_in_one_stack, stack_with_gaps_in_a_sum, linear_with_a_part_of_a_pass,
 )  # fmt: skip
 
 
