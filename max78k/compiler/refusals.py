@@ -6,12 +6,8 @@ search found nothing, and how near it came.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from max78k.chip import limits
-from max78k.compiler import bits
-from max78k.compiler.groups import Group
-from max78k.compiler.search import least_columns, wanted
+from max78k.compiler.bounds import least_columns, least_words, wanted
 from max78k.compiler.trial import Task, Trial, bias_items
 from max78k.errors import Max78kError, RuleError
 
@@ -50,57 +46,33 @@ def _kernels(task: Task, trial: Trial) -> Max78kError:
 
 
 def _narrower(task: Task) -> str:
-    """Layers that fit with fewer bits per weight, the largest first."""
+    """Layers, the largest first, whose kernels fit with half the bits per weight."""
     counts = {item.name: item.count for item, _ in wanted(task)}
-    over = least_columns(task) - limits.KERNEL_COLUMNS
     chosen: list[str] = []
     for item, shape in sorted(wanted(task), key=lambda pair: -pair[0].count):
-        if over <= 0 and chosen:
-            break
         if shape.layer.weight_bits > 1:
             chosen.append(f"{item.name} ({shape.layer.weight_bits // 2} bits)")
-            over -= counts[item.name] * bits.count(item.processors) // (2 * limits.PROCESSORS)
-    if not chosen:
-        return "fewer output channels, or 1x1 instead of 3x3 kernels"
-    return f"fewer bits per weight in {', '.join(chosen)}, or fewer output channels"
+            counts[item.name] = -(-item.count // 2)
+        if chosen and least_columns(task, counts) <= limits.KERNEL_COLUMNS:
+            return f"fewer bits per weight in {', '.join(chosen)}, or fewer output channels"
+    return "fewer output channels, or 1x1 instead of 3x3 kernels"
 
 
 def _data(task: Task, trial: Trial) -> Max78kError:
     have = limits.INSTANCE_BYTES
-    need, layer, alive = max(
-        (_least_words(groups), shape.layer.name, groups)
-        for shape in task.shapes
-        for groups in [_alive(task.groups, shape.index)]
-    )
+    need, layer, held = least_words(task)
     parts = ", ".join(
-        f"{' and '.join(group.names)} {4 * group.words} bytes in {_instances(group)} instances"
-        for group in alive
+        f"{name} {4 * words} bytes in {instances} instances" for name, words, instances in held
     )
-    while_ = f"while layer {layer} runs, data memory holds {parts}"
+    text = f"while layer {layer} runs, data memory holds {parts}"
     if need > limits.INSTANCE_WORDS:
-        text = f"{while_}: at least {4 * need} bytes in some instance, which has {have}"
-        share = limits.INSTANCE_WORDS / need
+        text += f": at least {4 * need} bytes in some instance, {4 * need - have} more than it has"
     else:
-        text = f"{while_}; the best placement found ends at byte {4 * trial.cost.data} of {have}"
-        share = limits.INSTANCE_WORDS / trial.cost.data
-    hint = f"data of {int(100 * share)} % of this size: pool earlier, smaller pictures"
-    return _error("DATA-FIT", text, f"{hint}, or fewer channels")
-
-
-def _alive(groups: Sequence[Group], index: int) -> tuple[Group, ...]:
-    return tuple(group for group in groups if group.born <= index <= group.dies)
-
-
-def _instances(group: Group) -> int:
-    """Instances that the group takes at least."""
-    return -(-group.span // limits.PROCESSORS_PER_INSTANCE)
-
-
-def _least_words(groups: Sequence[Group]) -> int:
-    """Words of the fullest instance at least: spread evenly, or what is too wide to lie apart."""
-    total = sum(group.words * _instances(group) for group in groups)
-    wide = sum(group.words for group in groups if 2 * _instances(group) > limits.INSTANCES)
-    return max(-(-total // limits.INSTANCES), wide)
+        need = trial.cost.data
+        text += f"; the best placement found ends at byte {4 * need} of the {have} of an instance"
+    share = 100 * limits.INSTANCE_WORDS // need
+    hint = f"data of {share} % of this size: pool earlier, smaller pictures, or fewer channels"
+    return _error("DATA-FIT", text, hint)
 
 
 def _bias_counts(task: Task, trial: Trial) -> dict[str, int]:

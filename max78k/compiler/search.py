@@ -10,11 +10,9 @@ import random
 from collections.abc import Iterator
 
 from max78k.chip import limits
-from max78k.compiler import bits, spaces
-from max78k.compiler.groups import Group
+from max78k.compiler.bounds import columns_read, least_columns, least_words
 from max78k.compiler.processor_maps import FOLLOW, Choice, options
-from max78k.compiler.trial import Task, Trial, attempt, kernel_items
-from max78k.network.geometry import Geometry
+from max78k.compiler.trial import Task, Trial, attempt
 
 TRIALS_PER_SECOND = 500
 _ROUNDS = 10  # fruitless rounds after which a placement that fits is not improved further
@@ -36,7 +34,7 @@ class _Search:
         self.best: Trial | None = None
         self.options = {g: options(g, task.shapes, task.planar) for g in task.groups}
         self.loose = [g for g in task.groups if len(self.options[g]) > 1]
-        self.bound = 0
+        self.bound = least_columns(task)
 
     def run(self) -> None:
         """Start from the heuristics, climb, shake and climb again; all orders at the end."""
@@ -49,7 +47,8 @@ class _Search:
         for start in self.starts():
             self.consider(start)
         assert self.best is not None
-        self.bound = least_columns(self.task)
+        if self.bound > limits.KERNEL_COLUMNS or least_words(self.task)[0] > limits.INSTANCE_WORDS:
+            return  # no placement fits
         self.climb(self.best.choice)
         dice = random.Random(0)
         fruitless = 0
@@ -84,7 +83,7 @@ class _Search:
     def balanced(self, usual: Choice) -> Choice:
         """The widest groups first, each where the fullest kernel memory stays emptiest."""
         load = [0] * limits.PROCESSORS
-        columns = {group: columns_read(group, self.task) for group in self.task.groups}
+        columns = {group: columns_read(self.task, group.names) for group in self.task.groups}
         result = dict(usual)
         for group in sorted(self.task.groups, key=lambda g: (-g.span, -columns[g])):
             if usual[group] == FOLLOW:
@@ -122,49 +121,3 @@ class _Search:
                         here, moved = trial, True
         if self.best is None or here.cost < self.best.cost:
             self.best = here
-
-
-def columns_read(group: Group, task: Task) -> int:
-    """Kernel columns of all layers that read the group, wherever it lies."""
-    return sum(item.count for item, shape in wanted(task) if reads(shape, group))
-
-
-def reads(shape: Geometry, group: Group) -> bool:
-    """True if the layer reads some of the group."""
-    return bool(set(shape.layer.inputs) & set(group.names))
-
-
-def wanted(task: Task) -> list[tuple[spaces.Columns, Geometry]]:
-    """Kernel columns of every layer with kernels at its smallest: outputs in a row from lane 0."""
-    low = [bits.block(0, shape.in_processors) for shape in task.shapes]
-    out = [bits.block(0, shape.out_processors) for shape in task.shapes]
-    items = {item.name: item for item in kernel_items(task, low, out)}
-    unique: dict[object, tuple[spaces.Columns, Geometry]] = {}
-    for shape in task.shapes:
-        if shape.convolves:
-            item = items[shape.layer.name]
-            unique.setdefault((item.same, item.processors), (item, shape))
-    return list(unique.values())
-
-
-def least_columns(task: Task) -> int:
-    """Columns that some processor holds at least, wherever the groups lie.
-
-    Three bounds: all kernels spread evenly; the layers that read one group; the layers so wide
-    that wherever they lie they use the processors in the middle.
-    """
-    items = wanted(task)
-    area = sum(item.count * bits.count(item.processors) for item, _ in items)
-    bounds = [-(-area // limits.PROCESSORS)]
-    for group in task.groups:
-        bounds.append(_stacked([item.count for item, shape in items if reads(shape, group)]))
-    half = limits.PROCESSORS // 2
-    bounds.append(_stacked([x.count for x, _ in items if bits.count(x.processors) > half]))
-    return max(bounds)
-
-
-def _stacked(counts: list[int]) -> int:
-    """End of columns one upon the other, each from an aligned start, the best one on top."""
-    unit = limits.KERNEL_ALIGNMENT
-    waste = [-count % unit for count in counts]
-    return sum(counts) + sum(waste) - max(waste, default=0)

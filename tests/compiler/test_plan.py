@@ -275,4 +275,21 @@ def test_a_short_memory_is_named_with_the_number_and_the_change() -> None:
         plan(Network("deep", (60, 4, 4), layers, ("x12",)), seconds=0.1)
     text = str(caught.value)
     assert "at least 780 columns" in text and "12 more than the 768" in text
-    assert "fewer bits per weight in x0 (4 bits)" in text
+    assert "fewer bits per weight in x0 (4 bits), or" in text
+    narrower = replace(
+        layers[0], weight=layers[0].weight >> 4, weight_bits=4
+    )  # the change that the message names
+    assert plan(Network("deep", (60, 4, 4), (narrower, *layers[1:]), ("x12",)))
+
+
+def test_data_memory_that_is_short_is_named_with_the_size_that_fits() -> None:
+    def wide(size: int) -> Network:
+        layers = (conv("a", "input", 1, 8), conv("b", "a", 8, 60), conv("c", "b", 60, 60))
+        return Network("wide", (1, size, size), layers, ("c",))
+
+    with pytest.raises(RuleError) as caught:
+        plan(wide(90))
+    text = str(caught.value)
+    assert "while layer c runs" in text and "at least 64800 bytes" in text
+    assert "32032 more than it has" in text and "data of 50 % of this size" in text
+    assert plan(wide(63))
