@@ -6,6 +6,7 @@ What the caller gives is kept to the bit; the rest is planned around it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from max78k.chip import limits
 from max78k.compiler import placement_rules, refusals
@@ -48,7 +49,8 @@ def plan(network: Network, given: Placement | None = None, seconds: float = 5.0)
     else:
         task, trial = attempts[0]
         refusals.require_room(task, trial)
-    placement = Placement(_rows(task, trial), "CHW" if task.planar else "HWC")
+    data_format = "CHW" if task.planar else "HWC"
+    placement = replace(given or Placement({}), layers=_rows(task, trial), data_format=data_format)
     placement_rules.require(network, placement)
     return placement
 
@@ -90,7 +92,8 @@ def _rows(task: Task, trial: Trial) -> dict[str, LayerPlacement]:
         layer = shape.layer
         row = task.rows.get(layer.name, LayerPlacement())
         quadrant, start = trial.bias.get(layer.name, (None, None))
-        rows[layer.name] = LayerPlacement(
+        rows[layer.name] = replace(
+            row,
             processors=_first(row.processors, union(trial.maps, layer.inputs)),
             output_processors=_first(row.output_processors, trial.maps[layer.name]),
             in_offset=_first(row.in_offset, 4 * base[layer.inputs[0]]),
