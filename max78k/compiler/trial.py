@@ -55,6 +55,12 @@ class Task:
         """Groups that a layer with given processors reads as a whole."""
         return given_readers(self.groups, self.shapes, self.rows)
 
+    def settles(self, group: Group) -> bool:
+        """True if what is given says where all tensors of the group lie."""
+        rows = [self.rows.get(name) for name in group.names]
+        outputs = all(row is not None and row.output_processors is not None for row in rows)
+        return outputs or group.names in self.readers
+
     @cached_property
     def together(self) -> list[list[int]]:
         """For every group, the numbers of the others that are alive at the same time."""
