@@ -7,8 +7,9 @@ interleaved word by word; other parts of a concatenation stand on neighbouring p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from max78k.chip import limits
 from max78k.compiler import bits
@@ -19,6 +20,8 @@ from max78k.network.network import INPUT, Network
 ALONE = "alone"
 INTERLEAVED = "interleaved"
 STACKED = "stacked"
+UNFIT = "unfit"
+Joint = tuple[tuple[str, ...], str]  # names of the tensors, kind
 _COPY = "a pass-through layer that makes a copy for one of the readers."
 
 
@@ -40,12 +43,12 @@ class Group:
     kind: str
     tensors: tuple[Tensor, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the tensors in order."""
         return tuple(tensor.name for tensor in self.tensors)
 
-    @property
+    @cached_property
     def starts(self) -> tuple[int, ...]:
         """First processor of each tensor, counted from the group's first."""
         if self.kind != STACKED:
@@ -56,12 +59,12 @@ class Group:
             start += -(-processors(tensor.channels) // 4) * 4
         return tuple(result)
 
-    @property
+    @cached_property
     def span(self) -> int:
         """Processors from the group's first to its last."""
         return self.starts[-1] + processors(self.tensors[-1].channels)
 
-    @property
+    @cached_property
     def words(self) -> int:
         """Words in each data-memory instance."""
         largest = max(tensor.words for tensor in self.tensors)
@@ -73,11 +76,16 @@ class Group:
         return len(self.tensors) - 1 if self.kind == INTERLEAVED else 0
 
     @property
+    def step(self) -> int:
+        """Words from the first one of a tensor to the first one of the next."""
+        return 1 if self.kind == INTERLEAVED else 0
+
+    @cached_property
     def born(self) -> int:
         """Index of the first layer that writes here; -1 for the network's input."""
         return min(tensor.born for tensor in self.tensors)
 
-    @property
+    @cached_property
     def dies(self) -> int:
         """Index of the last layer that reads here."""
         return max(tensor.dies for tensor in self.tensors)
@@ -103,17 +111,35 @@ class Group:
 def find_groups(network: Network, shapes: Sequence[Geometry], planar: bool) -> list[Group]:
     """All groups, in the order in which they are first written; raises RuleError."""
     tensors = _tensors(network, shapes, planar)
-    joint: dict[tuple[str, ...], str] = {}
-    for shape in shapes:
-        if len(shape.layer.inputs) > 1:
-            joint[shape.layer.inputs] = _kind(shape, tensors)
-    taken: dict[str, tuple[str, ...]] = {}
-    for names, kind in joint.items():
-        _check_joint(network, names, kind, taken)
+    groups, taken = [], dict[str, tuple[str, ...]]()
+    for names, kind in joints(shapes):
+        for conflict in conflicts(shapes, (names, kind), taken):
+            raise _refusal(conflict.code, conflict.text, _COPY)
         taken |= dict.fromkeys(names, names)
-    groups = [Group(kind, tuple(tensors[name] for name in names)) for names, kind in joint.items()]
+        groups.append(Group(kind, tuple(tensors[name] for name in names)))
     groups += [Group(ALONE, (tensor,)) for name, tensor in tensors.items() if name not in taken]
     return sorted(groups, key=lambda group: group.born)
+
+
+def joints(shapes: Sequence[Geometry]) -> list[Joint]:
+    """All tensors that layers join, and how; raises RuleError where there is no way.
+
+    A stack that is a part of another one is not named: the larger one serves both.
+    """
+    found = dict.fromkeys(joint_of(s, shapes) for s in shapes if len(s.layer.inputs) > 1)
+    for shape in shapes:
+        if joint_of(shape, shapes)[1] == UNFIT:
+            raise _unfit(shape, shapes)
+    stacks = [names for names, kind in found if kind == STACKED]
+    inner = {(small, STACKED) for small in stacks for large in stacks if _is_part(small, large)}
+    return [joint for joint in found if joint not in inner]
+
+
+def _is_part(small: tuple[str, ...], large: tuple[str, ...]) -> bool:
+    """True if ``small`` stands in ``large`` in one piece, and is not all of it."""
+    size = len(small)
+    places = range(len(large) - size + 1)
+    return size < len(large) and any(large[n : n + size] == small for n in places)
 
 
 def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict[str, Tensor]:
@@ -133,40 +159,67 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     return result
 
 
-def _kind(shape: Geometry, tensors: dict[str, Tensor]) -> str:
-    """How the inputs of a layer with several are laid out."""
-    layer = shape.layer
-    if layer.eltwise is not None:
-        return INTERLEAVED
-    counts = {tensors[name].channels for name in layer.inputs}
-    if shape.in_passes > 1 and counts == {shape.in_processors}:
-        return INTERLEAVED
-    span = sum(-(-tensors[name].channels // 4) * 4 for name in layer.inputs)
-    if shape.in_passes == 1 and span <= limits.PROCESSORS:
-        return STACKED
-    parts = ", ".join(f"{name} {tensors[name].channels}" for name in layer.inputs)
-    raise _refusal(
+def joint_of(shape: Geometry, shapes: Sequence[Geometry]) -> Joint:
+    """The inputs of a layer and how they are laid out; UNFIT where there is no way."""
+    names = shape.layer.inputs
+    if len(names) == 1:
+        return names, ALONE
+    if shape.layer.eltwise is not None:
+        return names, INTERLEAVED
+    counts = part_channels(shape, shapes)
+    if shape.in_passes > 1 and set(counts) == {shape.in_processors}:
+        return names, INTERLEAVED
+    span = sum(-(-count // 4) * 4 for count in counts)
+    fits = shape.in_passes == 1 and span <= limits.PROCESSORS
+    return names, STACKED if fits else UNFIT
+
+
+def part_channels(shape: Geometry, shapes: Sequence[Geometry]) -> list[int]:
+    """Channels of each part of a concatenation."""
+    known = {other.layer.name: other.outputs for other in shapes}
+    rest = shape.channels - sum(known.get(name, 0) for name in shape.layer.inputs)
+    inputs = shape.layer.inputs
+    return [known[x] if x in known else rest // inputs.count(x) for x in inputs]
+
+
+def _unfit(shape: Geometry, shapes: Sequence[Geometry]) -> RuleError:
+    counts = zip(shape.layer.inputs, part_channels(shape, shapes), strict=True)
+    parts = ", ".join(f"{name} {count}" for name, count in counts)
+    return _refusal(
         "CONCAT",
-        f"layer {layer.name} joins {shape.channels} channels ({parts})",
+        f"layer {shape.layer.name} joins {shape.channels} channels ({parts})",
         "at most 64 channels in all, each part counted in multiples of 4, "
         "or equal parts of up to 64 channels.",
     )
 
 
-def _check_joint(
-    network: Network, names: tuple[str, ...], kind: str, taken: dict[str, tuple[str, ...]]
-) -> None:
+@dataclass(frozen=True)
+class Conflict:
+    """Why the tensor ``name`` cannot be a member of a joint."""
+
+    code: str
+    name: str
+    text: str
+
+
+def conflicts(
+    shapes: Sequence[Geometry], joint: Joint, taken: dict[str, tuple[str, ...]]
+) -> Iterator[Conflict]:
+    """Members of a joint that other readers or joints, those in ``taken``, want elsewhere."""
+    names, kind = joint
     for name in names:
         if names.count(name) > 1:
-            raise _refusal("JOINT-TWICE", f"{name} is joined with itself", _COPY)
-        if name in taken:
+            yield Conflict("JOINT-TWICE", name, f"{name} is joined with itself")
+        elif name in taken:
             text = f"{name} is joined with {_others(taken[name], name)} and {_others(names, name)}"
-            raise _refusal("JOINT-GROUPS", text, _COPY)
-        if kind == INTERLEAVED:
-            for layer in network.layers:
-                if name in layer.inputs and layer.inputs != names:
-                    text = f"layer {layer.name} reads {name} alone, which is interleaved with "
-                    raise _refusal("JOINT-READ", text + _others(names, name), _COPY)
+            yield Conflict("JOINT-GROUPS", name, text)
+        elif kind == INTERLEAVED:
+            for shape in shapes:
+                if name in shape.layer.inputs and joint_of(shape, shapes) != joint:
+                    text = (
+                        f"layer {shape.layer.name} reads {name} alone, which is interleaved with "
+                    )
+                    yield Conflict("JOINT-READ", name, text + _others(names, name))
 
 
 def _others(names: tuple[str, ...], name: str) -> str:

@@ -1,221 +1,256 @@
-"""Finds room: data-memory offsets, kernel columns, bias entries."""
+"""Finds room in a memory: data-memory offsets, kernel columns, bias entries.
+
+The functions that pack do not stop at the end of the memory: a caller that compares choices wants
+to know by how much something does not fit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import permutations
 
 from max78k.chip import limits
-from max78k.compiler import bits, kernels
-from max78k.compiler.groups import INTERLEAVED, Group
-from max78k.compiler.placed import Placed
-from max78k.compiler.placement import LayerPlacement
-from max78k.errors import Max78kError, RuleError
+from max78k.compiler import bits
 
-Rows = dict[str, LayerPlacement]
-BoolArray = npt.NDArray[np.bool_]
+_ROUNDS = 8  # orders tried beyond the fixed ones
+_FEW = 6  # items whose orders are all tried
 
 
-def data_offsets(
-    groups: Sequence[Group], layers: Sequence[Placed], given: Rows
-) -> dict[Group, int]:
-    """Byte offset of every group; raises RuleError where no choice fits.
+@dataclass(frozen=True)
+class Columns:
+    """Kernel columns wanted by a layer on the processors of a map.
 
-    Groups that are alive at the same time in the same instance do not overlap. Three policies are
-    tried: each as low as possible; from both ends in turn, which always fits a chain whose
-    neighbours fit together; the largest first.
+    ``same`` is equal for layers that may share their columns, having the same kernels.
     """
-    fixed = _given_offsets(groups, layers, given)
-    free = [group for group in groups if group not in fixed]
-    used = {group: _instances(group, layers) for group in groups}
-    policies: tuple[tuple[Iterable[Group], bool], ...] = (
-        (free, False),
-        (free, True),
-        (sorted(free, key=lambda group: -group.words), False),
-    )
-    missing = free[0] if free else None
-    for order, alternate in policies:
-        result = dict(fixed)
-        for number, group in enumerate(order):
-            offset = _room(group, result, used, from_top=alternate and number % 2 == 1)
-            if offset is None:
-                missing = group
-                break
-            result[group] = offset
-        else:
-            return result
-    assert missing is not None
-    raise _data_refusal(missing, groups, used)
+
+    name: str
+    processors: int
+    count: int
+    same: object
 
 
-def _data_refusal(group: Group, groups: Sequence[Group], used: dict[Group, set[int]]) -> RuleError:
-    others = [x for x in groups if x != group and _conflict(group, x, used)]
-    parts = ", ".join(f"{' and '.join(x.names)} {4 * x.words}" for x in others)
-    return _refusal(
-        "DATA-FIT",
-        f"{' and '.join(group.names)} takes {4 * group.words} bytes of each data-memory instance "
-        f"beside {parts}; an instance has {limits.INSTANCE_BYTES}",
-        "pool earlier, smaller pictures, or fewer channels.",
-    )
+def pack_columns(
+    items: Sequence[Columns], fixed: dict[str, int], exact: bool = False
+) -> tuple[dict[str, int], int]:
+    """First column of every item by name, and the end of the highest; ``fixed`` ones stay.
 
-
-def _given_offsets(
-    groups: Sequence[Group], layers: Sequence[Placed], given: Rows
-) -> dict[Group, int]:
-    fixed: dict[Group, int] = {}
-    for group in groups:
-        for number, name in enumerate(group.names):
-            row = given.get(name)
-            if row is not None and row.out_offset is not None:
-                step = 4 * number if group.kind == INTERLEAVED else 0
-                fixed.setdefault(group, row.out_offset - step)
-        for placed in layers:
-            row = given.get(placed.layer.name)
-            if row is not None and row.in_offset is not None:
-                if placed.layer.inputs[0] in group.names:
-                    fixed.setdefault(group, row.in_offset)
-    return fixed
-
-
-def _instances(group: Group, layers: Sequence[Placed]) -> set[int]:
-    """Data-memory instances that hold the group, all that its writers and readers touch."""
-    touched = 0
-    for placed in layers:
-        if placed.layer.name in group.names:
-            touched |= placed.output_processors
-        if set(placed.layer.inputs) & set(group.names):
-            touched |= placed.processors
-    return set(bits.instances(touched))
-
-
-def _conflict(a: Group, b: Group, used: dict[Group, set[int]]) -> bool:
-    return a.born <= b.dies and b.born <= a.dies and bool(used[a] & used[b])
-
-
-def _room(
-    group: Group, placed: dict[Group, int], used: dict[Group, set[int]], from_top: bool
-) -> int | None:
-    """Lowest (or highest) byte offset at which ``group`` meets no other living group."""
-    size = 4 * group.words
-    spans = [(at, at + 4 * x.words) for x, at in placed.items() if _conflict(group, x, used)]
-    if from_top:
-        candidates = [limits.INSTANCE_BYTES - size, *(start - size for start, _ in spans)]
-        candidates.sort(reverse=True)
-    else:
-        candidates = sorted([0, *(stop for _, stop in spans)])
-    for offset in candidates:
-        fits = 0 <= offset and offset + size <= limits.INSTANCE_BYTES
-        if fits and all(offset + size <= start or stop <= offset for start, stop in spans):
-            return offset
-    return None
-
-
-def kernel_columns(layers: Sequence[Placed], given: Rows) -> dict[str, int]:
-    """First kernel column of every layer with kernels, by name; raises RuleError.
-
-    Layers on all 64 processors come first, then the longest; each takes the lowest free columns.
+    An item takes the lowest free columns in the order of a list; of several lists the best result
+    counts: the widest first, the longest first, the largest first. With ``exact``, all lists of a
+    few items.
     """
-    used = np.zeros((limits.PROCESSORS, limits.KERNEL_COLUMNS), bool)
-    result: dict[str, int] = {}
-    free = []
-    for placed in layers:
-        if not placed.geometry.convolves:
-            continue
-        row = given.get(placed.layer.name)
-        if row is None or row.kernel_column is None:
-            free.append(placed)
-            continue
-        result[placed.layer.name] = row.kernel_column
-        stop = row.kernel_column + kernels.layer_columns(placed)
-        used[bits.members(placed.processors), max(row.kernel_column, 0) : stop] = True
-    free.sort(
-        key=lambda placed: (
-            bits.count(placed.processors) < limits.PROCESSORS,
-            -kernels.layer_columns(placed),
+    unit = limits.KERNEL_ALIGNMENT
+    given = [item for item in items if item.name in fixed]
+    free = _first_of_a_kind([item for item in items if item.name not in fixed])
+    bound = _load(items)
+    best: tuple[int, dict[str, int]] | None = None
+    for order in _column_orders(free, exact):
+        used = [0] * limits.PROCESSORS
+        columns = {}
+        for item in (*given, *order):
+            units = -(-item.count // unit)
+            members = _members(item.processors)
+            if item.name in fixed:
+                start = max(fixed[item.name], 0) // unit
+            else:
+                taken = 0
+                for n in members:
+                    taken |= used[n]
+                start = _first_gap(taken, units)
+            columns[item.name] = start * unit
+            mask = ((1 << units) - 1) << start
+            for n in members:
+                used[n] |= mask
+        end = max((columns[item.name] + item.count for item in (*given, *free)), default=0)
+        if best is None or end < best[0]:
+            best = end, columns
+        if end <= bound:
+            break
+    assert best is not None
+    return _shared(items, best[1] | fixed), best[0]
+
+
+@lru_cache(maxsize=4096)
+def _members(processor_map: int) -> tuple[int, ...]:
+    return tuple(bits.members(processor_map))
+
+
+def _first_of_a_kind(items: Sequence[Columns]) -> list[Columns]:
+    kinds: dict[tuple[object, int], Columns] = {}
+    for item in items:
+        kinds.setdefault((item.same, item.processors), item)
+    return list(kinds.values())
+
+
+def _shared(items: Sequence[Columns], columns: dict[str, int]) -> dict[str, int]:
+    """Columns of all items: those that are the same as another have the other's."""
+    first = {(x.same, x.processors): columns[x.name] for x in reversed(items) if x.name in columns}
+    return {x.name: columns.get(x.name, first[x.same, x.processors]) for x in items}
+
+
+def _load(items: Sequence[Columns]) -> int:
+    """Columns of the fullest processor: no packing ends lower."""
+    return max(processor_load(_first_of_a_kind(items)), default=0)
+
+
+def processor_load(items: Sequence[Columns]) -> list[int]:
+    """Columns wanted on each processor, without what is lost by alignment."""
+    load = [0] * limits.PROCESSORS
+    for item in items:
+        for n in _members(item.processors):
+            load[n] += item.count
+    return load
+
+
+def _column_orders(items: list[Columns], exact: bool) -> Iterator[Sequence[Columns]]:
+    def width(item: Columns) -> int:
+        return bits.count(item.processors)
+
+    yield sorted(items, key=lambda x: (width(x) < limits.PROCESSORS, -x.count))
+    yield sorted(items, key=lambda x: (-width(x), -x.count))
+    yield sorted(items, key=lambda x: (-width(x) * x.count, -x.count))
+    yield sorted(items, key=lambda x: (bits.lowest(x.processors), -x.count))
+    if exact and len(items) <= _FEW:
+        yield from permutations(items)
+
+
+def _first_gap(taken: int, length: int) -> int:
+    """Lowest position from which ``length`` bits of ``taken`` are 0."""
+    starts = ~taken & ((1 << taken.bit_length() + 1) - 1)
+    starts |= ((1 << length) - 1) << taken.bit_length()
+    reach = 1
+    while reach < length:
+        step = min(reach, length - reach)
+        starts &= starts >> step
+        reach += step
+    return bits.lowest(starts) if starts else taken.bit_length()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Words that something takes in some data-memory instances, with one offset in all of them.
+
+    ``spans`` are (map of instances, first layer, last layer) during which words are taken there.
+    """
+
+    words: int
+    spans: tuple[tuple[int, int, int], ...]
+
+    def meets(self, other: Block) -> bool:
+        """True if both are at some time in the same instance."""
+        for mine, born, dies in self.spans:
+            for theirs, other_born, other_dies in other.spans:
+                if mine & theirs and born <= other_dies and other_born <= dies:
+                    return True
+        return False
+
+
+def pack_data(
+    blocks: Sequence[Block],
+    together: Sequence[Sequence[int]],
+    fixed: dict[int, int],
+    exact: bool = False,
+) -> tuple[list[int], int]:
+    """First word of every block, and the end of the highest; ``fixed`` ones, by number, stay.
+
+    ``together`` lists for every block the others that may meet it. A block takes the lowest room
+    beside those that it meets, in the order of a list; of several lists the best result counts.
+    With ``exact``, all lists of a few blocks.
+    """
+    meets = [
+        [n for n in others if block.meets(blocks[n])]
+        for block, others in zip(blocks, together, strict=True)
+    ]
+    free = [number for number in range(len(blocks)) if number not in fixed]
+    bound = max((_least_end(blocks, n, meets[n]) for n in range(len(blocks))), default=0)
+    best: tuple[int, list[int]] | None = None
+    queue = [free, sorted(free, key=lambda n: -blocks[n].words), _outward(blocks, meets, free)]
+    if exact and len(free) <= _FEW:
+        queue += map(list, permutations(free))
+    rounds = 0
+    while queue:
+        order = queue.pop(0)
+        places = _place_in_order(blocks, meets, order, fixed)
+        ends = [place + block.words for place, block in zip(places, blocks, strict=True)]
+        end = max(ends, default=0)
+        if best is None or end < best[0]:
+            best = end, places
+        if end <= bound:
+            break
+        if not queue and rounds < _ROUNDS and free:  # what ends highest goes first
+            rounds += 1
+            top = max(free, key=lambda n: ends[n])
+            if top != order[0]:
+                queue.append([top, *(n for n in order if n != top)])
+    assert best is not None
+    return best[1], best[0]
+
+
+def _least_end(blocks: Sequence[Block], number: int, meets: list[int]) -> int:
+    """Words that a block takes together with the largest one that it meets."""
+    return blocks[number].words + max((blocks[n].words for n in meets), default=0)
+
+
+def _outward(blocks: Sequence[Block], meets: list[list[int]], free: list[int]) -> list[int]:
+    """From the largest block to those that it meets, and on: the order that suits a chain."""
+    rest = sorted(free, key=lambda n: -blocks[n].words)
+    order: list[int] = []
+    while rest:
+        number = next((n for n in rest if set(meets[n]) & set(order)), rest[0])
+        order.append(number)
+        rest.remove(number)
+    return order
+
+
+def _place_in_order(
+    blocks: Sequence[Block], meets: list[list[int]], order: list[int], fixed: dict[int, int]
+) -> list[int]:
+    places = [-1] * len(blocks)
+    for number, word in fixed.items():
+        places[number] = word
+    for number in order:
+        size = blocks[number].words
+        spans = sorted(
+            (places[n], places[n] + blocks[n].words) for n in meets[number] if places[n] >= 0
         )
-    )
-    for placed in free:
-        need = kernels.layer_columns(placed)
-        members = bits.members(placed.processors)
-        column = _columns_free(np.any(used[members], axis=0), need)
-        if column is None:
-            raise _kernel_refusal(placed, need, used, layers)
-        result[placed.layer.name] = column
-        used[members, column : column + need] = True
-    return result
+        word = 0
+        for start, stop in spans:
+            if word + size <= start:
+                break
+            word = max(word, stop)
+        places[number] = word
+    return places
 
 
-def _columns_free(taken: BoolArray, need: int) -> int | None:
-    """First aligned column from which ``need`` columns are free."""
-    before = np.concatenate([[0], np.cumsum(taken)])
-    for column in range(0, limits.KERNEL_COLUMNS - need + 1, limits.KERNEL_ALIGNMENT):
-        if before[column + need] == before[column]:
-            return column
-    return None
+@dataclass(frozen=True)
+class Entries:
+    """Bias entries wanted by a layer; ``quadrant`` where it is given."""
+
+    name: str
+    count: int
+    flattens: bool
+    quadrant: int | None
 
 
-def _kernel_refusal(
-    placed: Placed,
-    need: int,
-    used: BoolArray,
-    layers: Sequence[Placed],
-) -> RuleError:
-    members = bits.members(placed.processors)
-    most = int(used[members].sum(axis=1).max())
-    total = sum(kernels.layer_columns(x) for x in layers if x.processors & placed.processors)
-    return _refusal(
-        "KERNEL-FIT",
-        f"layer {placed.layer.name} needs {need} kernel columns on processors "
-        f"{members[0]}...{members[-1]}, of which other layers take up to {most} of "
-        f"{limits.KERNEL_COLUMNS}; all layers together want {total}",
-        "fewer output channels, fewer bits per weight, or 1x1 instead of 3x3 kernels.",
-    )
-
-
-def bias_places(layers: Sequence[Placed], given: Rows) -> dict[str, tuple[int, int]]:
-    """Quadrant and first entry of every bias, by layer name; raises RuleError.
+def pack_bias(
+    items: Sequence[Entries], quadrants: Sequence[int], fixed: dict[str, tuple[int, int]]
+) -> tuple[dict[str, tuple[int, int]], int]:
+    """Quadrant and first entry of every item by name, and the end of the highest.
 
     Flattening layers first, then the longest; each goes to the quadrant with most room.
     """
-    quadrants = layers[0].quadrants
     level = dict.fromkeys(quadrants, 0)
-    result: dict[str, tuple[int, int]] = {}
-    free = []
-    for placed in layers:
-        if placed.bias_quadrant is None:
-            continue
-        row = given.get(placed.layer.name, LayerPlacement())
-        if row.bias_start is not None:
-            quadrant = quadrants[0] if row.bias_quadrant is None else row.bias_quadrant
-            result[placed.layer.name] = (quadrant, row.bias_start)
-            stop = row.bias_start + placed.bias_room
-            level[quadrant] = max(level.get(quadrant, 0), stop)
-        else:
-            free.append((placed, row.bias_quadrant))
-    free.sort(
-        key=lambda item: (
-            item[1] is None,
-            not item[0].geometry.flattens,
-            -item[0].bias_room,
-        )
-    )
-    for placed, wanted in free:
-        allowed = quadrants if wanted is None else (wanted,)
+    result = dict(fixed)
+    for item in items:
+        if item.name in fixed:
+            quadrant, start = fixed[item.name]
+            level[quadrant] = max(level.get(quadrant, 0), start + item.count)
+    free = [item for item in items if item.name not in fixed]
+    free.sort(key=lambda item: (item.quadrant is None, not item.flattens, -item.count))
+    for item in free:
+        allowed = quadrants if item.quadrant is None else (item.quadrant,)
         quadrant = min(allowed, key=lambda q: level.get(q, 0))
-        start, need = level.get(quadrant, 0), placed.bias_room
-        if start + need > limits.BIAS_BYTES_PER_QUADRANT:
-            raise _refusal(
-                "BIAS-FIT",
-                f"layer {placed.layer.name} needs {need} bias entries, quadrant {quadrant} has "
-                f"{limits.BIAS_BYTES_PER_QUADRANT - start} left",
-                "no bias in some layers, or more quadrants.",
-            )
-        result[placed.layer.name] = (quadrant, start)
-        level[quadrant] = start + need
-    return result
-
-
-def _refusal(code: str, message: str, hint: str) -> RuleError:
-    return RuleError([Max78kError(f"E-RULE-{code}", f"{message}.", hint)])
+        result[item.name] = quadrant, level.get(quadrant, 0)
+        level[quadrant] = level.get(quadrant, 0) + item.count
+    return result, max(level.values(), default=0)

@@ -19,17 +19,23 @@ _ALL_QUADRANTS = (1 << limits.QUADRANTS) - 1
 class ImageRunner:
     """An accelerator model with one network loaded.
 
-    ``findings`` collects what the model reports (reads of words that nobody wrote, and the like).
+    ``findings`` collects what the model reports (reads of words that nobody wrote, and the like);
+    ``cycles`` is its estimate for the last run.
     """
 
     def __init__(self, image: Image) -> None:
         self.image = image
         self.findings: list[str] = []
+        self.cycles = 0
         self._accelerator = Accelerator(
             lambda text, address: self.findings.append(f"{text} (0x{address:08x})")
         )
+        self._accelerator.on_start = self._started
         self._accelerator.set_power(_ALL_QUADRANTS, _ALL_QUADRANTS, 0, 0)
         self._load()
+
+    def _started(self, cycles: int) -> None:
+        self.cycles = cycles
 
     def _load(self) -> None:
         write = self._accelerator.write

@@ -202,9 +202,9 @@ def accumulate(layer: Layer, data: IntArray) -> IntArray:
 def _transposed(layer: Layer, data: IntArray) -> FloatArray:
     """Stride 2, output padding 1: correlate the zero-stuffed input with the flipped kernel."""
     assert layer.weight is not None
-    n, channels, rows, columns = data.shape
+    n, channels, rows, columns = (*data.shape, 1, 1)[:4]
     stuffed = np.zeros((n, channels, 2 * rows - 1, 2 * columns - 1), np.int64)
-    stuffed[:, :, ::2, ::2] = data
+    stuffed[:, :, ::2, ::2] = data.reshape(n, channels, rows, columns)
     before = 2 - layer.padding
     weight = layer.weight[:, :, ::-1, ::-1].swapaxes(0, 1)
     return _correlate(stuffed, weight, ((before, before + 1),) * 2, (1, 1))

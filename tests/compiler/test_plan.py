@@ -16,6 +16,7 @@ from max78k.compiler.placement import LayerPlacement, Placement
 from max78k.compiler.usage import usage
 from max78k.errors import InputError, RuleError
 from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool
+from max78k.network.geometry import geometry
 
 RNG = np.random.default_rng(7)
 HALF = Pool("max", (2, 2), (2, 2))
@@ -51,6 +52,18 @@ def faces(widths: tuple[int, ...] = (32, 64, 64, 96, 96, 64)) -> Network:
 def small(**fields: object) -> Network:
     layers = (conv("a", "input", 3, 8, **fields), conv("b", "a", 8, 20), conv("c", "b", 20, 5))
     return Network("small", (3, 10, 9), layers, ("c",))
+
+
+def low(network: Network) -> Placement:
+    """A plan in which every map begins at processor 0, so that neighbours share memories."""
+    rows = {
+        shape.layer.name: LayerPlacement(
+            processors=(1 << shape.in_processors) - 1,
+            output_processors=(1 << shape.out_processors) - 1,
+        )
+        for shape in geometry(network)
+    }
+    return plan(network, Placement(rows))
 
 
 def codes(network: Network, placement: Placement) -> set[str]:
@@ -188,7 +201,7 @@ def test_a_placement_broken_in_one_place_breaks_one_rule(
 
 def test_overlaps_are_found() -> None:
     network = small()
-    placement = plan(network)
+    placement = low(network)
     a, b = placement.layers["a"], placement.layers["b"]
     same_columns = changed(placement, "b", kernel_column=a.kernel_column)
     assert codes(network, same_columns) == {"E-RULE-KERNEL-OVERLAP"}
@@ -206,7 +219,7 @@ def test_an_output_written_over_before_its_last_reader_is_found() -> None:
         conv("d", "a", 8, 8),
     )
     network = Network("late", (3, 6, 6), layers, ("c", "d"))
-    placement = plan(network)
+    placement = low(network)
     assert placement_rules.check(network, placement) == []
     spoiled = changed(placement, "c", out_offset=placement.layers["a"].out_offset)
     assert "E-RULE-DATA-FLOW" in codes(network, spoiled)
@@ -235,3 +248,47 @@ def test_usage_counts_what_is_placed() -> None:
     for name, used, available in taken.limits():
         assert 0 < used <= available, name
     assert {span.layer for span in taken.data_spans} == {layer.name for layer in network.layers}
+
+
+def test_the_search_is_repeatable_and_needs_no_budget_for_what_is_easy() -> None:
+    network = faces()
+    assert plan(network) == plan(network)
+    assert placement_rules.check(network, plan(network, seconds=0)) == []
+
+
+def test_equal_kernels_are_stored_once() -> None:
+    layer = conv("a", "input", 8, 8, bias=None)
+    twin = replace(layer, name="b", inputs=("a",))
+    network = Network("twins", (8, 6, 6), (layer, twin), ("b",))
+    given = {name: LayerPlacement(processors=0xFF, output_processors=0xFF) for name in "ab"}
+    placement = plan(network, Placement(given))
+    assert placement.layers["a"].kernel_column == placement.layers["b"].kernel_column
+    assert placement_rules.check(network, placement) == []
+
+
+def test_a_short_memory_is_named_with_the_number_and_the_change() -> None:
+    layers = tuple(
+        conv(f"x{n}", f"x{n - 1}" if n else "input", 60, 60, bias=None) for n in range(13)
+    )
+    with pytest.raises(RuleError) as caught:
+        plan(Network("deep", (60, 4, 4), layers, ("x12",)), seconds=0.1)
+    text = str(caught.value)
+    assert "at least 780 columns" in text and "12 more than the 768" in text
+    assert "fewer bits per weight in x0 (4 bits), or" in text
+    narrower = replace(
+        layers[0], weight=layers[0].weight >> 4, weight_bits=4
+    )  # the change that the message names
+    assert plan(Network("deep", (60, 4, 4), (narrower, *layers[1:]), ("x12",)))
+
+
+def test_data_memory_that_is_short_is_named_with_the_size_that_fits() -> None:
+    def wide(size: int) -> Network:
+        layers = (conv("a", "input", 1, 8), conv("b", "a", 8, 60), conv("c", "b", 60, 60))
+        return Network("wide", (1, size, size), layers, ("c",))
+
+    with pytest.raises(RuleError) as caught:
+        plan(wide(90))
+    text = str(caught.value)
+    assert "while layer c runs" in text and "at least 64800 bytes" in text
+    assert "32032 more than it has" in text and "data of 50 % of this size" in text
+    assert plan(wide(63))

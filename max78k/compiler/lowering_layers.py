@@ -1,0 +1,124 @@
+"""Rewrites of single layers that ask for more steps than one layer of the chip has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from max78k.chip import limits
+from max78k.compiler.lowering_edits import fresh, identity, known_shapes, put
+from max78k.network import shapes
+from max78k.network.geometry import Geometry, geometry
+from max78k.network.network import Layer, Network, Operation, Pool
+
+
+def split_operands(network: Network) -> Network | None:
+    """Element-wise operations that the rest of their layer cannot follow become layers."""
+    for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
+        if layer.eltwise is None or not _is_overloaded(layer, shape):
+            continue
+        if layer.pool is not None and layer.pool_first:
+            return _pool_operands(network, index, shape)
+        name = fresh(network, layer.name, layer.eltwise.value)
+        first = Layer(name, Operation.PASSTHROUGH, layer.inputs, eltwise=layer.eltwise)
+        rest = replace(layer, inputs=(name,), eltwise=None, pool_first=True)
+        return put(network, index, first, rest, instead=1)
+    return None
+
+
+def _is_overloaded(layer: Layer, shape: Geometry) -> bool:
+    plain = (Operation.CONV1D, Operation.CONVTRANSPOSE2D)
+    return (
+        layer.operation in plain
+        or shape.flattens
+        or (shape.emulates_passes and (shape.convolves or layer.pool is not None))
+        or (layer.pool is not None and not layer.pool_first and len(layer.inputs) > 2)
+        or max(shape.pool_size) > limits.POOL_SIZE
+    )
+
+
+def _pool_operands(network: Network, index: int, shape: Geometry) -> Network:
+    """Each operand pooled in a layer of its own, at the end of what is there before."""
+    layer, known = network.layers[index], known_shapes(network)
+    for name in dict.fromkeys(layer.inputs):
+        pooled = fresh(network, name, "pool")
+        step = _pooling(pooled, name, known[name], layer.pool)
+        inputs = tuple(pooled if x == name else x for x in network.layers[index].inputs)
+        network = put(network, index, step, replace(layer, inputs=inputs), instead=1)
+        layer, index = network.layers[index + 1], index + 1
+    return put(network, index, replace(layer, pool=None, pool_first=True), instead=1)
+
+
+def _pooling(name: str, source: str, shape: shapes.Shape, pool: Pool | None) -> Layer:
+    """A layer that does nothing but pool."""
+    if shape[0] > limits.PROCESSORS:
+        return identity(name, (source,), shape, pool=pool)
+    return Layer(name, Operation.PASSTHROUGH, (source,), pool=pool)
+
+
+def split_flattening(network: Network) -> Network | None:
+    """A flattening linear layer that pools gets a layer before it that does."""
+    for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
+        if shape.flattens and layer.pool is not None:
+            name = fresh(network, layer.name, "pool")
+            joined = (shape.channels, *known_shapes(network)[layer.inputs[0]][1:])
+            first = replace(_pooling(name, "", joined, layer.pool), inputs=layer.inputs)
+            return put(network, index, first, replace(layer, inputs=(name,), pool=None), instead=1)
+    return None
+
+
+def split_windows(network: Network) -> Network | None:
+    """A maximum over a window of more than 16 becomes the maximum of maxima."""
+    known = known_shapes(network)
+    for index, layer in enumerate(network.layers):
+        pool, size = layer.pool, known[layer.inputs[0]][1:]
+        if pool is None or pool.kind != "max" or max(pool.size) <= limits.POOL_SIZE:
+            continue
+        parts = _two_windows(pool, size)
+        if parts is not None:
+            name = fresh(network, layer.name, "max")
+            joined = (sum(known[x][0] for x in layer.inputs), *size)
+            first = replace(_pooling(name, "", joined, parts[0]), inputs=layer.inputs)
+            rest = replace(layer, inputs=(name,), pool=parts[1])
+            return put(network, index, first, rest, instead=1)
+    return None
+
+
+def _two_windows(pool: Pool, size: tuple[int, ...]) -> tuple[Pool, Pool] | None:
+    """Two poolings that see what a large one sees; None where there are none.
+
+    The steps of the first divide those of the whole, unless that makes one step only.
+    """
+    axes = len(size)
+    whole = pool.size[:axes] == size
+    for step in range(limits.POOL_STRIDE, 0, -1):
+        if not whole and (pool.stride[0] % step or pool.stride[0] > step * limits.POOL_STRIDE):
+            continue
+        covers = [_cover(window, step) for window in pool.size]
+        if any(n > limits.POOL_SIZE or (n > 1 and part < step) for part, n in covers):
+            continue
+        later = 1 if whole else pool.stride[0] // step
+        (rows, row_count), (columns, column_count) = covers
+        first = Pool("max", (rows, columns), (step, step if axes > 1 else 1))
+        second = Pool("max", (row_count, column_count), (later, later if axes > 1 else 1))
+        return first, second
+    return None
+
+
+def _cover(window: int, step: int) -> tuple[int, int]:
+    """Size and number of the fewest windows, ``step`` apart, from the first edge to the last."""
+    count = 1 + max(0, -(-(window - limits.POOL_SIZE) // step))
+    return window - (count - 1) * step, count
+
+
+def pool_many_channels(network: Network) -> Network | None:
+    """Pooling of more than 64 channels in a pass-through layer is done by the identity."""
+    known = known_shapes(network)
+    for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
+        pools = shape.pools or shape.pooled != shape.size
+        if shape.convolves or layer.eltwise or not pools or shape.in_passes == 1:
+            continue
+        if shape.pooled != (1, 1):
+            joined = (shape.channels, *known[layer.inputs[0]][1:])
+            step = identity(layer.name, layer.inputs, joined, pool=layer.pool)
+            return put(network, index, step, instead=1)
+    return None
