@@ -105,6 +105,8 @@ def layer_weights(folder: Path, meta: dict[str, Any]) -> Iterator[LayerWeights]:
 def load(folder: Path) -> Case:
     """The case in ``folder``; raises a Max78kError where it is no Network and Placement."""
     meta = json.loads((folder / "meta.json").read_text("utf-8"))
+    if meta["input_mode"] != "memory" or any(row["streaming"] for row in meta["layers"]):
+        raise InputError("E-PLANS-STREAM", f"{folder.name} streams or is fed by FIFO.")
     description = read_yaml(folder / "network.yaml")
     sample = np.load(folder / "input.npy", allow_pickle=False).astype(np.int8)
     one_axis = any(layer.operation is Operation.CONV1D for layer in description.layers)
