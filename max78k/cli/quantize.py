@@ -51,12 +51,13 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Turn MODEL, an ONNX file or a class path/to/file.py:Class, into a model folder.
+    """Turn MODEL into a model folder: an ONNX file, path/to/file.py:Class, or a run's last.pt.
 
     \b
     Examples:
       max78k quantize mine.onnx --data pictures/ --out mine-model
       max78k quantize mine.py:Net --weights net.pt --input-shape 3,32,32 --data digits.npz
+      max78k quantize runs/fer7/last.pt --data fer2013.csv --rule max
       max78k quantize mobile.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
     The steps of weights and outputs are powers of two, chosen on samples of the data; a quantized

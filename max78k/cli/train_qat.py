@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from max78k.training.fit import TrainResult
     from max78k.training.options import TrainOptions, TrainProgress
 
+DEFAULT_NETWORK = "fer7"
+
 
 @click.command("train-qat")
-@click.option("--network", default="fer7", show_default=True,
-              help="A shipped network, or path/to/file.py:Class.")  # fmt: skip
+@click.option("--network",
+              help="A shipped network, or path/to/file.py:Class.  [default: fer7]")  # fmt: skip
 @data_option
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NETWORK.")
 @click.option("--epochs", type=int, help="All epochs, the quantization-aware ones included.")
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @json_option
 def command(
-    network: str,
+    network: str | None,
     data: str,
     out: Path | None,
     limit: int | None,
@@ -57,13 +59,13 @@ def command(
     metrics.csv, run.json, curves.png and confusion.png. Ctrl-C leaves a run that --resume
     continues to the same weights, bit by bit, as an uninterrupted run.
     """
-    import torch
-
     from max78k.datasets.load import load
     from max78k.training.fit import train
     from max78k.training.registry import input_shape
 
     if threads is not None:
+        import torch
+
         torch.set_num_threads(threads)
     options = _options(network, out, resume, choices)
     shape = input_shape(options.network) or (1, 48, 48)
@@ -87,16 +89,18 @@ def command(
     emit(text, report, as_json)
 
 
-def _options(network: str, out: Path | None, resume: bool, choices: dict[str, Any]) -> TrainOptions:
+def _options(
+    network: str | None, out: Path | None, resume: bool, choices: dict[str, Any]
+) -> TrainOptions:
     from max78k.training.fit import stored_options
     from max78k.training.options import TrainOptions
     from max78k.training.registry import network_name
     from max78k.training.run_folder import RunFolder
 
     given = {name: value for name, value in choices.items() if value is not None}
-    folder = out or Path("runs") / network_name(network)
+    folder = out or Path("runs") / network_name(network or DEFAULT_NETWORK)
     if not resume:
-        return TrainOptions(network=network, folder=folder, **given)
+        return TrainOptions(network=network or DEFAULT_NETWORK, folder=folder, **given)
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(
@@ -104,7 +108,7 @@ def _options(network: str, out: Path | None, resume: bool, choices: dict[str, An
             f"{names} given with --resume: a resumed run keeps the options it was begun with.",
             "leave them out.",
         )
-    return stored_options(RunFolder(folder))
+    return stored_options(RunFolder(folder), network)
 
 
 class Reporter:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Training run: adds the torch level.",
 )
+@click.option("--network", help="With --run: the network's class, path/to/file.py:Class.")
 @click.option("--no-board", is_flag=True, help="Leave out the firmware level.")
 @data_option
 @port_option
@@ -34,6 +35,7 @@ def command(
     model: str,
     count: int,
     run_folder: Path | None,
+    network: str | None,
     no_board: bool,
     data: str,
     port: str,
@@ -67,6 +69,7 @@ def command(
             count=count,
             seed=seed,
             run_folder=run_folder,
+            network_class=network,
             connect=None
             if no_board
             else lambda elf: connect(port, elf=elf, highest_baud=BAUD_RATES[-1]),

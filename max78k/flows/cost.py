@@ -10,6 +10,7 @@ from max78k.chip import limits
 from max78k.compiler import bits
 from max78k.compiler.allocate import plan
 from max78k.compiler.cycles import layer_cycles, macs
+from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.compiler.usage import Usage, usage
 from max78k.network import Network, rules, shapes
@@ -131,6 +132,8 @@ class Cost:
 
 def cost(network: Network, given: Placement | None = None) -> Cost:
     """Place ``network`` and count; raises RuleError with every broken rule."""
+    if given is None:
+        network = lower(network)
     rules.require(network)
     placement = plan(network, given)
     spent = layer_cycles(network, placement)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from max78k.compiler.allocate import plan
+from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.errors import InputError
 from max78k.flows.models import NETWORK_FILE, ONNX_FILE, VENDOR_FILE, YAML_FILE
@@ -55,10 +56,12 @@ def export(network: Network, folder: Path, formats: tuple[str, ...] = ()) -> Exp
     """Write a model folder: the integer network, ONNX, YAML and a vendor ``-q`` checkpoint.
 
     Args:
-        network: the network; refused with all broken rules if the chip cannot run it.
+        network: the network; layers that only copy are added where the chip needs them, and it is
+            refused with all broken rules if the chip cannot run it even so.
         folder: made if need be; files in it are replaced one by one, each whole.
         formats: some of "onnx", "yaml", "vendor"; empty: all. ``network.npz`` is always written.
     """
+    network = lower(network)
     rules.require(network)
     placement = plan(network)
     writers: dict[str, tuple[str, Callable[[Path], None]]] = {

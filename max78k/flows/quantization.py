@@ -23,6 +23,8 @@ from max78k.network import Network, reference
 from max78k.network.shapes import Shape
 from max78k.report.metrics import accuracy
 from max78k.report.tables import percent, table
+from max78k.training.checkpoint import load_checkpoint
+from max78k.training.post_training import quantize_checkpoint
 from max78k.training.registry import input_shape as declared_shape
 
 CALIBRATION = 512  # samples of the training part
@@ -35,7 +37,7 @@ class QuantizeOptions:
     """What to quantize and how.
 
     Attributes:
-        source: MODEL.onnx, or path/to/file.py:Class.
+        source: MODEL.onnx, path/to/file.py:Class, or a checkpoint of a training run.
         data: data set specification.
         folder: the model folder to write; None: NETWORK-model.
         limit: at most this many samples of each part of the data.
@@ -101,6 +103,8 @@ def quantize_model(options: QuantizeOptions) -> QuantizeResult:
         RuleError: with everything that cannot be mapped, or with all broken rules of the chip.
         InputError: see the steps.
     """
+    if Path(options.source).suffix == ".pt":
+        return _checkpoint(options)
     if is_onnx(options.source):
         path = Path(options.source)
         proto = parse_onnx(path)
@@ -127,6 +131,18 @@ def quantize_model(options: QuantizeOptions) -> QuantizeResult:
         float_accuracy=_float_accuracy(foreign, normalisation, network, dataset),
         accuracy=_integer_accuracy(network, dataset),
     )
+
+
+def _checkpoint(options: QuantizeOptions) -> QuantizeResult:
+    """A network of our own layers: its exponents are chosen, its weights stay."""
+    path = Path(options.source)
+    dataset = _data(options, tuple(load_checkpoint(path)["input_shape"]))
+    rule = "mse" if options.rule == "percentile" else options.rule
+    quantized = quantize_checkpoint(path, dataset, rule=rule, seed=options.seed)
+    network = quantized.network
+    written = export(network, options.folder or Path(f"{network.name}-model"))
+    notes = () if rule == options.rule else ("checkpoints know mse and max; mse was used",)
+    return QuantizeResult(written, (), notes, quantized.float_accuracy, quantized.accuracy)
 
 
 def _integers(network: Network, options: QuantizeOptions) -> QuantizeResult:

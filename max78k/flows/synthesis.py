@@ -15,6 +15,7 @@ from max78k.codegen.project import write_project
 from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
+from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.flows.accelerator_runs import check_known_answer, run_image
 from max78k.formats.image_npz import write_image
@@ -99,6 +100,9 @@ def compile_network(
 ) -> Compiled:
     """Place ``network`` on the chip and compute everything that must be in the accelerator.
 
+    Where no placement is given, layers that only copy are added if the chip needs them;
+    ``Compiled.network`` has them.
+
     Args:
         network: the integer network.
         sample: int8 [*network.input_shape] for the known-answer test; seeded noise if not given.
@@ -107,6 +111,8 @@ def compile_network(
     Raises:
         RuleError: the network or the given placement does not fit the chip.
     """
+    if placement is None:
+        network = lower(network)
     image, planned = make_image(
         network, default_sample(network) if sample is None else sample, placement
     )

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
+from max78k.compiler.lowering import lower
 from max78k.flows.accelerator_runs import run_image
 from max78k.network import Network, reference
 from max78k.report import tables
@@ -233,8 +234,8 @@ class TruthChain:
         index = difference.input_index
         one = self.inputs[index : index + 1]
         for count, layer in enumerate(self.network.layers, 1):
-            prefix = replace(
-                self.network, layers=self.network.layers[:count], outputs=(layer.name,)
+            prefix = lower(
+                replace(self.network, layers=self.network.layers[:count], outputs=(layer.name,))
             )
             got = run_image(assemble(prefix, plan(prefix), one[0]), one)
             expected = self._truth[layer.name][index : index + 1]

@@ -16,12 +16,14 @@ from max78k.codegen.project import write_project
 from max78k.datasets.load import load
 from max78k.errors import LinkError
 from max78k.flows.models import ONNX_FILE, Model
-from max78k.flows.synthesis import make_image
+from max78k.flows.synthesis import compile_network
 from max78k.flows.truth_chain import ChainReport, Progress, TruthChain
 from max78k.formats.onnx_export import export_onnx
 from max78k.network import Network
 
 if TYPE_CHECKING:
+    import torch
+
     from max78k.host.link import Device
 
 Connect = Callable[[Path | None], AbstractContextManager["Device"]]
@@ -34,6 +36,7 @@ def verify(
     count: int,
     seed: int = 0,
     run_folder: Path | None = None,
+    network_class: str | None = None,
     connect: Connect | None = None,
     build_firmware: bool = True,
     progress: Progress = lambda level, steps: None,
@@ -46,6 +49,7 @@ def verify(
         count: number of inputs.
         seed: chooses them.
         run_folder: training run of this network, for the torch level.
+        network_class: the network's Python class, where that is not a shipped one.
         connect: opens the board, given an ELF to boot (None for a board that has its firmware);
             None leaves the level out.
         build_firmware: build the firmware for the board level.
@@ -55,7 +59,7 @@ def verify(
     inputs = chain_inputs(network, data, count, seed)
     chain = TruthChain(network, inputs, progress)
     if run_folder is not None:
-        chain.torch(_trained(run_folder))
+        chain.torch(_trained(run_folder, network_class))
     with tempfile.TemporaryDirectory(prefix="max78k-") as scratch:
         stored = None if model.folder is None else model.folder / ONNX_FILE
         if stored is None or not stored.is_file():
@@ -63,7 +67,7 @@ def verify(
             export_onnx(network, stored)
         chain.onnx(stored)
         chain.reference()
-        image, _ = make_image(network, inputs[0], model.given)
+        image = compile_network(network, inputs[0], placement=model.given).image
         chain.accelerator(image)
         if connect is not None:
             elf = None
@@ -85,11 +89,11 @@ def chain_inputs(network: Network, data: str, count: int, seed: int) -> npt.NDAr
     return network.from_pixels(dataset.test.sample(count, seed).inputs)
 
 
-def _trained(run_folder: Path):  # type: ignore[no-untyped-def]
+def _trained(run_folder: Path, network_class: str | None) -> torch.nn.Module:
     from max78k.training.checkpoint import load_model
 
     path = run_folder / "best.pt" if run_folder.is_dir() else run_folder
-    return load_model(path).model
+    return load_model(path, network_class).model
 
 
 def _check_board(device: Device, network: Network) -> None:

@@ -200,7 +200,7 @@ def test_one_wrong_weight_bit_fails_and_tells_layer_and_position(chain, tmp_path
     folder = written(replace(image, kernels=kernels), network, tmp_path / "p")
     text, _ = run(build_with_stand_in(folder))
     assert "*** FAIL ***" in text and "PASS" not in text
-    assert re.search(r"Data mismatch \(1/4\) at address 0x50400090: Expected 0x\w{8}, read", text)
+    assert re.search(r"Data mismatch \(1/4\) at address 0x\w{8}: Expected 0x\w{8}, read", text)
     found = re.search(
         r"First difference: layer 4 \(output\), channel 0, row 0, column 0: "
         r"expected (-?\d+), read (-?\d+)\.\n(\d) of 7 words differ",

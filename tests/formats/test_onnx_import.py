@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import drawn_networks
 import numpy as np
 import onnx
 import pytest
-import random_networks
 
 from max78k.errors import InputError
 from max78k.formats.onnx_export import build_model, export_onnx
@@ -34,7 +34,7 @@ def assert_identical(one: Network, two: Network) -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_random_networks_come_back_to_the_bit(seed: int, layers: bool, tmp_path: Path) -> None:
     network = replace(
-        random_networks.draw(seed), class_names=("a", "é"), notes={"output_exponent": "-9"}
+        drawn_networks.draw(seed), class_names=("a", "é"), notes={"output_exponent": "-9"}
     )
     export_onnx(network, tmp_path / "a.onnx", layers=layers)
     model = onnx.load(tmp_path / "a.onnx")
@@ -52,7 +52,7 @@ def test_convolutions_that_are_exported_in_parts_are_joined() -> None:
 
 
 def changed(**properties: str) -> onnx.ModelProto:
-    model = build_model(random_networks.draw(2))
+    model = build_model(drawn_networks.draw(2))
     kept = {entry.key: entry.value for entry in model.metadata_props} | properties
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, kept)
@@ -60,7 +60,7 @@ def changed(**properties: str) -> onnx.ModelProto:
 
 
 def test_a_changed_graph_or_header_is_refused() -> None:
-    header = to_header(random_networks.draw(2))
+    header = to_header(drawn_networks.draw(2))
     model = changed()
     model.graph.node[3].op_type = "Neg"
     broken = [model, changed(header="{}"), changed(header="["), changed(header="[1]")]
