@@ -1,11 +1,11 @@
 """Throws random programs and bus accesses at the virtual board, which must not crash or hang.
 
-Run: python tools/fuzz_board.py [--seconds 600] [--seed 0] [--limit 5]
+Run: python tools/fuzz_board.py [--seconds 600] [--seed 0] [--limit 15]
 
-Four kinds of cases in turn: random bus accesses to all devices; random code; a broken ELF, HEX or
-BIN file; random packets for the debugger. A case may end with an error of the package; any other
-exception, or more than ``--limit`` seconds, is a failure, and its seed is printed. Exit status 1
-if there were failures.
+Five kinds of cases in turn: random bus accesses to all devices; random code; a broken ELF, HEX or
+BIN file; random packets for the debugger; a random program of the accelerator. A case may end with
+an error of the package; any other exception, or more than ``--limit`` seconds, is a failure, and
+its seed is printed. Exit status 1 if there were failures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from max78k.chip import addresses
+from max78k.chip import cnn_registers as cr
+from max78k.chip.registers import Register
 from max78k.errors import Max78kError
+from max78k.simulator.accelerator import Accelerator
 from max78k.simulator.board import VirtualBoard
 from max78k.simulator.gdb import GdbServer
 
@@ -136,11 +139,39 @@ def debugger_packets(source: random.Random, folder: Path) -> None:
         server.close()
 
 
+def accelerator_program(source: random.Random, folder: Path) -> None:
+    """Layer registers that no compiler would write, and a run."""
+    model = Accelerator(lambda message, address: None)
+    model.set_power(15, 15, 0, 0)
+    last = source.randrange(3)
+    for quadrant in range(4):
+        base = addresses.quadrant(quadrant)
+        for register in cr.LAYER_REGISTERS:
+            for layer in range(last + 1):
+                word = _fields(source, register) if register.fields else source.getrandbits(32)
+                model.write(base + register.offset + 4 * layer, word, 4)
+        model.write(base + cr.LCNT_MAX.offset, cr.LCNT_MAX.pack(LAST=last), 4)
+    enable = cr.CTL.field("CLK_EN").mask | cr.CTL.field("EN").mask
+    streams = cr.CTL.field("STREAM").mask if source.random() < 0.3 else 0
+    model.write(addresses.quadrant(0) + cr.CTL.offset, enable | streams, 4)
+    model.run()
+
+
+def _fields(source: random.Random, register: Register) -> int:
+    """Most fields small or 0: only then is there anything to compute."""
+    word = 0
+    for field in register.fields:
+        limit = source.choice((1, 1, 2, 4, 1 << field.width))
+        word |= field.put(source.randrange(min(limit, 1 << field.width)))
+    return word
+
+
 CASES: tuple[Callable[[random.Random, Path], None], ...] = (
     bus_accesses,
     random_code,
     broken_file,
     debugger_packets,
+    accelerator_program,
 )
 
 
@@ -166,7 +197,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=5.0, help="seconds for one case")
+    parser.add_argument("--limit", type=float, default=15.0, help="seconds for one case")
     options = parser.parse_args()
     faulthandler.enable()
     end = time.monotonic() + options.seconds

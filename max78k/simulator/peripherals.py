@@ -22,7 +22,8 @@ _MISSES = 8  # reads by interrupt handlers that do not end a polling loop
 _LONGEST_PATTERN = 4  # reads in one turn of a polling loop
 _WAITED_SHIFT = 12
 _LONGEST_SKIP = 10_000  # cycles that one read of a counter may be stretched by
-_LONGEST_EQUAL_SKIP = 1000  # the same where nothing is known to come
+# The same where a value stays and nothing is known to come: a slow counter may still change it.
+_EQUAL_SKIP, _EQUAL_SHIFT = 1000, 6
 
 
 class Block:
@@ -104,7 +105,8 @@ class PeripheralBus:
     A loop that reads the same few registers over and over would take the host far longer than the
     chip. When the same addresses have been read many times at the same distances in instructions
     with no write between, time is moved on: where the values stay the same to the next event,
-    where one counts by 1/4096 of the time already waited; by 100 us at most if no event is near.
+    where one counts by 1/4096 of the time already waited, 100 us at most. If no event is near,
+    equal values let 1/64 of the time already waited pass.
     """
 
     def __init__(self, cpu: Cpu, clock: Clock, log: FindingLog) -> None:
@@ -114,7 +116,8 @@ class PeripheralBus:
         self._granules: dict[int, _Mapping] = {}
         self._recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
         self._period = 1  # reads after which the pattern comes again
-        self._repeats = self._equal = self._misses = self._read_at = self._since = 0
+        self._repeats = self._equal = self._misses = self._read_at = 0
+        self._since = self._equal_since = 0
 
     def attach(
         self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
@@ -184,6 +187,8 @@ class PeripheralBus:
             self._equal = self._equal + 1 if before[2] == value else 0
             if self._equal > _POLLS:
                 self._skip_equal()
+            elif self._equal == _POLLS:
+                self._equal_since = self._clock.now
             elif self._repeats == _TIMED_POLLS:
                 self._since, self._misses = self._clock.now, 0
             elif self._repeats > _TIMED_POLLS and not self._equal:
@@ -204,8 +209,10 @@ class PeripheralBus:
 
     def _skip_equal(self) -> None:
         left, event = self._cpu.cycles_left(), self._clock.next_time
-        ends_at_event = event is not None and event <= self._clock.deadline
-        self._cpu.stall(left if ends_at_event else min(left, _LONGEST_EQUAL_SKIP))
+        if event is None or event > self._clock.deadline:
+            waited = (self._clock.now - self._equal_since) // self._clock.period
+            left = min(left, max(waited >> _EQUAL_SHIFT, _EQUAL_SKIP))
+        self._cpu.stall(left)
 
     def _report(self, address: int, entry: _Mapping | None) -> None:
         if entry is None:

@@ -11,6 +11,10 @@ import pytest
 
 pytest.importorskip("unicorn", reason="the virtual board needs unicorn")
 
+from max78k.chip import addresses
+from max78k.chip import cnn_registers as cr
+from max78k.simulator.accelerator import Accelerator
+
 _SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "fuzz_board.py"
 
 
@@ -24,7 +28,7 @@ def fuzzer() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("kind", range(4))
+@pytest.mark.parametrize("kind", range(5))
 def test_random_input_crashes_nothing_and_never_hangs(fuzzer: ModuleType, kind: int):
     seeds = range(1000 + kind, 1100, len(fuzzer.CASES))
     assert [failure for seed in seeds if (failure := fuzzer.run_case(seed, limit=20.0))] == []
@@ -36,3 +40,24 @@ def test_a_failure_is_noticed(fuzzer: ModuleType, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(fuzzer, "CASES", (broken,))
     assert fuzzer.run_case(5, limit=20.0) == "seed 5 broken: ZeroDivisionError: oops"
+
+
+def test_accelerator_survives_programs_without_layers_and_of_absurd_size():
+    reports: list[str] = []
+    model = Accelerator(lambda message, address: reports.append(message))
+    model.set_power(15, 15, 0, 0)
+    base = addresses.quadrant(0)
+    model.write(base + cr.LCNT_MAX.offset, cr.LCNT_MAX.pack(FIRST=3, LAST=1))
+    go = cr.CTL.pack(CLK_EN=1, EN=1)
+    model.write(base + cr.CTL.offset, go)
+    model.run()
+    assert model.interrupt and not model.busy
+    model.write(base + cr.CTL.offset, 0)
+    model.write(base + cr.LCNT_MAX.offset, 0)
+    for register in cr.LAYER_REGISTERS:
+        word = sum(field.mask for field in register.fields if field.name != "PAD")
+        model.write(base + register.offset, word)
+    model.write(base + cr.CTL.offset, go)
+    model.run()
+    assert model.interrupt
+    assert any("more values or products" in message for message in reports)

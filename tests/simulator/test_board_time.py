@@ -8,6 +8,7 @@ import pytest
 from board_support import board, finished
 
 from max78k.simulator.delay_loops import DelayLoop, find_loop
+from max78k.simulator.trace import Trace
 
 NOP, BNE_BACK_1, BNE_BACK_2 = 0xBF00, 0xD1FD, 0xD1FC
 
@@ -42,6 +43,14 @@ def test_only_loops_that_do_nothing_else_are_delay_loops(code, loop):
     assert find_loop(code, 0) == loop
 
 
+def test_polled_systick_delay_is_exact_and_quick():
+    it = board("systickdelay")
+    began = time.process_time()
+    it.run(5.0, until=lambda: it.word("done") == 1)
+    assert time.process_time() - began < 1.0
+    assert it.word("ticks") == pytest.approx(100_000_000, rel=0.0005)  # 2 s at 50 MHz
+
+
 def test_condition_is_asked_before_the_core_sleeps_on():
     it = board("delay")
     it.run(5.0, until=lambda: it.word("flag") == 1)
@@ -56,3 +65,20 @@ def test_condition_is_asked_after_each_interrupt():
         if expected == 1:
             began = it.now
     assert it.now - began == pytest.approx(0.003, abs=2e-7)
+
+
+def test_trace_names_layers_and_exceptions():
+    lines: list[str] = []
+    trace = Trace(frozenset({"irq", "layers"}), lines.append, lambda: ("main+0x2", 0.001), str)
+    trace.run([(0, 20), (3, 5)])
+    trace.run(None)
+    trace.exception(15, True)
+    trace.exception(16 + 101, False)
+    texts = [line.split(" ms ")[1].split("  [")[0].split(None, 1)[1] for line in lines]
+    assert texts == [
+        "start, 25 cycles", "layer  0        20 cycles", "layer  3         5 cycles", "end",
+        "enter SysTick", "leave IRQ 101",
+    ]  # fmt: skip
+    assert lines[0].startswith("    1.000000 ms") and lines[0].endswith("[main+0x2]")
+    read = trace.reads(lambda address, size: 7)
+    assert read(0, 4) == 7 and len(lines) == 6  # the bus is not traced

@@ -361,6 +361,12 @@ class Accelerator:
                 addresses.quadrant(master),
             )
         fed = bool(control[master] & _FIFO_EN)
+        for layer in [layer for layer in layers if not layer.bounded]:
+            self._report(
+                f"layer {layer.number} asks for more values or products than the model computes",
+                addresses.quadrant(master),
+            )
+            layers = []
         check_run(self._layers, started, layers, fed, self._report)
         if not fed or not layers:
             self._begin(_Run(master, started, layers))

@@ -14,6 +14,7 @@ LAYER_SLOTS = {
     for register in cr.LAYER_REGISTERS
 }
 WEIGHT_BITS = {code: bits for bits, code in cr.WEIGHT_WIDTH_CODE.items()}
+_MOST_VALUES, _MOST_PRODUCTS = 1 << 25, 1 << 36
 _INSTANCE_SHIFT = 13  # write pointers count words; an instance holds 1 << 13 of them
 
 
@@ -126,6 +127,19 @@ class Layer:
         """Whether sizes, pooling and padding leave anything to compute."""
         kernel = (*self.kernel, self.outputs) if self.kernel else ()
         return min(self.rows, self.columns, *self.pooled, *self.output_size, *kernel) > 0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the model can compute it in a bounded time and memory.
+
+        Far beyond all that makes sense on the chip, but within what its registers can say.
+        """
+        rows, columns = (max(size, 0) for size in self.output_size)
+        values_in = self.rows * self.columns * self.passes * self.operands * len(self.processors)
+        values_out = rows * columns * max(self.outputs if self.kernel else self.passes, 0)
+        taps = self.kernel[0] * self.kernel[1] * self.passes if self.kernel else 1
+        products = values_out * taps * len(self.processors)
+        return max(values_in, values_out) <= _MOST_VALUES and products <= _MOST_PRODUCTS
 
     @property
     def kernel_column(self) -> int:

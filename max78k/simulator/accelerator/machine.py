@@ -47,7 +47,7 @@ class Machine:
         their own. ``rounding`` selects rounding average pooling.
         """
         source = self._data
-        for layer, follower in zip(layers, [*layers[1:], None], strict=True):
+        for layer, follower in zip(layers, [*layers, None][1:], strict=True):
             if fifo is not None and layer is layers[0]:
                 source = self._fed(layer, fifo, streaming and layer.rollover > 0)
             target = self._data

@@ -56,8 +56,9 @@ class Writer:
         pixels = np.arange(values[0].size) * self._layer.pixel_step * LANES
         for outputs, words in self._groups(len(values), pixels):
             for lane, output in enumerate(range(outputs.start, outputs.stop)):
-                self._memory.words[words + lane] = values[output].reshape(-1).astype(np.uint32)
-                self._memory.written[words + lane] = defined[output]
+                places = (words + lane) % len(self._memory.words)
+                self._memory.words[places] = values[output].reshape(-1).astype(np.uint32)
+                self._memory.written[places] = defined[output]
 
     def _groups(
         self, outputs: int, pixels: NDArray[np.intp]
