@@ -32,7 +32,7 @@ VERBS: dict[str, Verb] = {
     "synthesize": Verb("synthesize", "Network to C firmware project with a known-answer test."),
     "build": Verb("build", "C project to ELF, HEX and BIN."),
     "flash": Verb("flash", "Program a board, or the virtual one."),
-    "board": Verb("board", "Run the virtual board on a pseudo-terminal."),
+    "board": Verb("board", "Run the virtual board: pseudo-terminal, TCP, GDB, traces."),
     "bench": Verb("bench", "Stream inputs to a board; log latency per phase and energy."),
     "predict": Verb("predict", "Class and scores of one picture."),
     "evaluate": Verb("evaluate", "Accuracy and confusion matrix on a data set, in integers."),
