@@ -18,7 +18,6 @@ from max78k.codegen.layer_lines import bias_parts, kernel_owners
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.msdk_text import layer_comments, title
 from max78k.codegen.output_places import block_text, output_places
-from max78k.codegen.tables import express_words
 from max78k.compiler.image import Image, InputRun, KernelBlock
 from max78k.compiler.memory import input_words
 from max78k.network import Network
@@ -171,7 +170,7 @@ def _channel_text(every: Sequence[InputRun]) -> str:
 def _kernel_words(block: KernelBlock, express: bool) -> npt.NDArray[np.uint32]:
     base = addresses.kernel_memory(block.processor)
     if express:
-        address, content = base + 4 * block.column, express_words(block)
+        address, content = base + 4 * block.column, block.express_words()
     else:
         address = base + addresses.KERNEL_COLUMN_STRIDE * block.column
         padded = np.zeros((len(block.columns), 12), np.uint8)

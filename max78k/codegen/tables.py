@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from max78k.chip import addresses
 from max78k.chip import cnn_registers as cr
@@ -17,7 +16,7 @@ from max78k.codegen import c_text
 from max78k.codegen.headers import GENERATED
 from max78k.codegen.layer_lines import bias_parts, kernel_owners, layer_lines
 from max78k.codegen.output_places import OutputPlace, block_text
-from max78k.compiler.image import Image, InputRun, KernelBlock, Write
+from max78k.compiler.image import Image, InputRun, Write
 from max78k.errors import InputError
 from max78k.host import messages
 
@@ -165,7 +164,7 @@ def weights_source(image: Image) -> str:
     rows = []
     owners = kernel_owners(image)
     for number, block in enumerate(image.kernels):
-        words = express_words(block)
+        words = block.express_words()
         name = f"kernels_{number}"
         lines += [*c_text.array(f"static const uint32_t {name}", c_text.words(words)), ""]
         address = c_text.word(addresses.kernel_memory(block.processor))
@@ -193,13 +192,6 @@ def sample_source(image: Image, places: Sequence[OutputPlace] = ()) -> str:
     lines += [f"const struct cnn_expected network_expected[{size}] = {{"]
     lines += [*(f"    {row}" for row in c_text.rows(rows)), "};", ""]
     return "\n".join(lines)
-
-
-def express_words(block: KernelBlock) -> npt.NDArray[np.uint32]:
-    """The block's bytes B0 ... B8, column after column, in big-endian words; zeros at the end."""
-    stream = np.ascontiguousarray(block.columns, np.uint8).reshape(-1)
-    padded = np.concatenate([stream, np.zeros(-len(stream) % 4, np.uint8)])
-    return padded.view(">u4").astype(np.uint32)
 
 
 def _output_bytes(image: Image) -> int:

@@ -32,6 +32,12 @@ class KernelBlock:
     column: int
     columns: npt.NDArray[np.uint8]
 
+    def express_words(self) -> npt.NDArray[np.uint32]:
+        """The block for the express loader: B0 ... B8, column after column, in big-endian words."""
+        stream = np.ascontiguousarray(self.columns, np.uint8).reshape(-1)
+        padded = np.concatenate([stream, np.zeros(-len(stream) % 4, np.uint8)])
+        return padded.view(">u4").astype(np.uint32)
+
 
 @dataclass(frozen=True)
 class InputRun:

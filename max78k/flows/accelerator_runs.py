@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses, limits
+from max78k.chip.cnn_registers import CTL
 from max78k.compiler import memory
-from max78k.compiler.image import Image, InputRun, OutputRun
+from max78k.compiler.image import Image, OutputRun
 from max78k.errors import MismatchError
 from max78k.simulator.accelerator import Accelerator
 
 _ALL_QUADRANTS = (1 << limits.QUADRANTS) - 1
+_RUN_BITS = CTL.pack(EN=1, IRQ=1)  # what an interrupt handler clears
 
 
 class ImageRunner:
@@ -44,7 +46,7 @@ class ImageRunner:
         for block in self.image.kernels:
             base = addresses.kernel_memory(block.processor)
             write(base + 4 * block.column + 1, 1, 1)  # express loader: set the column pointer
-            for word in express_words(block.columns):
+            for word in block.express_words():
                 write(base, int(word))
         for quadrant, entries in enumerate(self.image.bias):
             base = addresses.bias_memory(quadrant)
@@ -55,10 +57,9 @@ class ImageRunner:
 
     def infer(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         """The network's output values for one input of its shape, int64 [values]."""
-        flat = np.ascontiguousarray(inputs, np.int8).reshape(-1)
-        for run in self.image.input_runs:
-            for address, word in input_words(run, flat):
-                self._accelerator.write(address, word)
+        inputs = np.ascontiguousarray(inputs, np.int8)
+        for address, word in memory.input_words(self.image.input_runs, inputs).items():
+            self._accelerator.write(address, word)
         for access in self.image.start:
             self._accelerator.write(access.address, access.value)
         self._feed(inputs)
@@ -69,7 +70,7 @@ class ImageRunner:
 
     def _feed(self, inputs: npt.NDArray[np.int8]) -> None:
         """One word for each FIFO in turn, until the frame is complete."""
-        streams = memory.fifo_words(self.image.fifo_runs, np.ascontiguousarray(inputs, np.int8))
+        streams = memory.fifo_words(self.image.fifo_runs, inputs)
         ports = [port for port, _ in streams]
         for step in zip(*(words.tolist() for _, words in streams), strict=True):
             for port, word in zip(ports, step, strict=True):
@@ -86,33 +87,7 @@ class ImageRunner:
     def _acknowledge(self) -> None:
         for quadrant in self.image.quadrants:
             address = addresses.quadrant(quadrant)
-            self._accelerator.write(address, self._accelerator.read(address) & ~0x1001)
-
-
-def express_words(columns: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-    """Kernel columns [n, 9] as the express loader's big-endian words, zero-filled at the end."""
-    stream = columns.reshape(-1)
-    padded = np.zeros(-(-len(stream) // 4) * 4, np.uint8)
-    padded[: len(stream)] = stream
-    return padded.view(">u4").astype(np.uint32)
-
-
-def input_words(run: InputRun, flat: npt.NDArray[np.int8]) -> Iterable[tuple[int, int]]:
-    """Address and word of every write of ``run`` for a channel-planar int8 input."""
-    start = run.channel * run.pixels
-    planes = flat[start : start + run.channels * run.pixels].reshape(run.channels, run.pixels)
-    planes_u8 = planes.view(np.uint8)
-    if run.planar:
-        padded = np.zeros(-(-run.pixels // 4) * 4, np.uint8)
-        padded[: run.pixels] = planes_u8[0]
-        words = padded.view("<u4")
-        step = 1
-    else:
-        lanes = np.zeros((run.pixels, 4), np.uint8)
-        lanes[:, run.lane : run.lane + run.channels] = planes_u8.T
-        words = lanes.reshape(-1).view("<u4")
-        step = run.step
-    return ((run.address + 4 * step * p, int(word)) for p, word in enumerate(words))
+            self._accelerator.write(address, self._accelerator.read(address) & ~_RUN_BITS)
 
 
 def run_image(

@@ -15,7 +15,6 @@ from max78k.codegen.output_places import output_places
 from max78k.codegen.project import write_project
 from max78k.codegen.project_folder import MANIFEST
 from max78k.codegen.tables import (
-    express_words,
     network_id,
     network_source,
     sample_source,
@@ -159,7 +158,7 @@ def test_network_id_follows_the_accelerator_s_content_alone():
 
 def test_express_words_are_the_column_bytes_big_endian():
     columns = np.arange(1, 19, dtype=np.uint8).reshape(2, 9)
-    words = express_words(KernelBlock(0, 0, columns))
+    words = KernelBlock(0, 0, columns).express_words()
     assert [f"{word:08x}" for word in words] == [
         "01020304", "05060708", "090a0b0c", "0d0e0f10", "11120000",
     ]  # fmt: skip
