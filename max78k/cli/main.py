@@ -107,6 +107,15 @@ def main() -> None:
         # The reader of our output has gone (`| head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(int(ExitCode.OK))
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").startswith("max78k"):
+            raise
+        click.echo(
+            f"error: E-INSTALL-MODULE the Python module {error.name} is not installed. "
+            "Try: `max78k doctor` says what provides it.",
+            err=True,
+        )
+        sys.exit(int(ExitCode.USER_FIXABLE))
     except Exception as error:
         if debug:
             raise

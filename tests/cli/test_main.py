@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from command import assert_one_error, run
 
 from max78k.cli.main import VERBS, cli
 
@@ -68,3 +69,12 @@ def test_unknown_verb_is_a_usage_error() -> None:
     result = _run("trian")
     assert result.returncode == 2
     assert "trian" in result.stderr
+
+
+def test_a_missing_module_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "serial.tools", None)
+    monkeypatch.delitem(sys.modules, "serial.tools.list_ports", raising=False)
+    outcome = run(capsys, "ports")
+    assert_one_error(outcome, 2, "E-INSTALL-MODULE", "serial.tools", "max78k doctor")
