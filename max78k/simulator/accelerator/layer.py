@@ -14,7 +14,8 @@ LAYER_SLOTS = {
     for register in cr.LAYER_REGISTERS
 }
 WEIGHT_BITS = {code: bits for bits, code in cr.WEIGHT_WIDTH_CODE.items()}
-_MOST_VALUES, _MOST_PRODUCTS = 1 << 25, 1 << 36
+# The largest frame that the chip's limits allow, on all processors; and what a minute can compute.
+_MOST_VALUES, _MOST_PRODUCTS = limits.FRAME * limits.PROCESSORS, 1 << 36
 _INSTANCE_SHIFT = 13  # write pointers count words; an instance holds 1 << 13 of them
 
 
@@ -132,7 +133,7 @@ class Layer:
     def bounded(self) -> bool:
         """Whether the model can compute it in a bounded time and memory.
 
-        Far beyond all that makes sense on the chip, but within what its registers can say.
+        What it cannot is beyond the chip's limits, but within what its registers can say.
         """
         rows, columns = (max(size, 0) for size in self.output_size)
         values_in = self.rows * self.columns * self.passes * self.operands * len(self.processors)
