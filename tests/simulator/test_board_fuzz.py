@@ -61,3 +61,8 @@ def test_accelerator_survives_programs_without_layers_and_of_absurd_size():
     model.run()
     assert model.interrupt
     assert any("more values or products" in message for message in reports)
+
+
+@pytest.mark.parametrize("seed", [2724, 4624])
+def test_streaming_whose_padding_leaves_nothing_ends_as_a_run(fuzzer: ModuleType, seed: int):
+    assert fuzzer.run_case(seed, limit=20.0) == ""

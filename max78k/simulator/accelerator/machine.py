@@ -58,8 +58,8 @@ class Machine:
             source = target
 
     def _buffer(self, layer: Layer) -> DataMemory:
-        """Room for the whole input of a streaming layer."""
-        pixels = layer.rows * layer.columns * layer.passes * layer.operands
+        """Room for the whole input of a streaming layer; none if its padding leaves nothing."""
+        pixels = max(layer.rows, 0) * max(layer.columns, 0) * layer.passes * layer.operands
         return DataMemory(limits.INSTANCE_WORDS + pixels)
 
     def _fed(self, layer: Layer, fifo: dict[int, list[int]], buffered: bool) -> DataMemory:
