@@ -62,7 +62,7 @@ def command(
         return connect(port, elf=elf, highest_baud=BAUD_RATES[-1])
 
     loaded = load_model(model)
-    with progress("verify", 4 * count) as advance:
+    with progress("verify", (2 if no_board else 3) * count) as advance:
         report = verify(
             loaded,
             data=data,
@@ -70,9 +70,7 @@ def command(
             seed=seed,
             run_folder=run_folder,
             network_class=network,
-            connect=None
-            if no_board
-            else lambda elf: connect(port, elf=elf, highest_baud=BAUD_RATES[-1]),
+            connect=None if no_board else open_board,
             build_firmware=port == "sim",
             progress=lambda level, steps: advance(steps, level),
         )

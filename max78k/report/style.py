@@ -54,12 +54,6 @@ def layer_colour(number: int) -> str:
     return _LAYER_COLOURS[number % len(_LAYER_COLOURS)]
 
 
-def readable_on(colour: str) -> str:
-    """Black or white, whichever reads better on ``colour`` ("#rrggbb")."""
-    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-    return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "white"
-
-
 @contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches, written to ``path`` as PNG when the block ends.

@@ -8,7 +8,6 @@ from max78k.report.metrics import Scores
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZES = ((1 << 20, "MiB"), (1 << 10, "KiB"))
-_METRIC = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
 def count(value: int) -> str:
@@ -40,15 +39,6 @@ def size(value: int) -> str:
         if abs(value) >= unit:
             return f"{_short(value / unit)} {name}"
     return f"{value} B"
-
-
-def quantity(value: float, unit: str) -> str:
-    """0.000123, "J" -> "123 µJ": a decimal prefix before any unit."""
-    if value == 0:
-        return f"0 {unit}"
-    large = (entry for entry in _METRIC if abs(value) >= entry[0] * 0.99995)
-    factor, prefix = next(large, _METRIC[-1])
-    return f"{_short(value / factor)} {prefix}{unit}"
 
 
 def _short(value: float) -> str:
