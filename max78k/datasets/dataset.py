@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from max78k.errors import InputError
 
 Uint8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
+
+ALL = "all"  # every part of a data set
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class Dataset:
         final: samples kept aside for one last measurement (FER-2013's PrivateTest); never used
             to choose anything.
         skipped_rows: bad rows of the file that were left out because the user said so.
+        parts_named: False where the data name no parts, and a share became ``test``.
     """
 
     name: str
@@ -77,9 +81,10 @@ class Dataset:
     test: Split
     final: Split | None = None
     skipped_rows: int = 0
+    parts_named: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse labels without a class, and parts without samples."""
+        """Refuse labels without a class."""
         for part, split in self.parts().items():
             wrong = (split.labels < 0) | (split.labels >= len(self.class_names))
             if wrong.any():
@@ -90,9 +95,6 @@ class Dataset:
                     f"but there are {classes} classes.",
                     f"use labels 0 ... {classes - 1}.",
                 )
-        for part in ("train", "test"):
-            if not len(self.parts()[part]):
-                raise InputError("E-DATA-EMPTY", f"{self.name}: the {part} part has no samples.")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -110,8 +112,50 @@ class Dataset:
             raise InputError(
                 "E-DATA-LIMIT", f"a limit of {count} samples leaves nothing.", "use 1 or more."
             )
-        parts = {name: split.sample(count, seed) for name, split in self.parts().items()}
-        return Dataset(self.name, self.class_names, **parts, skipped_rows=self.skipped_rows)
+        return self._each(lambda split: split.sample(count, seed))
+
+    def part(self, name: str) -> Split:
+        """The samples of a part, or of ``all`` parts together.
+
+        Raises InputError ``E-DATA-PART`` for a part that these data do not have.
+        """
+        parts = self.parts()
+        parts[ALL] = Split(
+            np.concatenate([split.inputs for split in parts.values()]),
+            np.concatenate([split.labels for split in parts.values()]),
+        )
+        if name not in parts:
+            raise InputError(
+                "E-DATA-PART", f"{self.name} has no part {name}.", f"one of {', '.join(parts)}."
+            )
+        if not len(parts[name]):
+            raise _empty(self.name, name)
+        return parts[name]
+
+    def require(self, *parts: str) -> None:
+        """Raise InputError ``E-DATA-EMPTY`` for a part without samples."""
+        for part in parts:
+            if not len(self.parts()[part]):
+                raise _empty(self.name, part)
+
+    def named_like(self, class_names: tuple[str, ...]) -> Dataset:
+        """The same with its labels in the order of ``class_names``, a network's.
+
+        Data with the same names in another order are renumbered; data without names (0, 1, ...)
+        get them. Others are left as they are.
+        """
+        unnamed = self.class_names == tuple(str(n) for n in range(len(self.class_names)))
+        if unnamed and len(self.class_names) <= len(class_names):
+            return replace(self, class_names=class_names)
+        if self.class_names == class_names or set(self.class_names) != set(class_names):
+            return self
+        number = np.array([class_names.index(name) for name in self.class_names], dtype=np.int64)
+        renumbered = self._each(lambda split: Split(split.inputs, number[split.labels]))
+        return replace(renumbered, class_names=class_names)
+
+    def _each(self, change: Callable[[Split], Split]) -> Dataset:
+        final = None if self.final is None else change(self.final)
+        return replace(self, train=change(self.train), test=change(self.test), final=final)
 
     def describe(self) -> str:
         """Name, shape and samples per class and part, several lines."""
@@ -129,3 +173,7 @@ class Dataset:
         if self.skipped_rows:
             lines.append(f"{self.skipped_rows} bad rows were left out")
         return "\n".join(lines)
+
+
+def _empty(name: str, part: str) -> InputError:
+    return InputError("E-DATA-EMPTY", f"{name}: the {part} part has no samples.")

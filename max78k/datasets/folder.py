@@ -46,7 +46,7 @@ def load_folder(
         classes = _classes(root)
         split = _read(root, classes, input_shape, crop)
         first, second = split.divide(TEST_SHARE, seed)
-        return Dataset(root.name, classes, first, second)
+        return Dataset(root.name, classes, first, second, parts_named=False)
     test = _subfolder(root, _TEST_NAMES)
     if test is None:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from max78k.datasets import face_traits
@@ -28,6 +29,7 @@ def load(
     crop: bool = False,
     keep_inexact: bool = True,
     keep_ambiguous: bool = True,
+    need: Sequence[str] = ("train", "test"),
 ) -> Dataset:
     """Load a data set.
 
@@ -41,6 +43,7 @@ def load(
         skip_bad_rows: .csv only: leave bad rows out and count them.
         crop: folders only: keep proportions and cut the middle out.
         keep_inexact, keep_ambiguous: .npz only: False drops the rows so marked.
+        need: parts that must have samples.
 
     Raises:
         InputError: see the loaders; E-DATA-SPEC for a specification that names nothing,
@@ -69,6 +72,7 @@ def load(
         )
     else:
         dataset = load_folder(path, input_shape, seed=seed, crop=crop)
+    dataset.require(*need)
     return dataset if limit is None else dataset.limited(limit, seed)
 
 
