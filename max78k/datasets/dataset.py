@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +54,15 @@ class Split:
             count = min(max(round(share * len(rows)), 1), len(rows) - 1)
             held[rows[:count]] = True
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
+
+    def balanced(self, seed: int) -> Split:
+        """The samples followed by repeated ones, until every class has as many as the largest."""
+        order = permutation(len(self), seed)
+        labels, counts = np.unique(self.labels, return_counts=True)
+        rows = [np.arange(len(self), dtype=np.int64)]
+        for label, count in zip(labels, counts, strict=True):
+            rows.append(np.resize(order[self.labels[order] == label], int(counts.max() - count)))
+        return self.take(np.concatenate(rows))
 
     def counts(self, classes: int) -> Int64Array:
         """Samples of each class, int64 [classes]."""
@@ -112,7 +121,7 @@ class Dataset:
             raise InputError(
                 "E-DATA-LIMIT", f"a limit of {count} samples leaves nothing.", "use 1 or more."
             )
-        return self._each(lambda split: split.sample(count, seed))
+        return self.each(lambda split: split.sample(count, seed))
 
     def part(self, name: str) -> Split:
         """The samples of a part, or of ``all`` parts together.
@@ -150,12 +159,16 @@ class Dataset:
         if self.class_names == class_names or set(self.class_names) != set(class_names):
             return self
         number = np.array([class_names.index(name) for name in self.class_names], dtype=np.int64)
-        renumbered = self._each(lambda split: Split(split.inputs, number[split.labels]))
+        renumbered = self.each(lambda split: Split(split.inputs, number[split.labels]))
         return replace(renumbered, class_names=class_names)
 
-    def _each(self, change: Callable[[Split], Split]) -> Dataset:
-        final = None if self.final is None else change(self.final)
-        return replace(self, train=change(self.train), test=change(self.test), final=final)
+    def each(self, change: Callable[[Split], Split]) -> Dataset:
+        """The same with every part changed."""
+        return self.with_parts({name: change(split) for name, split in self.parts().items()})
+
+    def with_parts(self, parts: Mapping[str, Split]) -> Dataset:
+        """The same with other samples in its parts."""
+        return replace(self, train=parts["train"], test=parts["test"], final=parts.get("final"))
 
     def describe(self) -> str:
         """Name, shape and samples per class and part, several lines."""
