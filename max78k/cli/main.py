@@ -25,6 +25,7 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "demo": Verb("demo", "The whole way on drawn faces: train, export, build, run, compare."),
     "data": Verb("data", "Look at a data set, convert it, find repeats, enlarge it."),
+    "csi": Verb("csi", "Wi-Fi CSI: inspect, make, cut into windows, answer."),
     "train-qat": Verb("train_qat", "Train a network, float first, then quantization-aware."),
     "quantize": Verb("quantize", "Ordinary ONNX or torch.nn network to integers, untrained."),
     "export": Verb("export", "Checkpoint to integer network, ONNX, YAML, vendor -q checkpoint."),
