@@ -14,12 +14,11 @@ import torch
 from max78k.datasets.dataset import Dataset, Split
 from max78k.errors import InputError, Max78kError
 from max78k.network import Network, reference
-from max78k.training.augment import Augmentation
 from max78k.training.checkpoint import load_checkpoint, load_model
 from max78k.training.convert import to_network
 from max78k.training.evaluate import class_accuracy, confusion_matrix
 from max78k.training.fit import stored_options, train
-from max78k.training.options import TrainOptions
+from max78k.training.options import Augmentation, TrainOptions
 from max78k.training.post_training import quantize_checkpoint
 from max78k.training.run_folder import RunFolder
 
