@@ -135,7 +135,7 @@ def read_choice(text: str) -> tuple[str, Choice]:
         raise InputError(
             "E-SEARCH-SPACE",
             f"{text!r} is no choice.",
-            "width=16:64:8, lr=0.01:0.1:log or bits=2,4,8",
+            "width=16:64:8, learning_rate=0.01:0.1:log or bits=2,4,8",
         ) from None
 
 
