@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z0-9_ -]{1,32}")
@@ -91,9 +91,4 @@ def map_classes(dataset: Dataset, chosen: ClassMap) -> tuple[Dataset, dict[str, 
         for n, name in enumerate(dataset.class_names)
         if number[n] < 0
     }
-
-    def mapped(split: Split) -> Split:
-        kept = split.take(np.flatnonzero(number[split.labels] >= 0))
-        return replace(kept, labels=number[kept.labels])
-
-    return replace(dataset.each(mapped), class_names=names), left_out
+    return dataset.renumbered(number.tolist(), names), left_out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from max78k.errors import InputError
 
 Uint8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
 
 ALL = "all"  # every part of a data set
 
@@ -25,10 +26,13 @@ class Split:
         inputs: uint8 [N, channels, rows, columns], 0 (black) to 255; of 1-D data
             [N, channels, length].
         labels: int64 [N], numbers of classes.
+        soft: float32 [N, classes] or None: what to learn instead of the labels, where several
+            people judged each sample; each row sums to 1.
     """
 
     inputs: Uint8Array
     labels: Int64Array
+    soft: Float32Array | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -36,7 +40,8 @@ class Split:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Split:
         """The given rows, in the given order."""
-        return Split(self.inputs[rows], self.labels[rows])
+        soft = None if self.soft is None else self.soft[rows]
+        return Split(self.inputs[rows], self.labels[rows], soft)
 
     def sample(self, count: int, seed: int) -> Split:
         """At most ``count`` samples chosen by ``seed``, in their old order."""
@@ -63,6 +68,25 @@ class Split:
         for label, count in zip(labels, counts, strict=True):
             rows.append(np.resize(order[self.labels[order] == label], int(counts.max() - count)))
         return self.take(np.concatenate(rows))
+
+    def renumbered(self, number: Int64Array, classes: int) -> Split:
+        """The samples of the classes that go on, with new class numbers.
+
+        Args:
+            number: int64 [old classes], the new number of each class, -1 for one that is left out.
+            classes: how many new classes there are. Soft labels are added up by new class and made
+                to sum to 1 again; where nothing is left of them, the label counts.
+        """
+        kept = self.take(np.flatnonzero(number[self.labels] >= 0))
+        labels = number[kept.labels]
+        if kept.soft is None:
+            return Split(kept.inputs, labels)
+        soft = np.zeros((len(kept), classes), np.float32)
+        for old in np.flatnonzero(number >= 0):
+            soft[:, number[old]] += kept.soft[:, old]
+        total = soft.sum(axis=1, keepdims=True)
+        hard = np.eye(classes, dtype=np.float32)[labels]
+        return Split(kept.inputs, labels, np.where(total > 0, soft / np.maximum(total, 1e-9), hard))
 
     def counts(self, classes: int) -> Int64Array:
         """Samples of each class, int64 [classes]."""
@@ -104,6 +128,13 @@ class Dataset:
                     f"but there are {classes} classes.",
                     f"use labels 0 ... {classes - 1}.",
                 )
+            if split.soft is not None and split.soft.shape != (len(split), len(self.class_names)):
+                raise InputError(
+                    "E-DATA-SOFT",
+                    f"{self.name}: {part} has soft labels {list(split.soft.shape)} for "
+                    f"{len(split)} samples of {len(self.class_names)} classes.",
+                    "one row for each sample, one share for each class.",
+                )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -121,7 +152,8 @@ class Dataset:
             raise InputError(
                 "E-DATA-LIMIT", f"a limit of {count} samples leaves nothing.", "use 1 or more."
             )
-        return self.each(lambda split: split.sample(count, seed))
+        parts = {name: split.sample(count, seed) for name, split in self.parts().items()}
+        return self.with_parts(parts)
 
     def part(self, name: str) -> Split:
         """The samples of a part, or of ``all`` parts together.
@@ -129,10 +161,7 @@ class Dataset:
         Raises InputError ``E-DATA-PART`` for a part that these data do not have.
         """
         parts = self.parts()
-        parts[ALL] = Split(
-            np.concatenate([split.inputs for split in parts.values()]),
-            np.concatenate([split.labels for split in parts.values()]),
-        )
+        parts[ALL] = joined(list(parts.values()))
         if name not in parts:
             raise InputError(
                 "E-DATA-PART", f"{self.name} has no part {name}.", f"one of {', '.join(parts)}."
@@ -155,16 +184,22 @@ class Dataset:
         """
         unnamed = self.class_names == tuple(str(n) for n in range(len(self.class_names)))
         if unnamed and len(self.class_names) <= len(class_names):
-            return replace(self, class_names=class_names)
+            return self.renumbered(range(len(self.class_names)), class_names)
         if self.class_names == class_names or set(self.class_names) != set(class_names):
             return self
-        number = np.array([class_names.index(name) for name in self.class_names], dtype=np.int64)
-        renumbered = self.each(lambda split: Split(split.inputs, number[split.labels]))
-        return replace(renumbered, class_names=class_names)
+        return self.renumbered([class_names.index(n) for n in self.class_names], class_names)
 
-    def each(self, change: Callable[[Split], Split]) -> Dataset:
-        """The same with every part changed."""
-        return self.with_parts({name: change(split) for name, split in self.parts().items()})
+    def renumbered(self, number: Sequence[int], class_names: tuple[str, ...]) -> Dataset:
+        """The same with class n called ``class_names[number[n]]``; -1 leaves its samples out."""
+        numbers = np.array(number, dtype=np.int64)
+        parts = {
+            name: split.renumbered(numbers, len(class_names))
+            for name, split in self.parts().items()
+        }
+        return replace(
+            self, class_names=class_names, train=parts["train"], test=parts["test"],
+            final=parts.get("final"),
+        )  # fmt: skip
 
     def with_parts(self, parts: Mapping[str, Split]) -> Dataset:
         """The same with other samples in its parts."""
@@ -186,6 +221,16 @@ class Dataset:
         if self.skipped_rows:
             lines.append(f"{self.skipped_rows} bad rows were left out")
         return "\n".join(lines)
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """All samples one after another; soft labels where every split has them."""
+    soft = [split.soft for split in splits if split.soft is not None]
+    return Split(
+        np.concatenate([split.inputs for split in splits]),
+        np.concatenate([split.labels for split in splits]),
+        np.concatenate(soft) if len(soft) == len(splits) else None,
+    )
 
 
 def _empty(name: str, part: str) -> InputError:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from max78k.datasets.dataset import Split, Uint8Array
+from max78k.datasets.dataset import Split, Uint8Array, joined
 from max78k.errors import InputError
 
 Plane = npt.NDArray[np.float32]  # [rows, columns], 0 ... 1
@@ -277,16 +278,16 @@ def enlarge(split: Split, names: Sequence[str], share: float, seed: int) -> tupl
         The larger split, and for each of its rows the change ("" for the originals).
     """
     count = round(share * len(split))
-    inputs, labels, made = [split.inputs], [split.labels], [""] * len(split)
+    parts, made = [split], [""] * len(split)
     for name in names:
         generator = np.random.default_rng((seed & 0xFFFF_FFFF_FFFF_FFFF, zlib.crc32(name.encode())))
         rows = np.sort(generator.permutation(len(split))[:count])
         if not len(rows):
             continue
-        inputs.append(np.stack([change(split.inputs[row], name, seed, int(row)) for row in rows]))
-        labels.append(split.labels[rows])
+        changed = [change(split.inputs[row], name, seed, int(row)) for row in rows]
+        parts.append(replace(split.take(rows), inputs=np.stack(changed)))
         made += [name] * len(rows)
-    return Split(np.concatenate(inputs), np.concatenate(labels)), made
+    return joined(parts), made
 
 
 def _from_bytes(plane: npt.NDArray[np.uint8] | cv2.typing.MatLike) -> Plane:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,18 +17,19 @@ from max78k.files import atomic_write
 
 
 def write_npz(dataset: Dataset, path: Path) -> None:
-    """All parts into one file: images, labels, usage, class_names."""
+    """All parts into one file: images, labels, usage, class_names, and soft_labels if known."""
     parts = dataset.parts()
     whole = dataset.part("all")
-    usage = np.repeat(list(parts), [len(split) for split in parts.values()])
+    arrays: dict[str, Any] = {
+        "images": whole.inputs,
+        "labels": whole.labels,
+        "usage": np.repeat(list(parts), [len(split) for split in parts.values()]),
+        "class_names": np.array(dataset.class_names),
+    }
+    if whole.soft is not None:
+        arrays["soft_labels"] = whole.soft
     with atomic_write(path) as stream:
-        np.savez_compressed(
-            stream,
-            images=whole.inputs,
-            labels=whole.labels,
-            usage=usage,
-            class_names=np.array(dataset.class_names),
-        )
+        np.savez_compressed(stream, **arrays)
 
 
 def write_folder(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from max78k.chip.limits import BIAS_UNIT
 from max78k.errors import InputError
 from max78k.network import Activation, Operation, Pool
+from max78k.training import integer_conv
 from max78k.training.chip_limits import pool_window, require_layer
 from max78k.training.functions import integer_range, round_and_clip, round_parameter, truncate
 from max78k.training.quantize import INPUT_EXPONENT, bias_exponent, output_shift
@@ -246,6 +247,8 @@ class Conv2d(WeightLayer):
         )
 
     def _multiply(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.mode is Mode.QAT and integer_conv.is_active():
+            return integer_conv.conv2d(data, weight, bias, self.padding)
         return F.conv2d(data, weight, bias, padding=self.padding)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -55,16 +57,43 @@ def input_shape(spec: str) -> tuple[int, ...] | None:
     return None if shape is None else tuple(int(size) for size in shape)
 
 
-def build(spec: str, classes: int) -> nn.Module:
-    """An instance with ``classes`` outputs."""
+def build(
+    spec: str, classes: int, *, arguments: Mapping[str, Any] = MappingProxyType({})
+) -> nn.Module:
+    """An instance with ``classes`` outputs.
+
+    Args:
+        spec: see :func:`network_class`.
+        classes: number of outputs.
+        arguments: more keyword arguments for the class.
+
+    Raises:
+        InputError: E-NETWORK-CLASS for a class without ``classes``, E-NETWORK-ARGUMENT for an
+            argument that it does not take, and those of :func:`network_class`.
+    """
     kind = network_class(spec)
+    known = inspect.signature(kind).parameters
+    for name in arguments:
+        if name not in known or name == "classes":
+            own = [word for word in known if word != "classes"]
+            raise InputError(
+                "E-NETWORK-ARGUMENT",
+                f"{kind.__name__} of {spec} takes no argument {name}.",
+                f"one of {', '.join(own)}." if own else "it has none.",
+            )
     if "classes" not in inspect.signature(kind).parameters:
         raise InputError(
             "E-NETWORK-CLASS",
             f"{kind.__name__} of {spec} takes no argument classes.",
             "def __init__(self, classes: int): ...",
         )
-    return kind(classes=classes)
+    try:
+        return kind(classes=classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "E-NETWORK-ARGUMENT",
+            f"{kind.__name__} cannot be built with {dict(arguments)} ({error}).",
+        ) from error
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -251,3 +251,22 @@ def test_colour_survives_a_folder(tmp_path: Path) -> None:
     write_folder(Dataset("c", ("a", "b"), split, split), tmp_path / "c")
     again = load(str(tmp_path / "c"), input_shape=(3, 20, 30))
     assert np.array_equal(again.train.inputs[again.train.labels == 0], inputs[::2])
+
+
+def test_soft_labels_follow_their_classes(dataset: Dataset, tmp_path: Path) -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(7), 21).astype(np.float32)
+    train = Split(dataset.train.inputs, dataset.train.labels, shares)
+    plain = Split(dataset.test.inputs, dataset.test.labels, np.eye(7, dtype=np.float32)[[0] * 14])
+    soft = Dataset("s", FER_NAMES, train, plain)
+    mapped, _ = map_classes(soft, read_class_map("bad=angry+sad,happy"))
+    row = int(np.flatnonzero(np.isin(train.labels, (0, 3, 4)))[1])
+    expected = np.array([shares[row, 0] + shares[row, 4], shares[row, 3]])
+    assert mapped.train.soft is not None
+    assert np.allclose(mapped.train.soft[1], expected / expected.sum(), atol=1e-6)
+    write_npz(mapped, tmp_path / "s.npz")
+    again = load(str(tmp_path / "s.npz"))
+    assert again.train.soft is not None
+    assert np.allclose(again.train.soft, mapped.train.soft, atol=1e-6)
+    larger, _ = enlarge(mapped.train, ("flip",), 1.0, 0)
+    assert larger.soft is not None
+    assert np.array_equal(larger.soft[len(mapped.train) :], mapped.train.soft)
