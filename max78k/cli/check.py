@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from max78k.cli.options import search_option
 from max78k.cli.terminal import emit, json_option
 from max78k.errors import BudgetError
 
@@ -17,12 +18,14 @@ from max78k.errors import BudgetError
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a picture of the memories.")
 @click.option("--max-us", type=float, help="Fail (exit 6) if the estimated time is longer.")
+@search_option
 @json_option
 def command(
     model: str,
     config_file: Path | None,
     picture: Path | None,
     max_us: float | None,
+    search_seconds: float,
     as_json: bool,
 ) -> None:
     """Check MODEL against every rule of the chip; show memories and cycles by layer.
@@ -38,7 +41,7 @@ def command(
     from max78k.flows.models import load_model
 
     loaded = load_model(model, yaml=config_file)
-    result = cost(loaded.network, loaded.given)
+    result = cost(loaded.network, loaded.given, search_seconds)
     if picture is not None:
         result.draw_memory(picture)
     emit(result.text(), result.to_json(), as_json)
