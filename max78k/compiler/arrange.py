@@ -47,19 +47,19 @@ def arrange(network: Network, given: Placement | None = None, seconds: float = 5
     Args:
         network: the integer network. Where some of its layers stream, these do and no others.
         given: parts of the placement that are fixed. With any address in it the network stays as
-            it is. Feed FIFO is kept; feed MEMORY becomes FIFO where layers stream.
+            it is. FIFOs are kept; feed MEMORY becomes FIFO where layers stream, as they must.
         seconds: budget of the search, see :func:`max78k.compiler.allocate.plan`.
 
     Raises:
         RuleError: the network breaks rules of the chip, or it does not fit; the error names the
             memory, the numbers, what to change, and why streaming does not help.
     """
-    wish = given or Placement({})
+    wish = _fed(network, given or Placement({}))
     if any(row != LayerPlacement() for row in wish.layers.values()):
         return _placed_by_hand(network, wish, seconds)
     plain = lower(network)
     try:
-        return Arrangement(plain, plan(plain, _fed(plain, wish), seconds))
+        return Arrangement(plain, plan(plain, wish, seconds))
     except RuleError as error:
         if not _is_short(error):
             raise
@@ -118,8 +118,8 @@ def _smaller(network: Network) -> Iterator[Network]:
 
 
 def _no_stream(reasons: list[tuple[Network, list[Max78kError]]]) -> list[Max78kError]:
-    """Why no version that streams fits; the one that came furthest tells."""
-    for version, broken in reasons:
+    """Why no version that streams fits; the one with the fewest faults tells."""
+    for version, broken in sorted(reasons, key=lambda reason: len(reason[1])):
         count = sum(layer.streaming for layer in version.layers)
         if count:
             layers = "layer" if count == 1 else f"{count} layers"

@@ -32,8 +32,9 @@ class Tensor:
     """Values between layers: ``born`` and ``dies`` are the producer's and last reader's index.
 
     ``words`` counts all that is written or read in an instance, ``lead`` those of them before the
-    first value. Memory is taken from layer ``since`` on: by tensors of streaming layers, which all
-    run at once, from the beginning; what streams on to the next layer takes a rolling buffer.
+    first value. Memory is taken from layer ``since`` on: from the beginning by tensors of streaming
+    layers, which all run at once, and where words behind the last value are set to 0 with the
+    input. What streams on to the next layer takes a rolling buffer.
     """
 
     name: str
@@ -76,18 +77,22 @@ class Group:
     @cached_property
     def words(self) -> int:
         """Words in each data-memory instance."""
-        largest = self.lead + max(tensor.words - tensor.lead for tensor in self.tensors)
-        return largest * (len(self.tensors) if self.kind == INTERLEAVED else 1)
+        return self.lead + self._count * max(t.words - t.lead for t in self.tensors)
 
     @cached_property
     def lead(self) -> int:
         """Words in each data-memory instance before the first value."""
-        return max(tensor.lead for tensor in self.tensors)
+        return self._count * max(tensor.lead for tensor in self.tensors)
+
+    @property
+    def _count(self) -> int:
+        """Tensors that share the words."""
+        return len(self.tensors) if self.kind == INTERLEAVED else 1
 
     @property
     def gap(self) -> int:
         """Words that a producer leaves free between two of its own."""
-        return len(self.tensors) - 1 if self.kind == INTERLEAVED else 0
+        return self._count - 1
 
     @property
     def step(self) -> int:
@@ -170,11 +175,12 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     result = {INPUT: _input(network, shapes, planar, last.get(INPUT, -1))}
     for shape in shapes:
         name = shape.layer.name
-        lead = shape.lead_words * shape.out_passes
+        lead = shape.lead_words * shape.out_passes * shape.layer.output_width // 8
         read = shape.out_passes * _folded_pixels(name, shapes)
         words = max(shape.out_words, lead + read)
         dies = last.get(name, shape.index)
-        since = -1 if shape.index < streaming else shape.index
+        early = shape.index < streaming or read > shape.out_values * shape.out_passes
+        since = -1 if early else shape.index
         result[name] = Tensor(name, shape.outputs, words, shape.index, since, dies, lead)
     for shape, tensor in zip(shapes[:streaming], tuple(result.values()), strict=False):
         words = rolling(shape, shapes[: shape.index], planar and shape.index == 0).buffer

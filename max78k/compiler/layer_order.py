@@ -14,7 +14,7 @@ from max78k.chip import limits
 from max78k.network.geometry import Geometry, geometry, processors
 from max78k.network.network import INPUT, Network
 
-_MOST_STATES = 20_000  # sets of finished layers that are looked at
+_MOST_STATES = 8_000  # sets of finished layers that are looked at
 _Path = tuple[int, tuple[int, ...]]  # most words at any time, layers in order
 
 
