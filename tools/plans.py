@@ -226,7 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     total = _row("all", totals.tolist(), sum(float(row[-2]) for row in rows), [])
     print(table(HEADERS, rows, total))
-    print(f"{len(rows) - failed} passed, {failed} failed")
+    skipped = sum(name.startswith(tuple(options.prefix)) for name in LEFT_OUT)
+    print(f"{len(rows) - failed} passed, {failed} failed, {skipped} skipped")
     return ExitCode.KNOWN_ANSWER_MISMATCH if failed else ExitCode.OK
 
 
