@@ -54,7 +54,7 @@ def plan(network: Network, given: Placement | None = None, seconds: float = 5.0)
     else:
         task, trial = attempts[0]
         refusals.require_room(task, trial)
-    data_format = "CHW" if task.form.planar else "HWC"
+    data_format = "CHW" if task.planar else "HWC"
     placement = replace(given or Placement({}), layers=_rows(task, trial), data_format=data_format)
     placement_rules.require(network, placement)
     return placement
@@ -77,7 +77,7 @@ def _data_formats(shapes: Sequence[Geometry], feed: str) -> tuple[str, ...]:
     """Formats of the network's input to try: CHW first where it takes half the words to load."""
     first = shapes[0]
     if feed == FAST_FIFO:
-        return ("CHW",)
+        return ("CHW",) if first.channels == 1 else ("HWC",)
     if feed == FIFO and first.channels > limits.FIFO_PLANES:
         return ("HWC",)
     readers = [shape for shape in shapes if INPUT in shape.layer.inputs]

@@ -70,7 +70,7 @@ def _solid(task: Task) -> set[str]:
         for group in task.groups
         if group.kind != STACKED and min(options(group, task.shapes, task.form)) >= 0
         for name in group.names
-        if not ((task.form.planar or task.form.fed) and group.born < 0)
+        if not ((task.planar or task.form.fed) and group.born < 0)
     }
 
 

@@ -58,6 +58,11 @@ class Task:
     form: InputForm
     kinds: dict[str, int]
 
+    @property
+    def planar(self) -> bool:
+        """True for CHW input."""
+        return self.form.planar
+
     @cached_property
     def readers(self) -> dict[tuple[str, ...], int]:
         """Groups that a layer with given processors reads as a whole."""
