@@ -275,7 +275,8 @@ def pack_bias(
 ) -> tuple[dict[str, tuple[int, int]], int]:
     """Quadrant and first entry of every item by name, and the end of the highest.
 
-    Flattening layers first, then the longest; each goes to the quadrant with most room.
+    Flattening layers first, then the longest; each goes to the quadrant with most room. What does
+    not fit so is dealt out again.
     """
     level = dict.fromkeys(quadrants, 0)
     result = dict(fixed)
@@ -284,10 +285,51 @@ def pack_bias(
             quadrant, start = fixed[item.name]
             level[quadrant] = max(level.get(quadrant, 0), start + item.count)
     free = [item for item in items if item.name not in fixed]
+    before = dict(level)
+    choices: list[Sequence[int]] = []
     free.sort(key=lambda item: (item.quadrant is None, not item.flattens, -item.count))
     for item in free:
         allowed = quadrants if item.quadrant is None else (item.quadrant,)
+        choices.append(allowed)
         quadrant = min(allowed, key=lambda q: level.get(q, 0))
         result[item.name] = quadrant, level.get(quadrant, 0)
         level[quadrant] = level.get(quadrant, 0) + item.count
+    if max(level.values(), default=0) > limits.BIAS_BYTES_PER_QUADRANT:
+        filled = _Filling([item.count for item in free], choices, before).run()
+        if filled is not None:
+            level = before
+            for item, quadrant in zip(free, filled, strict=True):
+                result[item.name] = quadrant, level.get(quadrant, 0)
+                level[quadrant] = level.get(quadrant, 0) + item.count
     return result, max(level.values(), default=0)
+
+
+class _Filling:
+    """Deals out ``counts`` so that no quadrant takes more than it has, where there is a way."""
+
+    def __init__(
+        self, counts: Sequence[int], choices: Sequence[Sequence[int]], level: dict[int, int]
+    ) -> None:
+        self.counts = counts
+        self.choices = choices
+        self.level = dict(level)
+        self.steps = _STEPS * len(counts)
+
+    def run(self, done: int = 0) -> list[int] | None:
+        """Quadrants of the counts from number ``done`` on."""
+        if done == len(self.counts):
+            return []
+        tried = set()
+        for quadrant in sorted(self.choices[done], key=lambda q: -self.level.get(q, 0)):
+            level = self.level.get(quadrant, 0)
+            new = level + self.counts[done]
+            if new > limits.BIAS_BYTES_PER_QUADRANT or level in tried or self.steps <= 0:
+                continue
+            tried.add(level)
+            self.steps -= 1
+            self.level[quadrant] = new
+            rest = self.run(done + 1)
+            if rest is not None:
+                return [quadrant, *rest]
+            self.level[quadrant] = level
+        return None

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from max78k.chip import limits
-from max78k.compiler.spaces import Block, Columns, pack_columns, pack_data
+from max78k.compiler.spaces import Block, Columns, Entries, pack_bias, pack_columns, pack_data
 from max78k.compiler.tight import pack_tightly
 
 Rectangle = tuple[int, int, int, int]  # from and to across, from and to upwards
@@ -61,6 +61,23 @@ def test_kernels_that_just_fit_are_placed(seed: int) -> None:
         own = {(p, c) for p in range(64) if item.processors >> p & 1 for c in rows}
         assert not own & used
         used |= own
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_biases_that_nearly_fill_the_quadrants_are_dealt_out(seed: int) -> None:
+    dice = random.Random(seed)
+    counts = []
+    for _ in range(limits.QUADRANTS):
+        first, second = sorted(dice.sample(range(1, 508), 2))
+        counts += [first, second - first, 508 - second]
+    items = [Entries(str(n), count, False, None) for n, count in enumerate(counts)]
+    places, end = pack_bias(items, range(limits.QUADRANTS), {})
+    assert end <= limits.BIAS_BYTES_PER_QUADRANT
+    used = set()
+    for item in items:
+        quadrant, start = places[item.name]
+        used |= {(quadrant, start + n) for n in range(item.count)}
+    assert len(used) == sum(counts)
 
 
 def test_what_has_no_room_is_not_placed() -> None:
