@@ -19,7 +19,7 @@ from max78k.compiler.lowering import MENDED, lower
 from max78k.compiler.placement import FIFO, MEMORY, LayerPlacement, Placement
 from max78k.errors import Max78kError, RuleError
 from max78k.network import rules
-from max78k.network.network import Network
+from max78k.network.network import Layer, Network, Operation
 
 # Rules that a network breaks where data memory is too small.
 _SHORT = {"E-RULE-DATA-INPUT", "E-RULE-DATA-OUTPUT", "E-RULE-DATA-FIT", "E-RULE-OFFSETS"}
@@ -73,7 +73,7 @@ def arrange(network: Network, given: Placement | None = None, seconds: float = 5
             return Arrangement(version, placement)
         except RuleError as error:
             reasons.insert(0, (version, error.violations))
-    raise RuleError([*refusal.violations, *_no_stream(reasons)])
+    raise RuleError([*refusal.violations, _no_stream(network.layers[0], reasons)])
 
 
 def _placed_by_hand(network: Network, given: Placement, seconds: float) -> Arrangement:
@@ -112,17 +112,23 @@ def _smaller(network: Network) -> Iterator[Network]:
     if any(layer.streaming for layer in network.layers):
         return
     for order in orders:
-        for count in range(1, 1 + min(limits.STREAMING_LAYERS, len(order.layers))):
-            first = tuple(replace(layer, streaming=True) for layer in order.layers[:count])
-            yield lower(replace(order, layers=(*first, *order.layers[count:])))
+        first: list[Layer] = []
+        for layer in order.layers[: limits.STREAMING_LAYERS]:
+            if layer.operation is not Operation.CONV2D:
+                break  # of others it is not known that they stream
+            first.append(replace(layer, streaming=True))
+            yield lower(replace(order, layers=(*first, *order.layers[len(first) :])))
 
 
-def _no_stream(reasons: list[tuple[Network, list[Max78kError]]]) -> list[Max78kError]:
+def _no_stream(layer: Layer, reasons: list[tuple[Network, list[Max78kError]]]) -> Max78kError:
     """Why no version that streams fits; the one with the fewest faults tells."""
     for version, broken in sorted(reasons, key=lambda reason: len(reason[1])):
         count = sum(layer.streaming for layer in version.layers)
         if count:
             layers = "layer" if count == 1 else f"{count} layers"
             text = f"with the first {layers} streaming it does not fit either: {broken[0].message}"
-            return [Max78kError("E-PLAN-STREAM", text, broken[0].hint)]
-    return []
+            return Max78kError("E-PLAN-STREAM", text, broken[0].hint)
+    text = f"layer {layer.name} is {layer.operation.value}, and 2-D convolutions alone may stream."
+    if layer.streaming:
+        text = "more layers than those that are to stream are not tried."
+    return Max78kError("E-PLAN-STREAM", text)

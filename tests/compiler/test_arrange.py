@@ -107,6 +107,13 @@ def test_a_refusal_names_memory_numbers_and_why_streaming_does_not_help() -> Non
     assert "padding 1 or 2" in found["E-PLAN-STREAM"]
 
 
+def test_what_is_no_2d_convolution_is_not_made_to_stream() -> None:
+    weight = RNG.integers(-128, 128, (4, 640, 3)).astype(np.int8)
+    layer = Layer("a", Operation.CONV1D, ("input",), weight, output_shift=-4, padding=1)
+    found = refusal(Network("long", (640, 900), (layer,), ("a",)))
+    assert "conv1d" in found["E-PLAN-STREAM"]
+
+
 def test_addresses_that_cannot_be_kept_are_named_as_what_is_in_the_way() -> None:
     given = Placement({"a": LayerPlacement(0x7, 0xFF, 0, 0x4000)})
     found = refusal(picture(96), given)
