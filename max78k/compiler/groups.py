@@ -184,7 +184,7 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
         result[name] = Tensor(name, shape.outputs, words, shape.index, since, dies, lead)
     for shape, tensor in zip(shapes[:streaming], tuple(result.values()), strict=False):
         words = rolling(shape, shapes[: shape.index], planar and shape.index == 0).buffer
-        result[tensor.name] = replace(tensor, words=words, dies=streaming - 1)
+        result[tensor.name] = replace(tensor, words=words)
     return result
 
 

@@ -40,6 +40,16 @@ def test_check_names_the_layers_that_stream(
     assert project.code == 0 and "known answer checked" in project.out
 
 
+def test_input_that_fits_comes_through_fifos_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = chain(tmp_path / "small.npz", (5, 20, 20), 8, 12)
+    assert "is written to data memory." in run(capsys, "check", model).out
+    assert "The input comes through FIFOs." in run(capsys, "check", model, "--fifo").out
+    outcome = run(capsys, "check", chain(tmp_path / "many.npz", (17, 20, 20), 8), "--fifo")
+    assert_one_error(outcome, 2, "E-RULE-FIFO-INPUT", "17 channels", "at most 16")
+
+
 def test_check_says_why_streaming_does_not_help(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
