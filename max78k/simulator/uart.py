@@ -47,6 +47,7 @@ class Uart(Block):
 
     Attributes:
         line: what a byte becomes on its way, None where it is lost.
+        connected: whether a pin has been switched from GPIO to the UART.
         on_level: called while DMA is enabled, when a FIFO's level has changed.
     """
 
@@ -66,6 +67,7 @@ class Uart(Block):
         self._peripheral_period = peripheral_period
         self._sources = sources
         self.on_level: Callable[[], None] = lambda: None
+        self.connected: Callable[[], bool] = lambda: True
         self.line: Callable[[int], int | None] = lambda byte: byte
         self._to_device: deque[int] = deque()
         self._to_host = bytearray()
@@ -88,6 +90,8 @@ class Uart(Block):
             mcu.UART_INT_EN.offset: self._write_enables,
             _DMA.offset: self._write_dma,
         }
+
+        self.narrow_writers[mcu.UART_FIFO.offset] = lambda value, size: self._write_fifo(value)
 
     # -- the host's end
 
@@ -211,6 +215,10 @@ class Uart(Block):
     def _start_sending(self) -> None:
         """Move a byte into the shift register, from where it reaches the host a byte time later."""
         if self._sending is None and self._tx and self._enabled:
+            if not self.connected():
+                self._log.add(
+                    "E-BOARD-PINS", f"{self.name} sends, but its pins are still those of the GPIO"
+                )
             byte = self._tx.popleft()
             self._sending = self._clock.schedule(
                 self._byte_time, lambda: self._sent(byte), work=True
