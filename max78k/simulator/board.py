@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from max78k.chip import addresses
+from max78k.chip import addresses, limits
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
@@ -101,7 +101,6 @@ class VirtualBoard:
             lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
             lambda message, address: self._log.add("E-BOARD-CNN", message, address), self.supply,
         )  # fmt: skip
-        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
         self._leds = Leds(
             lambda: self._clock.seconds,
             lambda count: self.supply.enter("leds", "led", load=count),
@@ -113,11 +112,14 @@ class VirtualBoard:
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
-            request_reset=self._request_reset, cnn_power=self._cnn.set_power,
+            request_reset=self._request_reset, cnn_power=self._set_cnn_power,
             pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
             clock_changed=lambda: self._core_draws("core_active"), leave_power=self._leave_power,
         )  # fmt: skip
+        for uart in self._chip.uarts:
+            uart.on_enable = self._uarts_draw
         self._chip.sequencer.on_wake = self._power_returns
+        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
         self._sleep = CoreSleep(
             self._exceptions, self._system, self._chip.sequencer, self._core_times
         )
@@ -316,6 +318,17 @@ class VirtualBoard:
 
     def _core_draws(self, state: str) -> None:
         self.supply.enter("core", state, mhz=SECOND / self._clock.period / 1e6)
+        running = 0 if state == "core_deep_sleep" else self._chip.gcr.fast_oscillators
+        self.supply.enter("oscillators", "oscillator", load=running)
+
+    def _uarts_draw(self) -> None:
+        enabled = sum(uart.enabled for uart in self._chip.uarts)
+        self.supply.enter("uarts", "uart", load=enabled)
+
+    def _set_cnn_power(self, powered: int, ram: int, isolated: int, reset: int) -> None:
+        self._cnn.set_power(powered, ram, isolated, reset)
+        share = bin(powered & ram).count("1") / limits.QUADRANTS
+        self.supply.enter("cnn memory", "cnn_memory", load=share)
 
     def _settle(self) -> None:
         """Carry out what is due, and wake the core if that wakes it."""

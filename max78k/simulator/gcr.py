@@ -108,6 +108,12 @@ class ClockTree(Block):
         return word | (word & _ENABLES) << _ENABLE_TO_READY | _INRO_RDY | _SYSCLK_RDY
 
     @property
+    def fast_oscillators(self) -> int:
+        """How many of ISO, IPO and IBRO run."""
+        word = self.words[mcu.GCR_CLKCTRL.offset]
+        return sum(bool(word & mask) for mask in _ENABLE_OF.values())
+
+    @property
     def power_mode(self) -> int:
         """GCR.PM."""
         return self.words.get(mcu.GCR_PM.offset, 0)
