@@ -33,7 +33,7 @@ from max78k.simulator.board import VirtualBoard
 from max78k.simulator.cpu import Cpu
 
 FRAME_BYTES = 48 * 48
-FRAMES = 10
+FRAMES = 30
 
 
 def mips() -> float:
