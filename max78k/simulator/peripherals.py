@@ -19,11 +19,14 @@ _GRANULE_SHIFT = 5  # blocks begin at multiples of 32 bytes
 _POLLS = 32  # equal reads in a row that make a polling loop
 _TIMED_POLLS = 64  # the same for a register that counts
 _MISSES = 8  # reads by interrupt handlers that do not end a polling loop
+_HELD_READS = 8  # after an interrupt
 _LONGEST_PATTERN = 4  # reads in one turn of a polling loop
 _WAITED_SHIFT = 12
 _LONGEST_SKIP = 10_000  # cycles that one read of a counter may be stretched by
 # The same where a value stays and nothing is known to come: a slow counter may still change it.
 _EQUAL_SKIP, _EQUAL_SHIFT = 1000, 6
+# Thumb instructions that read several words: LDM, and LDRD, LDM.W, VLDM by their upper bits.
+_SEVERAL_WORDS, _POP = (0b11001, 0b11101), 0b1011110
 
 
 class Block:
@@ -36,7 +39,8 @@ class Block:
 
     Attributes:
         readers, writers: functions of registers, by offset.
-        narrow_writers: by offset, called with the value and size of accesses of 1 and 2 bytes.
+        narrow_readers, narrow_writers: functions of byte addresses that take accesses of 1 and 2
+            bytes: called with the size, or the value and the size.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Block:
         self._always_set = dict(always_set or {})
         self.readers: dict[int, Callable[[], int]] = {}
         self.writers: dict[int, Callable[[int], None]] = {}
+        self.narrow_readers: dict[int, Callable[[int], int]] = {}
         self.narrow_writers: dict[int, Callable[[int, int], None]] = {}
         self.words = dict(self._reset_values)
 
@@ -83,7 +88,6 @@ STORAGE: tuple[tuple[int, int, str, dict[int, int]], ...] = (
     (addresses.FCR, 0x400, "FCR", {}),
     (addresses.SIMO, 0x400, "SIMO", {mcu.SIMO_BUCK_OUT_READY.offset: 0xF}),
     (addresses.TRIMSIR, 0x400, "TRIMSIR", {}),
-    (addresses.PWRSEQ, 0x400, "PWRSEQ", {}),
     (addresses.MCR, 0x400, "MCR", {}),
     (addresses.ICC0, 0x800, "ICC0", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
     (addresses.ICC0 + 0x800, 0x800, "ICC1", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
@@ -99,6 +103,20 @@ class _Mapping:
     clocked: Callable[[], bool] | None
 
 
+class _Polling:
+    """What the reads so far say of a loop."""
+
+    __slots__ = (
+        "equal", "equal_since", "hold", "misses", "period", "read_at", "recent", "repeats", "since",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
+        self.period = 1  # reads after which the pattern comes again
+        self.repeats = self.equal = self.misses = self.read_at = self.hold = 0
+        self.since = self.equal_since = 0
+
+
 class PeripheralBus:
     """Decodes addresses, and lets virtual time pass in polling loops.
 
@@ -106,7 +124,9 @@ class PeripheralBus:
     chip. When the same addresses have been read many times at the same distances in instructions
     with no write between, time is moved on: where the values stay the same to the next event,
     where one counts by 1/4096 of the time already waited, 100 us at most. If no event is near,
-    equal values let 1/64 of the time already waited pass.
+    equal values let 1/64 of the time already waited pass. An interrupt does not end a loop: when
+    its handler has returned, a few turns are executed one by one, so that what the handler changed
+    is seen at once.
     """
 
     def __init__(self, cpu: Cpu, clock: Clock, log: FindingLog) -> None:
@@ -114,10 +134,8 @@ class PeripheralBus:
         self._clock = clock
         self._log = log
         self._granules: dict[int, _Mapping] = {}
-        self._recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
-        self._period = 1  # reads after which the pattern comes again
-        self._repeats = self._equal = self._misses = self._read_at = 0
-        self._since = self._equal_since = 0
+        self._interrupted: list[tuple[_Polling, int]] = []
+        self._polling = _Polling()
 
     def attach(
         self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
@@ -139,25 +157,36 @@ class PeripheralBus:
             self._report(address, entry)
             if entry is None:
                 return 0
-        value = entry.block.read((address & ~3) - entry.base)
-        if size < 4:
-            value = value >> 8 * (address & 3) & ((1 << 8 * size) - 1)
+        value = self._read_block(entry, address, size)
         self.polled(address, value)
         return value
+
+    @staticmethod
+    def _read_block(entry: _Mapping, address: int, size: int) -> int:
+        block, offset = entry.block, address - entry.base
+        if size < 4 and offset in block.narrow_readers:
+            return block.narrow_readers[offset](size)
+        value = block.read(offset & ~3)
+        return value >> 8 * (address & 3) & ((1 << 8 * size) - 1) if size < 4 else value
 
     def write(self, address: int, value: int, size: int) -> None:
         """Write a register; a narrow write writes 0 to the rest of the word."""
         self._cpu.stall(ACCESS_CYCLES)
-        self._repeats = self._equal = self._misses = 0
+        loop = self._polling
+        loop.repeats = loop.equal = loop.misses = 0
         entry = self._granules.get(address >> _GRANULE_SHIFT)
         if entry is None or (entry.clocked is not None and not entry.clocked()):
             self._report(address, entry)
             if entry is None:
                 return
         block, offset = entry.block, address - entry.base
-        if size < 4 and offset in block.narrow_writers:
+        if size == 4:
+            block.write(offset & ~3, value)
+        elif offset in block.narrow_writers:
             block.narrow_writers[offset](value, size)
         else:
+            message = f"{block.name} is written {size} byte(s) wide; its registers take words"
+            self._log.add("E-BOARD-WIDTH", message, address)
             block.write(offset & ~3, value << 8 * (address & 3))
 
     def name_of(self, address: int) -> str:
@@ -166,57 +195,94 @@ class PeripheralBus:
         return f"{entry.block.name}+0x{address - entry.base:x}" if entry else ""
 
     def peek(self, address: int, size: int) -> int:
-        """Read 4 bytes without time and findings; raises LookupError where no block is."""
-        assert size == 4
+        """Read without time and findings; raises LookupError where no block is."""
         entry = self._granules.get(address >> _GRANULE_SHIFT)
         if entry is None:
             raise LookupError(f"no block at 0x{address:08x}")
-        return entry.block.read((address & ~3) - entry.base)
+        return self._read_block(entry, address, size)
 
-    def poke(self, address: int, value: int) -> None:
-        """Write 4 bytes for another master than the core; raises LookupError where no block is."""
+    def poke(self, address: int, value: int, size: int) -> None:
+        """Write for another master than the core; raises LookupError where no block is."""
         entry = self._granules.get(address >> _GRANULE_SHIFT)
         if entry is None:
             raise LookupError(f"no block at 0x{address:08x}")
-        entry.block.write((address & ~3) - entry.base, value)
+        block, offset = entry.block, address - entry.base
+        if size < 4 and offset in block.narrow_writers:
+            block.narrow_writers[offset](value, size)
+        else:
+            block.write(offset & ~3, value)
+
+    def interrupted(self, entered: bool) -> None:
+        """An exception has been entered or left: the loop that it interrupts goes on after it."""
+        executed = self._cpu.executed
+        if entered:
+            self._interrupted.append((self._polling, executed))
+            self._polling = _Polling()
+        elif self._interrupted:
+            self._polling, since = self._interrupted.pop()
+            self._polling.read_at += executed - since
+            self._polling.hold = _HELD_READS
+
+    def forget(self) -> None:
+        """The core has been reset."""
+        self._interrupted.clear()
+        self._polling = _Polling()
 
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""
-        executed = self._cpu.executed
-        recent, read = self._recent, (address, executed - self._read_at, value)
-        self._read_at = executed
-        before = recent[self._period - 1]
+        loop, executed = self._polling, self._cpu.executed
+        recent, read = loop.recent, (address, executed - loop.read_at, value)
+        loop.read_at = executed
+        if not read[1] and address == recent[0][0] + 4:
+            self._check_alignment(address)
+        before = recent[loop.period - 1]
         if before[0] == address and before[1] == read[1]:
-            self._repeats += 1
-            self._equal = self._equal + 1 if before[2] == value else 0
-            if self._equal > _POLLS:
-                self._skip_equal()
-            elif self._equal == _POLLS:
-                self._equal_since = self._clock.now
-            elif self._repeats == _TIMED_POLLS:
-                self._since, self._misses = self._clock.now, 0
-            elif self._repeats > _TIMED_POLLS and not self._equal:
-                waited = (self._clock.now - self._since) // self._clock.period
-                left = self._cpu.cycles_left()
-                self._cpu.stall(min(waited >> _WAITED_SHIFT, _LONGEST_SKIP, left))
+            loop.repeats += 1
+            loop.equal = loop.equal + 1 if before[2] == value else 0
+            if loop.hold:
+                loop.hold -= 1
+            else:
+                self._let_pass(loop)
         else:
-            self._misses += 1
-            self._equal = 0
-            if self._misses > _MISSES or self._repeats < _TIMED_POLLS:
-                self._repeats = self._misses = 0
+            loop.misses += 1
+            loop.equal = 0
+            if loop.misses > _MISSES or loop.repeats < _TIMED_POLLS:
+                loop.repeats = loop.misses = 0
             for period, (seen, distance, _) in enumerate(recent, 1):
                 if seen == address and distance == read[1]:
-                    self._period = period
+                    loop.period = period
                     break
         recent.pop()
         recent.insert(0, read)
 
-    def _skip_equal(self) -> None:
+    def _let_pass(self, loop: _Polling) -> None:
+        if loop.equal > _POLLS:
+            self._skip_equal(loop)
+        elif loop.equal == _POLLS:
+            loop.equal_since = self._clock.now
+        elif loop.repeats == _TIMED_POLLS:
+            loop.since, loop.misses = self._clock.now, 0
+        elif loop.repeats > _TIMED_POLLS and not loop.equal:
+            waited = (self._clock.now - loop.since) // self._clock.period
+            left = self._cpu.cycles_left()
+            self._cpu.stall(min(waited >> _WAITED_SHIFT, _LONGEST_SKIP, left))
+
+    def _skip_equal(self, loop: _Polling) -> None:
         left, event = self._cpu.cycles_left(), self._clock.next_time
         if event is None or event > self._clock.deadline:
-            waited = (self._clock.now - self._equal_since) // self._clock.period
+            waited = (self._clock.now - loop.equal_since) // self._clock.period
             left = min(left, max(waited >> _EQUAL_SHIFT, _EQUAL_SKIP))
         self._cpu.stall(left)
+
+    def _check_alignment(self, address: int) -> None:
+        """The second read of one instruction: part of a list or pair, or of an unaligned word."""
+        try:
+            code = self._cpu.halfword(self._cpu.get("PC"))
+        except LookupError:
+            return
+        if code >> 11 not in _SEVERAL_WORDS and code >> 9 != _POP:
+            name = self.name_of(address - 4) or f"0x{address - 4:08x}"
+            self._log.add("E-BOARD-ALIGN", f"{name} is read as a word that is not aligned", address)
 
     def _report(self, address: int, entry: _Mapping | None) -> None:
         if entry is None:

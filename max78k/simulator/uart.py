@@ -34,8 +34,9 @@ LOW_POWER_SOURCES = {0: SECOND // mcu.IBRO_HZ, 1: SECOND // mcu.ERTCO_HZ}
 class Uart(Block):
     """One UART and the far end of its line.
 
-    Interrupt flags are set by events (a byte that arrives with the FIFO at or above the
-    threshold; a byte that leaves it half empty or emptier) and stay until they are cleared.
+    Interrupt flags are set by events (a byte with which the FIFO reaches the threshold, as the
+    vendor's driver describes it; a byte that leaves it half empty or emptier) and stay until they
+    are cleared.
     Bytes from the host wait until the receiver is enabled. Line speed on the host's side is not
     known, so there are no framing errors.
 
@@ -47,6 +48,8 @@ class Uart(Block):
 
     Attributes:
         line: what a byte becomes on its way, None where it is lost.
+        on_enable: called when the bit clock may have been switched.
+        connected: whether a pin has been switched from GPIO to the UART.
         on_level: called while DMA is enabled, when a FIFO's level has changed.
     """
 
@@ -66,6 +69,8 @@ class Uart(Block):
         self._peripheral_period = peripheral_period
         self._sources = sources
         self.on_level: Callable[[], None] = lambda: None
+        self.on_enable: Callable[[], None] = lambda: None
+        self.connected: Callable[[], bool] = lambda: True
         self.line: Callable[[int], int | None] = lambda byte: byte
         self._to_device: deque[int] = deque()
         self._to_host = bytearray()
@@ -88,6 +93,8 @@ class Uart(Block):
             mcu.UART_INT_EN.offset: self._write_enables,
             _DMA.offset: self._write_dma,
         }
+
+        self.narrow_writers[mcu.UART_FIFO.offset] = lambda value, size: self._write_fifo(value)
 
     # -- the host's end
 
@@ -118,9 +125,11 @@ class Uart(Block):
         self._rx.clear()
         self._tx.clear()
         self._set_irq(False)
+        self.on_enable()
 
     @property
-    def _enabled(self) -> bool:
+    def enabled(self) -> bool:
+        """The bit clock runs."""
         return bool(self.words.get(_CTRL.offset, 0) & _BCLKEN)
 
     @property
@@ -144,6 +153,7 @@ class Uart(Block):
         if value & _TX_FLUSH:
             self._tx.clear()
         self.words[mcu.UART_CTRL.offset] = value & ~(_RX_FLUSH | _TX_FLUSH | _BCLKRDY)
+        self.on_enable()
         self._start_receiving()
         self._start_sending()
 
@@ -210,7 +220,11 @@ class Uart(Block):
 
     def _start_sending(self) -> None:
         """Move a byte into the shift register, from where it reaches the host a byte time later."""
-        if self._sending is None and self._tx and self._enabled:
+        if self._sending is None and self._tx and self.enabled:
+            if not self.connected():
+                self._log.add(
+                    "E-BOARD-PINS", f"{self.name} sends, but its pins are still those of the GPIO"
+                )
             byte = self._tx.popleft()
             self._sending = self._clock.schedule(
                 self._byte_time, lambda: self._sent(byte), work=True
@@ -227,12 +241,12 @@ class Uart(Block):
         self._start_sending()
 
     def _start_receiving(self) -> None:
-        if self._receiving is None and self._to_device and self._enabled:
+        if self._receiving is None and self._to_device and self.enabled:
             self._receiving = self._clock.schedule(self._byte_time, self._received, work=True)
 
     def _received(self) -> None:
         self._receiving = None
-        if not self._enabled:
+        if not self.enabled:
             return
         byte = self.line(self._to_device.popleft())
         if byte is None:
@@ -244,7 +258,7 @@ class Uart(Block):
             self._raise(_RX_OV)
         else:
             self._rx.append(byte)
-            if len(self._rx) >= (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
+            if len(self._rx) == (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
                 self._raise(_RX_THD)
             self._level_changed()
         self._start_receiving()

@@ -89,7 +89,7 @@ def test_protection_unit_guards_the_stack():
     assert it.word("why") == 1 << 7 | 1 << 1
     limit = it.symbol("__stack_limit")
     assert limit <= it.word("where") < limit + 32
-    assert it.codes() == ["E-BOARD-GUARD"]
+    assert it.codes() == ["E-BOARD-GUARD", "E-BOARD-STACK"]  # the second as the fault is stacked
 
 
 def test_use_of_the_fpu_before_it_is_enabled_is_found():
@@ -141,6 +141,15 @@ def test_wait_for_event_and_sleep_on_exit():
     assert it.word("woken") == 1
     assert it.word("stage") == 2  # main does not go on after the handler
     assert it.word("ticks") > 5
+
+
+def test_events_come_from_the_program_and_from_disabled_interrupts():
+    it = finished("sendevent")
+    assert it.word("passed") == 1  # SEV: the first WFE does not sleep
+    assert it.word("woken") == 0  # nobody asked for events of pending interrupts
+    asked = finished("sendevent", "ASKED")
+    assert asked.word("woken") == 1 and asked.word("handled") == 0
+    assert asked.word("ticks") == pytest.approx(30_000, rel=0.01)
 
 
 def test_cycle_counter_stands_still_in_sleep():

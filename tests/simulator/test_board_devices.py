@@ -23,6 +23,13 @@ def test_dma_copies_memory_and_serves_the_uart_both_ways():
     assert it.codes() == []
 
 
+def test_dma_goes_on_at_the_places_it_is_given_meanwhile():
+    it = finished("reload")
+    assert it.word("reloads") == 5
+    assert [it.word("copied", n) for n in range(20)] == [1, 2, 3, 4] * 5
+    assert it.codes() == []
+
+
 def test_pmic_answers_on_its_bus_at_the_programmed_speed():
     it = finished("i2c")
     assert it.word("identity") == 2
@@ -31,6 +38,13 @@ def test_pmic_answers_on_its_bus_at_the_programmed_speed():
     assert it.word("nack") == 1
     assert it.word("ticks") == pytest.approx(3 * 9 * SECOND / 100e3, rel=0.02)  # three bytes
     assert it.word("interrupts") == 1
+    assert it.codes() == []
+
+
+def test_camera_answers_to_an_i2c_controller():
+    it = finished("i2c", "CAMERA")
+    assert it.word("identity") == 0x7692
+    assert it.word("echo") == 6
     assert it.codes() == []
 
 
