@@ -13,7 +13,7 @@ from max78k.simulator.accelerator.checks import check_run
 from max78k.simulator.accelerator.cycles import layer_cycles, run_cycles
 from max78k.simulator.accelerator.fifo import Fifos
 from max78k.simulator.accelerator.layer import Layer, LayerRegisters, decode
-from max78k.simulator.accelerator.machine import Machine
+from max78k.simulator.accelerator.machine import Machine, Modes
 from max78k.simulator.accelerator.memories import DataMemory, KernelMemory, Memory, NarrowMemory
 from max78k.simulator.accelerator.power import Power, quadrants
 
@@ -321,9 +321,8 @@ class Accelerator:
         with self._blas.limit(limits=1, user_api="blas"):
             self._machine.run(
                 run.layers,
-                fifo=run.fifo,
-                streaming=bool(control & _STREAM),
-                rounding=bool(control & _AVG_ROUND),
+                run.fifo,
+                Modes(bool(control & _STREAM), bool(control & _AVG_ROUND)),
             )
         for quadrant in run.started:
             self._global[quadrant][cr.CTL.offset] |= _IRQ
