@@ -44,6 +44,8 @@ class CnnPort:
     ) -> None:
         self.accelerator = Accelerator(report)
         self.accelerator.on_start = self.started
+        self.accelerator.runs.on_hold = self._held
+        self.accelerator.runs.now = self._cycle
         self.clocks: ClockTree | None = None
         self.times = StateTimes(
             CNN_STATES, lambda: clock.now,
@@ -56,6 +58,7 @@ class CnnPort:
         self._report = report
         self._end: Event | None = None
         self._powered = False
+        self._cycles, self._counted_to = 0, 0  # of the CNN clock, and the time they reach to
 
     def read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes; anything but aligned words is reported."""
@@ -83,6 +86,20 @@ class CnnPort:
         self._end = self._clock.schedule(cycles * self.clocks.cnn_period, self._ended, work=True)
         self.on_run(self.accelerator.layer_cycles)
         self._update()
+
+    def _cycle(self) -> int:
+        """Cycles of the CNN clock so far; the clock may change its rate."""
+        assert self.clocks is not None
+        period = self.clocks.cnn_period
+        passed = (self._clock.now - self._counted_to) // period
+        self._cycles += passed
+        self._counted_to += passed * period
+        return self._cycles
+
+    def _held(self) -> None:
+        """The run under way has been stopped; it may go on later."""
+        self._clock.cancel(self._end)
+        self.on_run(None)
 
     def _ended(self) -> None:
         self.accelerator.complete()
