@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from max78k.chip import addresses
+from max78k.chip import cnn_registers as cr
 from max78k.simulator.accelerator import Accelerator
 from max78k.simulator.clock import Clock, Event
 from max78k.simulator.energy import CNN_STATES, StateTimes
@@ -16,6 +17,7 @@ from max78k.simulator.power import Supply
 WRITE_CYCLES = 27
 READ_CYCLES = 22
 
+_FIFO_STATUS = addresses.CNN_FIFO + cr.FIFO_STAT.offset
 _CTL_MASK, _CTL_ADDRESS = addresses.QUADRANT_STRIDE - 1, addresses.quadrant(0) & 0x3F_FFFF
 
 
@@ -57,13 +59,19 @@ class CnnPort:
         self._set_irq = set_irq
         self._report = report
         self._end: Event | None = None
+        self._room: Event | None = None
         self._powered = False
         self._cycles, self._counted_to = 0, 0  # of the CNN clock, and the time they reach to
 
     def read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes; anything but aligned words is reported."""
         self._stall(READ_CYCLES)
-        return self.accelerator.read(address, size) if self._clocked(address) else 0
+        if not self._clocked(address):
+            return 0
+        value = self.accelerator.read(address, size)
+        if address == _FIFO_STATUS and value:
+            self._expect_room()
+        return value
 
     def write(self, address: int, value: int, size: int) -> None:
         """Write 1, 2 or 4 bytes."""
@@ -95,6 +103,14 @@ class CnnPort:
         self._cycles += passed
         self._counted_to += passed * period
         return self._cycles
+
+    def _expect_room(self) -> None:
+        """Have an event where FIFOs get room, so that time is not moved past it while polling."""
+        assert self.clocks is not None
+        cycles = self.accelerator.runs.cycles_to_room
+        if cycles:
+            self._clock.cancel(self._room)
+            self._room = self._clock.schedule(cycles * self.clocks.cnn_period, lambda: None)
 
     def _held(self) -> None:
         """The run under way has been stopped; it may go on later."""

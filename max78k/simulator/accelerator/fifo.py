@@ -76,6 +76,7 @@ class Intake:
     Attributes:
         frame: what has been taken, by FIFO.
         began: cycle at which the first ``start`` words were there; None before.
+        due: cycle from which on it can take the next words.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Intake:
         self._start = min(start, words)
         self._pace = pace
         self._taken = 0
-        self._due = 0  # cycle from which on the next words can be taken
+        self.due = 0
         self._arrived = 0  # cycle at which the last word came into a FIFO
 
     def arrive(self, now: int) -> None:
@@ -100,7 +101,7 @@ class Intake:
     def advance(self, now: int) -> None:
         """Take what the machine could take until cycle ``now``."""
         while self._taken < self._words and self._fifos.holds(self._numbers):
-            moment = max(self._due, self._arrived)
+            moment = max(self.due, self._arrived)
             if moment > now:
                 break
             self._take(moment)
@@ -116,7 +117,7 @@ class Intake:
             return None
         moment = now
         while self._taken < self._words:
-            moment = max(self._due, self._arrived)
+            moment = max(self.due, self._arrived)
             self._take(moment)
         self._look(moment)
         return moment
@@ -126,7 +127,7 @@ class Intake:
             self.frame[number] += words
         self._taken += 1
         self._look(moment)
-        self._due = moment + (self._pace if self.began is not None else min(self._pace, 1))
+        self.due = moment + (self._pace if self.began is not None else min(self._pace, 1))
 
     def _look(self, now: int) -> None:
         if self.began is None and self._taken >= self._start:

@@ -155,6 +155,14 @@ class Runs:
         return run.end - self._time if run is not None and run.end is not None else 0
 
     @property
+    def cycles_to_room(self) -> int:
+        """Cycles until the machine takes the next words from full FIFOs, 0 if it may never."""
+        run = self._run
+        if run is None or run.intake is None or run.held:
+            return 0
+        return max(run.intake.due - self._time, 0)
+
+    @property
     def _time(self) -> int:
         return self.now() if self.now is not None else 0
 
@@ -219,7 +227,7 @@ class Runs:
         words = self._registers.frame_words(run.master)
         streams = _streams(run)
         start = run.layers[0].stream_start if streams else words
-        pace = max(1, _cycles(streams) // max(words, 1))
+        pace = max(1, -(-_cycles(streams) // max(words, 1)))
         return Intake(self._fifos, numbers, words, start, pace if self.now is not None else 0)
 
     def _feed(self, run: Run) -> None:
