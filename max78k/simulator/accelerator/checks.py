@@ -8,6 +8,7 @@ follow from the shape registers, so that each is held against its formula (ai8x-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
@@ -39,6 +40,8 @@ def check_run(
         for register, text in _layer_faults(registers, started, layers, index, fed):
             report(f"layer {layer.number}: {text}", place + register.offset)
     if fed and layers:
+        for layer, text in _buffer_faults(layers):
+            report(text, addresses.layer_register(layer.master, cr.FBUF.offset, layer.number))
         first = layers[0]
         frame = _words(first)
         for quadrant in started:
@@ -93,6 +96,58 @@ def _quadrant_faults(
 def _word(register: Register, **values: int) -> int:
     """The named fields in place; values too large for their field spill over and match nothing."""
     return sum(value << register.field(name).lsb for name, value in values.items())
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Words of some data instances."""
+
+    owner: str
+    instances: frozenset[int]
+    start: int
+    stop: int
+
+    def meets(self, other: _Region) -> bool:
+        """Whether any word belongs to both."""
+        shared = self.instances & other.instances
+        return bool(shared) and self.start < other.stop and other.start < self.stop
+
+
+def _buffer_faults(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str]]:
+    """Circular buffers of streaming layers that overlap, or the output of the last one."""
+    streaming = [layer for layer in layers if layer.rollover]
+    regions: list[_Region] = []
+    for layer in streaming:
+        instances = frozenset(p // limits.PROCESSORS_PER_INSTANCE for p in layer.processors)
+        stop = layer.read_pointer + layer.rollover
+        region = _Region(f"of layer {layer.number}", instances, layer.read_pointer, stop)
+        if stop > limits.INSTANCE_WORDS:
+            yield layer, f"the stream buffer of layer {layer.number} runs past its data instance"
+        for other in regions:
+            if region.meets(other):
+                text = f"the stream buffers of layer {layer.number} and {other.owner} overlap"
+                yield layer, text
+        regions.append(region)
+    if not streaming or not streaming[-1].possible:
+        return
+    last = streaming[-1]
+    output = _output_region(last)
+    for region in regions:
+        if region.meets(output):
+            text = f"the output of layer {last.number} overwrites the stream buffer {region.owner}"
+            yield last, text
+
+
+def _output_region(layer: Layer) -> _Region:
+    """Words that a convolution writes, the gaps between them included."""
+    lanes = limits.PROCESSORS_PER_INSTANCE
+    pointer = layer.write_pointers[layer.master]
+    first, start = divmod(pointer, limits.INSTANCE_WORDS)
+    groups = range(-(-min(layer.slots, max(layer.outputs, 1)) // lanes))
+    instances = frozenset(first + group * layer.group_step for group in groups)
+    pixels = layer.output_size[0] * layer.output_size[1]
+    step = layer.pixel_step * (lanes if layer.wide else 1)
+    return _Region(f"of layer {layer.number}", instances, start, start + pixels * step)
 
 
 def _words(layer: Layer) -> int:

@@ -68,6 +68,7 @@ class Machine:
         of their own.
         """
         source = self._data
+        source.unread[:] = 0
         for layer, follower in zip(layers, [*layers, None][1:], strict=True):
             if fifo is not None and layer is layers[0]:
                 source = self._fed(layer, fifo, modes.streaming and layer.rollover > 0)
@@ -104,7 +105,7 @@ class Machine:
         if layer.kernel is None:
             values = self._prepare(layer, self._fetch(layer, source, None), modes.rounding)
             result = values.reshape(len(values), -1)
-            places.store(target, result, np.ones(len(result), bool))
+            self._store(layer, places, target, result, np.ones(len(result), bool))
             return
         kernels = self._layer_kernels(layer, modes)
         operands = self._fetch(layer, source, kernels.used)
@@ -112,16 +113,32 @@ class Machine:
         skip = int(modes.streaming and layer.rollover > 0 and layer.number == 0)
         defined = kernels.defined & self._add_bias(layer, sums, kernels.live, skip)
         if layer.wide:
-            places.store(target, sums.reshape(len(sums), -1), defined)
+            self._store(layer, places, target, sums.reshape(len(sums), -1), defined)
             return
         values = arithmetic.activate(
             arithmetic.scale(sums, layer.shift), layer.relu, layer.absolute
         )
-        places.store(target, values.reshape(len(values), -1), defined)
+        self._store(layer, places, target, values.reshape(len(values), -1), defined)
+
+    def _store(
+        self,
+        layer: Layer,
+        places: Destinations,
+        target: DataMemory,
+        values: NDArray[np.signedinteger[Any]],
+        defined: NDArray[np.bool_],
+    ) -> None:
+        lost = places.store(target, values, defined)
+        if lost:
+            self._report(
+                f"layer {layer.number} overwrites results of layer {lost - 1} that no layer has "
+                "read",
+                addresses.layer_register(layer.master, cr.WPTR_BASE.offset, layer.number),
+            )
 
     def _places(self, layer: Layer, source: DataMemory, target: DataMemory) -> Destinations:
         key = (layer, target.words_per_instance, source is target)
-        known, places = self._destinations.get(layer.number, (None, Destinations(False)))
+        known, places = self._destinations.get(layer.number, (None, Destinations(0, False)))
         if known != key:
             reads = self._last_reads(layer) if source is target else None
             places = destinations(layer, target.words_per_instance, reads)
@@ -166,6 +183,7 @@ class Machine:
         for instance, chosen, lanes in _instances(layer):
             words = self._read_range(layer, memory, instance, count)
             values[:, chosen] = _operands(layer, memory.lanes[words], lanes)
+            memory.unread[words] = 0
             if not memory.written[words][:, lanes].all():
                 known = np.empty_like(values[:, chosen], bool)
                 known[:] = _operands(layer, memory.written[words], lanes)

@@ -46,7 +46,8 @@ class DataMemory:
     """Data memory: instances of 32-bit words, four byte lanes each.
 
     ``words_per_instance`` is 8192 for the accelerator's own memory; buffers of streaming layers,
-    whose rollover is not modelled, are as long as their data.
+    whose rollover is not modelled, are as long as their data. ``unread`` has, during a run, one
+    more than the number of the layer that wrote a word which no layer has read yet.
     """
 
     def __init__(self, words_per_instance: int = limits.INSTANCE_WORDS) -> None:
@@ -54,6 +55,7 @@ class DataMemory:
         self.words = np.full(limits.INSTANCES * words_per_instance, UNDEFINED_WORD, np.uint32)
         self.lanes = self.words.view(np.int8).reshape(-1, LANES)
         self.written = np.zeros((len(self.words), LANES), bool)
+        self.unread = np.zeros(len(self.words), np.uint8)
 
     def read(self, quadrant: int, offset: int) -> tuple[int, bool]:
         """See :class:`Memory`; a word counts as written when any of its bytes is."""

@@ -36,32 +36,40 @@ class Destinations:
     input that is overwritten before it has been read.
     """
 
+    layer: int
     wide: bool
     parts: list[tuple[slice, Words]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     def store(
         self, memory: DataMemory, values: NDArray[np.signedinteger], defined: NDArray[np.bool_]
-    ) -> None:
+    ) -> int:
         """Write ``values`` (rows, pixels); rows that are not ``defined`` leave undefined bytes.
+
+        Returns one more than the number of another layer whose unread result is overwritten, or 0.
 
         What the other lanes of a word with fewer than four 8-bit rows hold afterwards is not
         public: they become undefined.
         """
         every = bool(defined.all())
-        if self.wide:
-            words32 = values.astype(np.uint32)
-            for rows, words in self.parts:
+        words32 = values.astype(np.uint32) if self.wide else None
+        lost, own = 0, self.layer + 1
+        for rows, words in self.parts:
+            before = memory.unread[words]
+            if before.any():
+                lost = max(lost, int(before[before != own].max(initial=0)))
+            memory.unread[words] = own
+            if words32 is not None:
                 memory.words[words] = words32[rows.start]
                 memory.written[words] = every or defined[rows.start]
-            return
-        for rows, words in self.parts:
+                continue
             part = values[rows]
             lanes = len(part)
             memory.lanes[words, :lanes] = part.T
             memory.written[words, :lanes] = every or defined[rows]
             if lanes < LANES:
                 memory.written[words, lanes:] = False
+        return lost
 
 
 def destinations(
@@ -73,7 +81,7 @@ def destinations(
     is None where the layer reads another memory.
     """
     wide = layer.wide and layer.kernel is not None
-    result = Destinations(wide)
+    result = Destinations(layer.number, wide)
     times = order.writes(layer)
     places = _pass_through(layer) if layer.kernel is None else _convolution(layer)
     for rows, pointer, offsets in places:
