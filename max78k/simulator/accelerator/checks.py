@@ -41,7 +41,8 @@ def check_run(
             report(f"layer {layer.number}: {text}", place + register.offset)
     if fed and layers:
         for layer, text in _buffer_faults(layers):
-            report(text, addresses.layer_register(layer.master, cr.FBUF.offset, layer.number))
+            place = addresses.layer_register(layer.master, cr.FBUF.offset, layer.number)
+            report(f"layer {layer.number}: {text}", place)
         first = layers[0]
         frame = _words(first)
         for quadrant in started:
@@ -102,7 +103,7 @@ def _word(register: Register, **values: int) -> int:
 class _Region:
     """Words of some data instances."""
 
-    owner: str
+    owner: int
     instances: frozenset[int]
     start: int
     stop: int
@@ -120,12 +121,12 @@ def _buffer_faults(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str]]:
     for layer in streaming:
         instances = frozenset(p // limits.PROCESSORS_PER_INSTANCE for p in layer.processors)
         stop = layer.read_pointer + layer.rollover
-        region = _Region(f"of layer {layer.number}", instances, layer.read_pointer, stop)
+        region = _Region(layer.number, instances, layer.read_pointer, stop)
         if stop > limits.INSTANCE_WORDS:
-            yield layer, f"the stream buffer of layer {layer.number} runs past its data instance"
+            yield layer, "the stream buffer runs past its data instance"
         for other in regions:
             if region.meets(other):
-                text = f"the stream buffers of layer {layer.number} and {other.owner} overlap"
+                text = f"the stream buffer overlaps that of layer {other.owner}"
                 yield layer, text
         regions.append(region)
     if not streaming or not streaming[-1].possible:
@@ -134,7 +135,7 @@ def _buffer_faults(layers: Sequence[Layer]) -> Iterator[tuple[Layer, str]]:
     output = _output_region(last)
     for region in regions:
         if region.meets(output):
-            text = f"the output of layer {last.number} overwrites the stream buffer {region.owner}"
+            text = f"the output overwrites the stream buffer of layer {region.owner}"
             yield last, text
 
 
@@ -147,7 +148,7 @@ def _output_region(layer: Layer) -> _Region:
     instances = frozenset(first + group * layer.group_step for group in groups)
     pixels = layer.output_size[0] * layer.output_size[1]
     step = layer.pixel_step * (lanes if layer.wide else 1)
-    return _Region(f"of layer {layer.number}", instances, start, start + pixels * step)
+    return _Region(layer.number, instances, start, start + pixels * step)
 
 
 def _words(layer: Layer) -> int:
