@@ -99,7 +99,7 @@ class Kernels:
         self._constant = constant
         self._float: type[np.floating[Any]] = np.float32 if single else np.float64
         self._integer: type[np.signedinteger[Any]] = np.int32 if single else np.int64
-        matrix = weights.transpose(0, 2, 3, 1).reshape(outputs, -1)
+        matrix = weights.transpose(0, 2, 3, 1).reshape(outputs, weights[0].size)
         self._matrix = np.ascontiguousarray(matrix, self._float)
 
     @classmethod
@@ -122,7 +122,7 @@ class Kernels:
         )
         padded = np.zeros((len(x), rows, columns), self._float)
         padded[:, before[0] : rows - after[0], before[1] : columns - after[1]] = x
-        flat = padded.reshape(len(x), -1)
+        flat = padded.reshape(len(x), rows * columns)
         out_rows, out_columns = rows - kh + 1, columns - kw + 1
         # Rows stay `columns` long, so that a tap is a shift of the flattened input; the few sums
         # that run over a row's end are cut off afterwards.

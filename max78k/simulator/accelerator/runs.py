@@ -19,6 +19,13 @@ from max78k.simulator.accelerator.output import Report
 _EN, _CLK_EN, _IRQ = (cr.CTL.field(name).mask for name in ("EN", "CLK_EN", "IRQ"))
 _FRESH = cr.CTL.field("EXT_SYNC").mask  # set in the first round of writes of every start
 _MASTER = cr.CTL.field("MASTER")
+# Modes of the machine, which all quadrants of a run have to share.
+_COMMON = sum(
+    cr.CTL.field(name).mask
+    for name in ("ONESHOT", "AVG_ROUND", "STREAM", "FIFO_EN", "FIFO_STREAM", "SIMPLE1B")
+)
+
+_EXISTING = sum(field.mask for field in cr.CTL.fields)
 
 
 @dataclass
@@ -182,7 +189,7 @@ class Runs:
             self._give_up()
         word = cr.CTL.unpack(self._control[master])
         started = tuple(q for q, other in enumerate(self._control) if other & _EN)
-        self._check_start(started, word)
+        self._check_start(master, started, word)
         layers = self._layers(master, started, bool(word["FIFO_EN"]))
         modes = Modes(bool(word["STREAM"]), bool(word["AVG_ROUND"]), bool(word["SIMPLE1B"]))
         run = self._run = Run(master, started, layers, modes)
@@ -196,7 +203,7 @@ class Runs:
         else:
             self._begin(run, (0 if first else STARTUP) + _cycles(run.layers))
 
-    def _check_start(self, started: tuple[int, ...], word: dict[str, int]) -> None:
+    def _check_start(self, master: int, started: tuple[int, ...], word: dict[str, int]) -> None:
         for quadrant in started:
             place = addresses.quadrant(quadrant)
             if not self._control[quadrant] & _CLK_EN:
@@ -204,9 +211,18 @@ class Runs:
             if self._control[quadrant] & _IRQ and not word["ONESHOT"]:
                 text = f"quadrant {quadrant} is started with its last interrupt not acknowledged"
                 self._report(text, place)
+            if self._control[quadrant] & ~_EXISTING:
+                self._report(f"CTL of quadrant {quadrant} has bits that do not exist", place)
+            different = (self._control[quadrant] ^ self._control[master]) & _COMMON
+            if different or self._counts[quadrant] != self._counts[master]:
+                text = f"CTL or LCNT_MAX of quadrant {quadrant} contradicts the master's"
+                self._report(text, place)
+            if quadrant != master and _MASTER.get(self._control[quadrant]) != master:
+                text = f"quadrant {quadrant} follows another master than quadrant {master}"
+                self._report(text, place)
         if word["QUPAC"]:
             text = "fan-out of the fast FIFO to four quadrants is not modelled"
-            self._report(text, addresses.quadrant(started[0]))
+            self._report(text, addresses.quadrant(master))
 
     def _go_on(self, run: Run) -> None:
         """Let a run proceed that has just been started, or was held."""
@@ -291,8 +307,8 @@ class Runs:
         counts = cr.LCNT_MAX.unpack(self._counts[master])
         last = min(counts["LAST"], limits.LAYERS - 1)
         place = addresses.quadrant(master)
-        if counts["LAST"] != last:
-            text = f"last layer {counts['LAST']} of {limits.LAYERS}"
+        if counts["LAST"] != last or self._counts[master] >> 16:
+            text = f"LCNT_MAX is 0x{self._counts[master]:X}, there are {limits.LAYERS} layers"
             report(text, place + cr.LCNT_MAX.offset)
         layers = [
             decode(self._registers, started, master, number)
