@@ -39,20 +39,29 @@ class Outcome:
 
 
 class Replay:
-    """One case, replayed access by access."""
+    """One case, replayed access by access on ``model``."""
 
     def __init__(self, folder: Path) -> None:
         self.outcome = Outcome(folder.name)
         self._meta: dict[str, Any] = json.loads((folder / "meta.json").read_text("utf-8"))
         with np.load(folder / "image.npz", allow_pickle=False) as archive:
             self._image: dict[str, NDArray[Any]] = dict(archive)
-        self._model = Accelerator(self._found)
-        self._model.on_start = self._started
+        self.model = Accelerator(self._found)
+        self.model.on_start = self._started
         self._cycle = 0
 
     def run(self) -> Outcome:
         """Set up, load, start, complete and compare; then once more, held in between."""
-        self._model.set_power(_ALL_QUADRANTS, _ALL_QUADRANTS, 0, 0)
+        self.start()
+        self.model.run()
+        self._compare()
+        if self.outcome.passed:
+            self._again()
+        return self.outcome
+
+    def start(self) -> None:
+        """Set up, load and start."""
+        self.model.set_power(_ALL_QUADRANTS, _ALL_QUADRANTS, 0, 0)
         for name in _SETUP:
             self._events(name)
             if name == "cnn_load_weights":
@@ -62,27 +71,22 @@ class Replay:
         self._words("in")
         self._events("cnn_start")
         self._fifos()
-        self._model.run()
-        self._compare()
-        if self.outcome.passed:
-            self._again()
-        return self.outcome
 
     def _again(self) -> None:
         """Acknowledge, start, stop and continue; FIFOs now have a clock and are polled."""
         self._events("CNN_ISR" if "CNN_ISR" in self._meta["functions"] else "__attribute__")
-        if self._model.interrupt:
+        if self.model.interrupt:
             self._fail("the interrupt handler does not clear the interrupt")
-        self._model.runs.now = lambda: self._cycle
+        self.model.runs.now = lambda: self._cycle
         self._words("in")
         self._events("cnn_start")
         self._events("cnn_stop")
-        self._model.complete()
-        if self._model.interrupt:
+        self.model.complete()
+        if self.model.interrupt:
             self._fail("a run that was stopped has ended")
         self._events("cnn_continue")
         self._fifos()
-        self._model.complete()
+        self.model.complete()
         self._compare()
         if "ml_op" in self._image:
             self._transpose()
@@ -106,7 +110,7 @@ class Replay:
             self._event(op, address, value, mask)
 
     def _event(self, op: int, address: int, value: int, mask: int) -> None:
-        model = self._model
+        model = self.model
         if op == WRITE:
             model.write(address, value)
         elif op == OR:
@@ -147,17 +151,17 @@ class Replay:
         """``address`` is that of the block's first column on the plain path."""
         base = address & -addresses.KERNEL_STRIDE
         column = (address - base) // addresses.KERNEL_COLUMN_STRIDE
-        self._model.write(base + 4 * column + 1, 1, 1)
+        self.model.write(base + 4 * column + 1, 1, 1)
         content += bytes(-len(content) % 4)
         for offset in range(0, len(content), 4):
-            self._model.write(base + offset, int.from_bytes(content[offset : offset + 4], "big"))
+            self.model.write(base + offset, int.from_bytes(content[offset : offset + 4], "big"))
 
     def _plain(self, address: int, content: bytes) -> None:
         for start in range(0, len(content), limits.COLUMN_BYTES):
             column = content[start : start + limits.COLUMN_BYTES]
             parts = (column[:1], column[1:5], column[5:], b"")
             for n, part in enumerate(parts):
-                self._model.write(address + 4 * n, int.from_bytes(part, "big"))
+                self.model.write(address + 4 * n, int.from_bytes(part, "big"))
             address += addresses.KERNEL_COLUMN_STRIDE
 
     def _verify_kernels(self) -> None:
@@ -168,7 +172,7 @@ class Replay:
         ):
             for column in range(columns):
                 place = address + column * addresses.KERNEL_COLUMN_STRIDE
-                words = [self._model.read(place + 4 * n) for n in range(3)]
+                words = [self.model.read(place + 4 * n) for n in range(3)]
                 content = b"".join(word.to_bytes(4, "big") for word in words)[3:]
                 if content != image["kern_bytes"][row].tobytes():
                     self._fail(f"the kernel at 0x{place:08X} reads back as {content.hex()}")
@@ -191,7 +195,7 @@ class Replay:
             *(image[f"ml_{name}"].tolist() for name in ("op", "addr", "val")), strict=True
         ):
             if op != _TRANSPOSER_WRITE:
-                word = self._model.read(address)
+                word = self.model.read(address)
                 got += [word] if op == _TRANSPOSER_READ else []
                 full = 4 * len(got) == planes.shape[2]
                 expected = planes[channel // lanes, channel % lanes].tobytes()
@@ -201,11 +205,11 @@ class Replay:
             if address == addresses.layer_register(0, cr.WPTR_BASE.offset, 0):
                 channel, got = channel + 1, []
                 value += _pointer(int(image["out_addr"][channel // lanes]))
-            self._model.write(address, value)
+            self.model.write(address, value)
 
     def _words(self, kind: str) -> None:
         for address, word in self._blocks(kind):
-            self._model.write(address, word)
+            self.model.write(address, word)
 
     def _blocks(self, kind: str) -> Iterator[tuple[int, int]]:
         """Address and value of every word of ``in`` or ``out``."""
@@ -225,17 +229,17 @@ class Replay:
         for step in zip(*streams, strict=True):
             for port, word in zip(order, step, strict=True):
                 while self._full():
-                    self._cycle += max(1, self._model.runs.cycles_to_room)
-                self._model.write(port["addr"], word)
+                    self._cycle += max(1, self.model.runs.cycles_to_room)
+                self.model.write(port["addr"], word)
 
     def _full(self) -> bool:
         """Whether a FIFO that software has to wait for is full."""
         fast = self._meta["fifo_order"][0]["addr"] == addresses.FAST_FIFO_DATA
-        return bool(self._model.read(_FAST_STATUS if fast else _STATUS))
+        return bool(self.model.read(_FAST_STATUS if fast else _STATUS))
 
     def _compare(self) -> None:
         image = self._image
-        if not self._model.interrupt:
+        if not self.model.interrupt:
             self._fail("the run did not end")
             return
         cycles, expected = self._cycle + self.outcome.cycles, self._meta["latency_total_est"]
@@ -243,9 +247,9 @@ class Replay:
             self._fail(f"{cycles} cycles, expected {expected}")
         masks = np.repeat(image["out_mask"], image["out_len"]).tolist()
         wrong = [
-            (address, expected, self._model.read(address) & mask)
+            (address, expected, self.model.read(address) & mask)
             for (address, expected), mask in zip(self._blocks("out"), masks, strict=True)
-            if (self._model.read(address) ^ expected) & mask
+            if (self.model.read(address) ^ expected) & mask
         ]
         if wrong:
             address, expected, got = wrong[0]

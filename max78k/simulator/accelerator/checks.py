@@ -93,7 +93,8 @@ def _field_faults(registers: LayerRegisters, layer: Layer) -> Iterator[tuple[Reg
         yield cr.ONED, "ONED contradicts EN on whether a convolution follows"
     short = layer.outputs % layer.slots and layer.outputs <= layer.surplus
     short = short and layer.rows * layer.columns > 1  # a flattened layer ends with its last output
-    if not passes and (short or layer.kernels % layer.passes):
+    over = layer.outputs > layer.slots and not layer.pass_step
+    if not passes and (short or over or layer.kernels % layer.passes):
         yield cr.MCNT, f"{layer.kernels} kernels do not fill the output slots"
 
 
