@@ -53,7 +53,7 @@ class Fifos:
 
     def holds(self, numbers: tuple[int, ...]) -> int:
         """Words that every one of the FIFOs has."""
-        return min(len(self._queues[n]) for n in numbers)
+        return min((len(self._queues[n]) for n in numbers), default=0)
 
     def take(self, numbers: tuple[int, ...], count: int) -> list[list[int]]:
         """Remove the first ``count`` words of each of the FIFOs."""
@@ -86,8 +86,8 @@ class Intake:
         self.began: int | None = None
         self._fifos = fifos
         self._numbers = numbers
-        self._words = words
-        self._start = min(start, words)
+        self._words = words if numbers else 0
+        self._start = min(start, self._words)
         self._pace = pace
         self._taken = 0
         self.due = 0
