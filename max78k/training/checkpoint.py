@@ -99,7 +99,7 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
     """
     content = load_checkpoint(path)
     spec = trusted_network(content, path, network)
-    model = build(spec, len(content["class_names"]))
+    model = build(spec, len(content["class_names"]), tuple(content["input_shape"]))
     fill(model, content["model"], path)
     model.eval()
     return TrainedModel(

@@ -12,18 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from max78k.chip.limits import BIAS_UNIT
+from max78k.errors import InputError
 from max78k.network import Activation, Eltwise, Layer, Network, Operation
 from max78k.network.network import INPUT
 from max78k.training.augment import PIXEL_OFFSET
+from max78k.training.base import Mode, Pooling, set_mode
 from max78k.training.graph import Step, trace
-from max78k.training.layers import (
-    FLOAT32_EXACT,
-    Add,
-    Mode,
-    Pooling,
-    WeightLayer,
-    set_mode,
-)
+from max78k.training.joins import Join
+from max78k.training.weight_layer import FLOAT32_EXACT, WeightLayer
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,7 @@ def to_network(
         outputs=(layers[-1].name,),
         class_names=tuple(class_names),
         input_offset=PIXEL_OFFSET,
+        average_rounds=_average_rounds(steps),
         notes={"output_exponent": str(exponent)},
     )
 
@@ -129,13 +126,31 @@ def layer_outputs(
 
 
 def _keep(values: list[Tensor], module: Any, arguments: Any, output: Tensor) -> None:
-    values.append(output.clone())
+    values.append(output.cpu().clone())
+
+
+def _average_rounds(steps: list[Step]) -> bool:
+    """What the averages of the model do with remainders; the chip does one of the two."""
+    chosen = {
+        step.module.average_rounds
+        for step in steps
+        if isinstance(step.module, (Pooling, WeightLayer))
+        and step.module.pool is not None
+        and step.module.pool.kind == "avg"
+    }
+    if len(chosen) > 1:
+        raise InputError(
+            "E-TRAIN-AVERAGE",
+            "some averages of the network are rounded, others truncated.",
+            "set_average_rounding(model, True or False) for all of them.",
+        )
+    return chosen == {True}
 
 
 def _layer(step: Step) -> Layer:
     module = step.module
-    if isinstance(module, Add):
-        return Layer(step.name, Operation.PASSTHROUGH, step.inputs, eltwise=Eltwise.ADD)
+    if isinstance(module, Join):
+        return Layer(step.name, Operation.PASSTHROUGH, step.inputs, eltwise=module.eltwise)
     if isinstance(module, Pooling):
         return Layer(step.name, Operation.PASSTHROUGH, step.inputs, pool=module.pool)
     assert isinstance(module, WeightLayer)
@@ -152,8 +167,10 @@ def _layer(step: Step) -> Layer:
         output_width=32 if module.wide else 8,
         pool=module.pool,
         padding=module.padding,
+        dilation=module.dilation,
+        eltwise=module.combine,
     )
 
 
 def _int8(values: Tensor) -> npt.NDArray[np.int8]:
-    return np.ascontiguousarray(values.detach().numpy(), dtype=np.int8)
+    return np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.int8)

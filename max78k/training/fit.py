@@ -119,7 +119,7 @@ class _Run:
         self.history: list[Row] = []
         self.teacher: nn.Module | None = None
         torch.manual_seed(options.seed)
-        self.model = build(options.network, len(dataset.class_names))
+        self.model = build(options.network, len(dataset.class_names), dataset.input_shape)
         self._check_shape()
         require_network(self._to_network())  # what the chip cannot run is not trained
         if self.pixels.ndim == 4:

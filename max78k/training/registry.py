@@ -50,21 +50,48 @@ def network_name(spec: str) -> str:
 
 
 def input_shape(spec: str) -> tuple[int, ...] | None:
-    """The input that the network says it takes (``input_shape`` of its class), or None."""
-    shape = getattr(network_class(spec), "input_shape", None)
-    return None if shape is None else tuple(int(size) for size in shape)
+    """The input that the network says it takes, or None.
 
-
-def build(spec: str, classes: int) -> nn.Module:
-    """An instance with ``classes`` outputs."""
+    It says so by ``input_shape`` of its class, or by the defaults of its arguments
+    ``num_channels`` and ``dimensions``, as networks for ai8x-training do.
+    """
     kind = network_class(spec)
-    if "classes" not in inspect.signature(kind).parameters:
+    shape = getattr(kind, "input_shape", None)
+    if shape is None:
+        arguments = inspect.signature(kind).parameters
+        if not {"num_channels", "dimensions"}.issubset(arguments):
+            return None
+        channels, size = (arguments[x].default for x in ("num_channels", "dimensions"))
+        if not isinstance(channels, int) or not isinstance(size, tuple):
+            return None
+        shape = (channels, *(size[:1] if size[1:] == (1,) else size))
+    return tuple(int(size) for size in shape)
+
+
+def build(spec: str, classes: int, shape: tuple[int, ...] | None = None) -> nn.Module:
+    """An instance with ``classes`` outputs.
+
+    Args:
+        spec: see :func:`network_class`.
+        classes: given as ``classes``, or ``num_classes``.
+        shape: of the input, given as ``num_channels`` and ``dimensions`` where the class takes
+            them; its defaults otherwise.
+    """
+    kind = network_class(spec)
+    parameters = inspect.signature(kind).parameters
+    name = next((x for x in ("classes", "num_classes") if x in parameters), None)
+    if name is None:
         raise InputError(
             "E-NETWORK-CLASS",
             f"{kind.__name__} of {spec} takes no argument classes.",
             "def __init__(self, classes: int): ...",
         )
-    return kind(classes=classes)
+    arguments: dict[str, object] = {name: classes}
+    if shape is not None and "num_channels" in parameters:
+        arguments["num_channels"] = shape[0]
+        if "dimensions" in parameters:
+            arguments["dimensions"] = (*shape[1:], 1)[:2]
+    return kind(**arguments)
 
 
 def _run_file(path: Path) -> ModuleType:
