@@ -18,7 +18,7 @@ from max78k.training.joins import BITWISE, Join
 from max78k.training.quantize import INPUT_EXPONENT, activation_exponent, weight_exponent
 from max78k.training.weight_layer import WeightLayer
 
-_CALIBRATION = 512  # samples of a data set
+CALIBRATION = 512  # samples of a data set
 _CALIBRATION_BATCH = 128
 _SAMPLES = 1 << 16  # values kept of each layer and batch
 _SUM = "/sum"  # behind a layer's name: what it combines before it convolves
@@ -61,9 +61,9 @@ def calibrate(model: nn.Module, batches: Iterable[Tensor], rule: str = "mse") ->
             module.weight_exponent.fill_(exponent)
 
 
-def calibration_batches(dataset: Dataset, seed: int) -> list[Tensor]:
-    """Samples of ``dataset.train`` chosen by ``seed``, as the chip's integers in float32."""
-    rows = torch.randperm(len(dataset.train), generator=seeded_generator(seed))[:_CALIBRATION]
+def calibration_batches(dataset: Dataset, seed: int, count: int = CALIBRATION) -> list[Tensor]:
+    """``count`` samples of ``dataset.train`` chosen by ``seed``, as integers in float32."""
+    rows = torch.randperm(len(dataset.train), generator=seeded_generator(seed))[:count]
     pixels = torch.from_numpy(dataset.train.inputs)[rows]
     return list(torch.split(to_integers(pixels), _CALIBRATION_BATCH))
 

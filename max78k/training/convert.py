@@ -17,7 +17,7 @@ from max78k.network import Activation, Eltwise, Layer, Network, Operation
 from max78k.network.network import INPUT
 from max78k.training.augment import PIXEL_OFFSET
 from max78k.training.base import Mode, Pooling, set_mode
-from max78k.training.graph import Step, trace
+from max78k.training.graph import Step, StepModel, trace
 from max78k.training.joins import Join
 from max78k.training.weight_layer import FLOAT32_EXACT, WeightLayer
 
@@ -52,25 +52,31 @@ def to_network(
 
     Returns:
         The network; ``notes["output_exponent"]`` says which power of two one step of the output
-        stands for, which a softmax needs.
+        stands for, which a softmax needs; it is missing where outputs have different steps.
     """
     steps = trace(model)
     with torch.no_grad():
         layers = tuple(_layer(step) for step in steps)
-    last = steps[-1].module
-    exponent = int(last.out_exponent)
-    if isinstance(last, WeightLayer) and last.wide:
-        exponent = int(last.weight_exponent + last.in_exponent)
+    outputs = model.outputs if isinstance(model, StepModel) else (layers[-1].name,)
+    exponents = {step_exponent(step) for step in steps if step.name in outputs}
     return Network(
         name=name,
         input_shape=tuple(input_shape),
         layers=layers,
-        outputs=(layers[-1].name,),
+        outputs=outputs,
         class_names=tuple(class_names),
         input_offset=PIXEL_OFFSET,
         average_rounds=_average_rounds(steps),
-        notes={"output_exponent": str(exponent)},
+        notes={"output_exponent": str(exponents.pop())} if len(exponents) == 1 else {},
     )
+
+
+def step_exponent(step: Step) -> int:
+    """The power of two that one step of a layer's output stands for, also where it is wide."""
+    module = step.module
+    if isinstance(module, WeightLayer) and module.wide:
+        return int(module.weight_exponent + module.in_exponent)
+    return int(module.out_exponent)
 
 
 def certificate(network: Network) -> list[Certificate]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,12 +38,14 @@ class Step:
             isinstance(self.module, WeightLayer) and self.module.combine is not None
         )
 
+    def operands(self, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What the layer is called with, for the outputs of the layers before it."""
+        found = tuple(values[name] for name in self.inputs)
+        return found if self.combines or len(found) == 1 else (torch.cat(found, dim=1),)
+
     def run(self, values: dict[str, Tensor]) -> Tensor:
         """The layer's output, for the outputs of the layers before it."""
-        operands = [values[name] for name in self.inputs]
-        if not self.combines and len(operands) > 1:
-            operands = [torch.cat(operands, dim=1)]
-        result: Tensor = self.module(*operands)
+        result: Tensor = self.module(*self.operands(values))
         return result
 
 
@@ -52,6 +55,34 @@ class _Data:
 
     names: tuple[str, ...] = ()
     reshaped: bool = False
+
+
+class StepModel(nn.Module):
+    """A model given by its steps; ``forward`` gives the outputs, several of them flattened.
+
+    Args:
+        steps: in execution order, each with a module of its own.
+        outputs: names of the steps whose outputs leave the network.
+    """
+
+    def __init__(self, steps: Sequence[Step], outputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.steps = tuple(steps)
+        self.outputs = outputs
+        self.layers = nn.ModuleList(step.module for step in steps)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """Outputs for [N, C, ...]."""
+        values = {INPUT: data}
+        for step in self.steps:
+            values[step.name] = step.run(values)
+        if len(self.outputs) == 1:
+            return values[self.outputs[0]]
+        return torch.cat([values[name].flatten(1) for name in self.outputs], dim=1)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StepModel:
+        steps = [replace(step, module=copy.deepcopy(step.module, memo)) for step in self.steps]
+        return StepModel(steps, self.outputs)
 
 
 class _Tracer(fx.Tracer):
@@ -66,6 +97,8 @@ def trace(model: nn.Module) -> list[Step]:
     channels, dropout, and reshaping (``flatten``, ``view``, ...) before a linear layer or of the
     output. Anything else raises InputError.
     """
+    if isinstance(model, StepModel):
+        return list(model.steps)
     try:
         graph = _Tracer().trace(model)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:

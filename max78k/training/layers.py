@@ -145,6 +145,8 @@ class Linear(WeightLayer):
     Args:
         in_features: 1-16384, channels * rows * columns of the input.
         out_features: 1-1024; 1-512 with a bias.
+        pool: window of a pooling of 2-D data that leaves one pixel, 1-16; None: no pooling.
+        pool_kind: "max" or "avg".
         bias: add a bias.
         activation: "relu", "abs" or None.
         bits: weight width, 1, 2, 4 or 8.
@@ -158,6 +160,8 @@ class Linear(WeightLayer):
         in_features: int,
         out_features: int,
         *,
+        pool: int | tuple[int, int] | None = None,
+        pool_kind: str = "max",
         bias: bool = True,
         activation: str | None = None,
         bits: int = 8,
@@ -170,6 +174,7 @@ class Linear(WeightLayer):
             activation=activation,
             bits=bits,
             wide=wide,
+            pool=None if pool is None else pool_window(pool, pool_kind, 1),
         )
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
 

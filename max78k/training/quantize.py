@@ -106,8 +106,14 @@ def weight_exponent(
             best = min(range(first + 3, first - SEARCH_OCTAVES, -1), key=cost)
     if out_exponent is None:
         return best
+    lowest, highest = exponent_range(in_exponent, out_exponent)
+    return max(lowest, min(highest, best))
+
+
+def exponent_range(in_exponent: int, out_exponent: int) -> tuple[int, int]:
+    """Exponents of weights for which the shift register, -15...15, holds the total shift."""
     middle = out_exponent - in_exponent - (8 - 1)  # register shift 0
-    return max(middle - SHIFT, min(middle + SHIFT, best))
+    return middle - SHIFT, middle + SHIFT
 
 
 def bias_exponent(weight_exponent: int, in_exponent: int) -> int:

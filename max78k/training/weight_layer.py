@@ -94,6 +94,7 @@ class WeightLayer(ChipLayer):
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias and norm is None else None
         self.norm = norm
         self.norm_updates = False
+        self.limit: float | None = None  # of real outputs; integers clip where they end
         self.learned: Learned | None = None
         self.register_buffer("weight_bits", torch.tensor(bits))
         self.register_buffer("weight_exponent", torch.tensor(0))
@@ -129,6 +130,18 @@ class WeightLayer(ChipLayer):
             return quantized, None
         return quantized, round_parameter(bias, bias_exponent(exponent, int(self.in_exponent)), 8)
 
+    def hold(self, weight: Tensor, bias: Tensor | None, exponent: int) -> None:
+        """Let the layer hold exactly these integers (as :meth:`integers` gives them).
+
+        Batch norm, which is folded into them, is gone; ``in_exponent`` must be set.
+        """
+        unit = 2.0 ** bias_exponent(exponent, int(self.in_exponent))
+        self.norm = None
+        self.weight_exponent.fill_(exponent)
+        with torch.no_grad():
+            self.weight.copy_(weight * 2.0**exponent)
+        self.bias = None if bias is None else nn.Parameter(bias * unit)
+
     @property
     def output_shift(self) -> int:
         """The shift of the integer network's layer; 0 for a 32-bit output."""
@@ -144,7 +157,8 @@ class WeightLayer(ChipLayer):
             value = self._multiply(data, self.weight, self.bias)
             if self.norm is not None:
                 value = self.norm(value)
-            return _activate(value, self.activation)
+            value = _activate(value, self.activation)
+            return value if self.limit is None else value.clamp(-self.limit, self.limit)
         if self.learned is not None and self.mode is Mode.QAT:
             return self._forward_learned(data, self.learned)
         weight, bias = self.integers()

@@ -122,7 +122,7 @@ def test_what_cannot_be_mapped_leaves_no_folder(
     [
         (("--mean", "0.1,0.2"), "E-QUANTIZE-NORMALISATION"),
         (("--std", "0"), "E-QUANTIZE-NORMALISATION"),
-        (("--weights", "none.pt"), "E-IMPORT-WEIGHTS"),
+        (("--weights", "none.pt"), "E-WEIGHTS-FILE"),
         (("--input-shape", "1,9,9,9"), "E-"),
     ],
 )
