@@ -32,6 +32,7 @@ from max78k.training.weight_layer import WeightLayer
 AUTO = "auto"
 _SAMPLES = 128  # that the search measures errors on
 _COLUMN_ROW_BYTES = limits.PROCESSORS * limits.COLUMN_BYTES  # one column of every processor
+_ALL_NOISE, _NOTHING_LEFT = 0.99, 100.0
 _UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "KB": 1 << 10, "MIB": 1 << 20}
 _VENDOR_KEYS = ("start_epoch", "shift_quantile", "outlier_removal_z_score")
 
@@ -246,6 +247,11 @@ def kernel_columns(model: nn.Module, input_shape: Shape) -> dict[str, dict[int, 
     return table
 
 
+def _loss(noise: float) -> float:
+    """Noise to signal as a loss: noise as large as the signal leaves nothing, whatever else is."""
+    return noise / (1 - noise) if noise < _ALL_NOISE else _NOTHING_LEFT * noise
+
+
 def _aligned(columns: int) -> int:
     return -(-columns // limits.KERNEL_ALIGNMENT) * limits.KERNEL_ALIGNMENT
 
@@ -255,13 +261,13 @@ def _knapsack(
     columns: Mapping[str, Mapping[int, int]],
     available: int,
 ) -> dict[str, int]:
-    """Width of each layer: least sum of errors within ``available`` columns."""
+    """Width of each layer: least sum of losses within ``available`` columns."""
     best: dict[int, tuple[float, dict[str, int]]] = {0: (0.0, {})}
     for name, row in errors.items():
         found: dict[int, tuple[float, dict[str, int]]] = {}
         for used, (error, widths) in best.items():
             for width in limits.WEIGHT_BITS:
-                total, cost = used + columns[name][width], error + row[width]
+                total, cost = used + columns[name][width], error + _loss(row[width])
                 if total <= available and (total not in found or cost < found[total][0]):
                     found[total] = cost, {**widths, name: width}
         best = found

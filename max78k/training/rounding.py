@@ -30,17 +30,21 @@ _INPUTS = 4096  # of one output; a layer with more has its weights rounded to th
 _ROWS = 6  # windows sampled for each input of an output, and at least
 _FEWEST_ROWS = 8192
 _DAMPING = 0.01  # of the mean square input, pulls toward the trained weights
+_SCARCITY = 0.1  # more of it, by inputs of an output over outputs that there are
 _PASSES = 4
 _OCTAVES = (1, 0, -1, -2)  # steps of the weights that are tried, from the calibrated one
 
 
 @dataclass(frozen=True, eq=False)
 class _Moments:
-    """Sums over windows x of the quantized input and real outputs y: x x', y x', rows."""
+    """Means over windows x of the quantized input and real outputs y: of x x' and of y x'.
+
+    ``count`` outputs there are in all; the windows are drawn from them.
+    """
 
     inputs: Tensor
     outputs: Tensor
-    rows: int
+    count: int
 
 
 def adapt(
@@ -102,7 +106,7 @@ def _moments(
     count = -(-max(_FEWEST_ROWS, _ROWS * size) // len(real))
     scale = 2.0 ** int(layer.in_exponent)
     inputs, outputs = torch.zeros(size, size), torch.zeros(len(matrix), size)
-    rows = 0
+    rows, available = 0, 0
     for real_values, whole_values in zip(real, whole, strict=True):
         parts = []
         for mode, values in ((Mode.FLOAT, real_values), (Mode.INTEGER, whole_values)):
@@ -114,7 +118,8 @@ def _moments(
         outputs += (matrix @ wanted.T) @ found
         inputs += found.T @ found
         rows += len(found)
-    return _Moments(inputs.double() / rows, outputs.double() / rows, rows)
+        available += _outputs(layer, parts[0])
+    return _Moments(inputs.double() / rows, outputs.double() / rows, available)
 
 
 def windows(layer: WeightLayer, data: Tensor, places: Tensor) -> Tensor:
@@ -138,6 +143,16 @@ def windows(layer: WeightLayer, data: Tensor, places: Tensor) -> Tensor:
         sample, place = place // (rows * columns), place % (rows * columns)
         found = view[sample, :, place // columns, place % columns].flatten(1)
     return torch.cat([found, torch.ones(len(found), 1)], dim=1)
+
+
+def _outputs(layer: WeightLayer, data: Tensor) -> int:
+    """Outputs of one channel that a layer computes from ``data``."""
+    if isinstance(layer, Linear):
+        return len(data)
+    rows, columns = _spread(layer, data).shape[2:]
+    kernel = [*layer.weight.shape[2:], 1][:2]
+    first = rows - (kernel[0] - 1) * layer.dilation
+    return len(data) * first * (columns - kernel[1] + 1)
 
 
 def _spread(layer: WeightLayer, data: Tensor) -> Tensor:
@@ -180,7 +195,8 @@ def _choose(layer: WeightLayer, moments: _Moments, method: str) -> None:
     weight, bias = layer.folded()
     trained = _with_bias(to_matrix(layer, weight), bias).double()
     size = len(moments.inputs)
-    damping = _DAMPING * float(moments.inputs.diagonal()[:-1].mean()) + 1e-12
+    share = _DAMPING + _SCARCITY * size / moments.count
+    damping = share * float(moments.inputs.diagonal()[:-1].mean()) + 1e-12
     form = moments.inputs + damping * torch.eye(size, dtype=torch.float64)
     form[-1, -1] -= damping
     target = moments.outputs + damping * trained

@@ -120,7 +120,7 @@ def load_weights(model: nn.Module, path: Path, names: str | None = None) -> Load
     state = _from_vendor(read_state(path))
     if names is not None and names != ORDER:
         state = _renamed(state, read_names(Path(names)))
-    state = {key: value for key, value in state.items() if not key.endswith("." + _COUNTER)}
+    state = {key: value for key, value in state.items() if key.rpartition(".")[2] not in _OWN}
     _drop_folded_norms(model, state, names == ORDER)
     slots = {k: v for k, v in model.state_dict().items() if k.rpartition(".")[2] not in _OWN}
     pairs = _by_order(slots, state, path) if names == ORDER else _by_name(slots, state)
