@@ -150,9 +150,8 @@ def _outputs(layer: WeightLayer, data: Tensor) -> int:
     if isinstance(layer, Linear):
         return len(data)
     rows, columns = _spread(layer, data).shape[2:]
-    kernel = [*layer.weight.shape[2:], 1][:2]
-    first = rows - (kernel[0] - 1) * layer.dilation
-    return len(data) * first * (columns - kernel[1] + 1)
+    high, wide = [*layer.weight.shape[2:], 1][:2]
+    return len(data) * int(rows - (high - 1) * layer.dilation) * int(columns - wide + 1)
 
 
 def _spread(layer: WeightLayer, data: Tensor) -> Tensor:

@@ -200,7 +200,7 @@ class WeightLayer(ChipLayer):
         if exponents.out is None:
             return accumulator * (step_weight * step_in)
         scaled = accumulator * (step_weight * step_in / power_of_two(exponents.out))
-        value = round_half_up(scaled).clamp(self._lowest, 127)
+        value = F.hardtanh(round_half_up(scaled), self._lowest, 127)
         return value.abs().clamp(max=127) if self.activation is Activation.ABS else value
 
     def _update_norm(self, accumulator: Tensor) -> None:
@@ -260,7 +260,7 @@ def update_norms(model: nn.Module, on: bool) -> None:
     """
     for module in model.modules():
         if isinstance(module, WeightLayer):
-            module.norm_updates = on
+            module.norm_updates = on and module.norm is not None
 
 
 def _activation(name: str | None) -> Activation:
