@@ -1,8 +1,8 @@
 """Write the pages and the JSON Schema that are made from the package's tables.
 
 ``python tools/write_docs.py`` rewrites ``docs/rules.md``, ``docs/yaml.md``,
-``docs/vendor-options.md`` and ``yaml_models/network.schema.json``; a test fails when one of them
-is stale.
+``docs/vendor-options.md``, ``docs/training-options.md`` and ``yaml_models/network.schema.json``; a
+test fails when one of them is stale.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from max78k.cli.option_groups import option_rows
 from max78k.cli.vendor_flags import VENDOR_FLAGS, Effect
 from max78k.compiler import placement_rules
 from max78k.files import write_text
 from max78k.formats import yaml_keys
 from max78k.formats.yaml_keys import GLOBAL_KEYS, LAYER_KEYS, REQUIRED_KEYS, Key
 from max78k.network import rules
+from max78k.training.options import Augmentation, TrainOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 Schema = dict[str, Any]
@@ -227,6 +229,16 @@ def vendor_options_page() -> str:
     return "\n".join(lines)
 
 
+def training_options_page() -> str:
+    """Text of ``docs/training-options.md``."""
+    lines = [_TRAINING_INTRODUCTION]
+    head = ("option", "value", "default", "meaning")
+    for kind in (TrainOptions, Augmentation):
+        for group, rows in option_rows(kind).items():
+            lines += [f"## {group}", "", *_table(head, rows), ""]
+    return "\n".join(lines)
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     cells = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     return [_row(head), _row(("---",) * len(head)), *map(_row, cells)]
@@ -276,10 +288,19 @@ effect is answered with one line that says why; a refused one ends the command (
 `--style msdk` writes a project for the vendor's SDK; without it the project builds by itself.
 """
 
+_TRAINING_INTRODUCTION = f"""{_GENERATED}
+# Options of training
+
+`max78k train-qat` takes them as they stand here; `TrainOptions` and `Augmentation` of
+`max78k.training.options` have them as fields, with underscores. [training.md](training.md) says how
+they work together.
+"""
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/rules.md": rules_page,
     "docs/yaml.md": yaml_page,
     "docs/vendor-options.md": vendor_options_page,
+    "docs/training-options.md": training_options_page,
     "yaml_models/network.schema.json": schema_text,
 }
 

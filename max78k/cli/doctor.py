@@ -29,6 +29,8 @@ _MODULES = (
     Need("unicorn", "the virtual board", "pip install 'max78k[board]'"),
     Need("elftools", "the virtual board, HEX and BIN files", "pip install 'max78k[board]'"),
     Need("ziglang", "building where there is no arm-none-eabi-gcc", "pip install 'max78k[board]'"),
+    Need("optuna", "max78k search", "pip install 'max78k[search]'"),
+    Need("tensorboard", "train-qat --tensorboard", "pip install 'max78k[tensorboard]'"),
 )
 _PROGRAMS = (
     Need("arm-none-eabi-gcc", "building (ziglang does it too)", "your system's Arm GCC package"),

@@ -26,6 +26,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("demo", "The whole way on drawn faces: train, export, build, run, compare."),
     "data": Verb("data", "Look at a data set: counts by class, a sheet of pictures."),
     "train-qat": Verb("train_qat", "Train a network, float first, then quantization-aware."),
+    "search": Verb("search", "Networks and training options, under memory and latency budgets."),
     "quantize": Verb("quantize", "Ordinary ONNX or torch.nn network to integers, untrained."),
     "export": Verb("export", "Checkpoint to integer network, ONNX, YAML, vendor -q checkpoint."),
     "check": Verb("check", "Does a network fit the chip, and what does it cost?"),

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from max78k.cli.option_groups import GroupedCommand, grouped, read_arguments, table_options
 from max78k.cli.options import data_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
+from max78k.training.options import Augmentation, TrainOptions, TrainProgress
 
 if TYPE_CHECKING:
     from max78k.training.fit import TrainResult
-    from max78k.training.options import TrainOptions, TrainProgress
 
 DEFAULT_NETWORK = "fer7"
 
 
-@click.command("train-qat")
+@click.command("train-qat", cls=GroupedCommand)
 @click.option("--network",
               help="A shipped network, or path/to/file.py:Class.  [default: fer7]")  # fmt: skip
+@click.option("--argument", "arguments", multiple=True, metavar="NAME=VALUE",
+              help="Keyword argument of the network's class, as width=48; repeatable.")  # fmt: skip
 @data_option
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NETWORK.")
-@click.option("--epochs", type=int, help="All epochs, the quantization-aware ones included.")
-@click.option("--qat-epochs", type=int, help="The last epochs, trained quantization-aware.")
-@click.option("--batch-size", type=int)
-@click.option("--learning-rate", "--lr", type=float, help="Peak of the float phase.")
-@click.option("--qat-learning-rate", type=float)
-@click.option("--distillation", type=float, help="Share of the loss taught by the float network.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many samples in each part.")
 @click.option("--skip-bad-rows", is_flag=True, help="CSV: leave bad rows out and count them.")
-@click.option("--seed", type=int, help="Of everything random.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; part of what resume needs.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NETWORK.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @json_option
+@table_options(TrainOptions, short={"learning_rate": "--lr"})
+@table_options(Augmentation)
+@grouped("Machine", "--threads", type=click.IntRange(1),
+         help="CPU threads; part of what resume needs.")  # fmt: skip
 def command(
     network: str | None,
+    arguments: tuple[str, ...],
     data: str,
     out: Path | None,
     limit: int | None,
@@ -46,14 +47,16 @@ def command(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Train a network on the CPU: float phase, calibration, quantization-aware phase.
+    """Train a network: float phase, calibration, quantization-aware phase.
 
     \b
     Examples:
       max78k train-qat --network fer7 --data faces --epochs 8
       max78k train-qat --network fer7 --data fer2013.csv --out runs/fer
       max78k train-qat --out runs/fer --data fer2013.csv --resume
-      max78k train-qat --network mine.py:MyNet --data pictures/
+      max78k train-qat --network mine.py:MyNet --data pictures/ --argument width=48
+      max78k train-qat --data fer2013.csv --mixup 0.2 --ema 0.999 --patience 8
+      torchrun --nproc-per-node 4 -m max78k train-qat --data fer2013.csv --device cuda
 
     The run folder holds best.pt and last.pt, network.npz (the integers of the best epoch),
     metrics.csv, run.json, curves.png and confusion.png. Ctrl-C leaves a run that --resume
@@ -61,15 +64,20 @@ def command(
     """
     from max78k.datasets.load import load
     from max78k.training.fit import train
+    from max78k.training.processes import launched_rank
     from max78k.training.registry import input_shape
 
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    options = _options(network, out, resume, choices)
+    given = {name: value for name, value in choices.items() if value is not None}
+    options = _options(network, read_arguments(arguments), out, resume, given)
     shape = input_shape(options.network) or (1, 48, 48)
     dataset = load(data, input_shape=shape, limit=limit, skip_bad_rows=skip_bad_rows)
+    if launched_rank() > 0:  # the first process of torchrun speaks for all
+        train(options, dataset)
+        return
     with progress(f"train {options.network}", options.epochs) as advance:
         result = train(options, dataset, progress=Reporter(advance))
     draw_training(result, dataset.class_names)
@@ -90,25 +98,38 @@ def command(
 
 
 def _options(
-    network: str | None, out: Path | None, resume: bool, choices: dict[str, Any]
+    network: str | None,
+    arguments: dict[str, Any],
+    out: Path | None,
+    resume: bool,
+    given: dict[str, Any],
 ) -> TrainOptions:
     from max78k.training.fit import stored_options
-    from max78k.training.options import TrainOptions
     from max78k.training.registry import network_name
     from max78k.training.run_folder import RunFolder
 
-    given = {name: value for name, value in choices.items() if value is not None}
     folder = out or Path("runs") / network_name(network or DEFAULT_NETWORK)
     if not resume:
-        return TrainOptions(network=network or DEFAULT_NETWORK, folder=folder, **given)
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        changes = {item.name for item in fields(Augmentation)}
+        return TrainOptions(
+            network=network or DEFAULT_NETWORK,
+            network_arguments=arguments,
+            folder=folder,
+            augmentation=Augmentation(**{k: v for k, v in given.items() if k in changes}),
+            **{k: v for k, v in given.items() if k not in changes},
+        )
+    teacher_network = given.pop("teacher_network", None)
+    tensorboard = given.pop("tensorboard", False)
+    device = given.pop("device", None)
+    if given or arguments:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given) or "--argument"
         raise InputError(
             "E-RESUME-OPTIONS",
             f"{names} given with --resume: a resumed run keeps the options it was begun with.",
             "leave them out.",
         )
-    return stored_options(RunFolder(folder), network)
+    stored = stored_options(RunFolder(folder), network, teacher_network)
+    return replace(stored, tensorboard=tensorboard, device=device or stored.device)
 
 
 class Reporter:
@@ -143,6 +164,7 @@ def draw_training(result: TrainResult, class_names: tuple[str, ...]) -> None:
         result.folder.path / "curves.png",
         train_loss=[row["train_loss"] for row in rows],
         train_accuracy=[row["train_accuracy"] for row in rows],
+        test_loss=[row["test_loss"] for row in rows],
         test_accuracy=[row["test_accuracy"] for row in rows],
         qat_epoch=qat,
         title=f"{result.network.name}: training",

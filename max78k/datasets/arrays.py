@@ -7,7 +7,8 @@ Layouts, told apart by their keys:
 * ``png_training`` and ``png_publictest``: FER-2013 as PNG mosaics of 48x48 tiles, with ``labels``
   and ``usage`` for all rows, and marks on single rows (``row_exact``, ``label_ambiguous``).
 
-``class_names`` may be added to each of them.
+``class_names`` may be added to each of them, and ``soft_labels`` [N, classes] to the first and the
+last (``train_soft_labels`` to the second): votes or shares to learn instead of the labels.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.datasets import fer
-from max78k.datasets.dataset import Dataset, Int64Array, Split, Uint8Array
+from max78k.datasets.dataset import Dataset, Float32Array, Int64Array, Split, Uint8Array
 from max78k.errors import InputError
 
 TEST_SHARE = 0.1  # held out of a file that names no parts
@@ -64,7 +65,7 @@ def load_npz(
 
     Raises:
         InputError: E-DATA-FILE, E-DATA-KEYS, E-DATA-SHAPE, E-DATA-TYPE, E-DATA-LABEL,
-            E-DATA-USAGE, E-DATA-EMPTY.
+            E-DATA-SOFT, E-DATA-USAGE, E-DATA-EMPTY.
     """
     arrays = _read(path)
     parts = _separate(path, arrays, input_shape)
@@ -76,7 +77,8 @@ def load_npz(
                 f"{path} has the arrays {', '.join(sorted(arrays)[:12]) or '(none)'}.",
                 "give images and labels, or train_images, train_labels, test_images, test_labels.",
             )
-        whole = _split(path, images, arrays["labels"], input_shape)
+        soft = arrays.get("soft_labels")
+        whole = _split(path, images, arrays["labels"], input_shape, soft)
         keep = _kept_rows(path, arrays, len(whole), (keep_inexact, keep_ambiguous))
         parts = _by_usage(path, whole, keep, arrays, seed)
     names = _class_names(arrays, parts)
@@ -110,7 +112,13 @@ def _separate(path: Path, arrays: Arrays, input_shape: tuple[int, ...]) -> dict[
     for train_images, train_labels, test_images, test_labels in _SEPARATE_KEYS:
         if all(key in arrays for key in (train_images, train_labels, test_images, test_labels)):
             return {
-                "train": _split(path, arrays[train_images], arrays[train_labels], input_shape),
+                "train": _split(
+                    path,
+                    arrays[train_images],
+                    arrays[train_labels],
+                    input_shape,
+                    arrays.get("train_soft_labels"),
+                ),
                 "test": _split(path, arrays[test_images], arrays[test_labels], input_shape),
             }
     return {}
@@ -121,8 +129,9 @@ def _split(
     images: npt.NDArray[Any],
     labels: npt.NDArray[Any],
     input_shape: tuple[int, ...],
+    soft: npt.NDArray[Any] | None = None,
 ) -> Split:
-    """Checked arrays; images moved to [N, *input_shape]."""
+    """Checked arrays; images moved to [N, *input_shape], soft labels divided by their sums."""
     if images.dtype != np.uint8:
         raise InputError(
             "E-DATA-TYPE",
@@ -137,7 +146,22 @@ def _split(
         )
     if len(images) != len(labels):
         raise InputError("E-DATA-SHAPE", f"{path}: {len(images)} images but {len(labels)} labels.")
-    return Split(_channels_first(path, images, input_shape), labels.astype(np.int64))
+    shares = None if soft is None else _shares(path, soft, len(labels))
+    return Split(_channels_first(path, images, input_shape), labels.astype(np.int64), shares)
+
+
+def _shares(path: Path, soft: npt.NDArray[Any], count: int) -> Float32Array:
+    """Votes or shares with rows that sum to 1."""
+    numbers = soft.dtype.kind in "uif" and soft.ndim == 2 and len(soft) == count
+    values = soft.astype(np.float64) if numbers else np.zeros((1, 1))
+    sums = values.sum(axis=1, keepdims=True)
+    if not (np.isfinite(values).all() and (values >= 0).all() and (sums > 0).all()):
+        raise InputError(
+            "E-DATA-SOFT",
+            f"{path}: soft labels are {soft.dtype} {list(soft.shape)} for {count} samples.",
+            "a row of votes or shares for each sample, none negative, not all zero.",
+        )
+    return np.asarray(values / sums, dtype=np.float32)
 
 
 def _channels_first(path: Path, images: Uint8Array, input_shape: tuple[int, ...]) -> Uint8Array:

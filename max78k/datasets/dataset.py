@@ -12,6 +12,7 @@ from max78k.errors import InputError
 
 Uint8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +23,13 @@ class Split:
         inputs: uint8 [N, channels, rows, columns], 0 (black) to 255; of 1-D data
             [N, channels, length].
         labels: int64 [N], numbers of classes.
+        soft: float32 [N, classes] or None: what to learn instead of the labels, where several
+            people judged each sample; each row sums to 1.
     """
 
     inputs: Uint8Array
     labels: Int64Array
+    soft: Float32Array | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -33,7 +37,8 @@ class Split:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Split:
         """The given rows, in the given order."""
-        return Split(self.inputs[rows], self.labels[rows])
+        soft = None if self.soft is None else self.soft[rows]
+        return Split(self.inputs[rows], self.labels[rows], soft)
 
     def sample(self, count: int, seed: int) -> Split:
         """At most ``count`` samples chosen by ``seed``, in their old order."""
@@ -89,6 +94,13 @@ class Dataset:
                     f"{self.name}: {part} sample {row} has label {int(split.labels[row])}, "
                     f"but there are {classes} classes.",
                     f"use labels 0 ... {classes - 1}.",
+                )
+            if split.soft is not None and split.soft.shape != (len(split), len(self.class_names)):
+                raise InputError(
+                    "E-DATA-SOFT",
+                    f"{self.name}: {part} has soft labels {list(split.soft.shape)} for "
+                    f"{len(split)} samples of {len(self.class_names)} classes.",
+                    "one row for each sample, one share for each class.",
                 )
         for part in ("train", "test"):
             if not len(self.parts()[part]):

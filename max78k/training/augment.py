@@ -1,104 +1,132 @@
 """Augmentation of whole batches on tensors, the same for the same seed, epoch and step.
 
 The result is what the chip would read: integers ``pixel - 128`` in -128...127. They are held in
-float32, which the convolutions of PyTorch need.
+float32, which the convolutions of PyTorch need. All random numbers are a few for each sample and
+are drawn on the CPU, so that every device and every number of processes sees the same pictures.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from max78k.training.options import Augmentation
+
 PIXEL_OFFSET = 128
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How far a picture may be changed; every amount is drawn evenly from [-amount, amount].
+class Draws:
+    """The random numbers of a batch, float32 [N]; ``holes`` [N, axes] are shares of the lengths."""
 
-    Attributes:
-        flip: mirror left and right with probability 1/2.
-        rotate: degrees.
-        scale: share of the size (0.1: 0.9...1.1).
-        shift: share of the width and height.
-        brightness: grey levels.
-        contrast: share of the distance from the picture's mean.
-        cutout: side of a square set to the mid grey 128, in pixels; 0 is none.
+    angle: Tensor
+    size: Tensor
+    mirror: Tensor
+    across: Tensor
+    down: Tensor
+    gain: Tensor
+    offset: Tensor
+    holes: Tensor
+
+    @staticmethod
+    def draw(n: int, axes: int, amounts: Augmentation, generator: torch.Generator) -> Draws:
+        """Random numbers for ``n`` samples with ``axes`` axes besides the channels."""
+
+        def spread(amount: float) -> Tensor:
+            return (torch.rand(n, generator=generator) * 2 - 1) * amount
+
+        mirror = torch.randint(0, 2, (n,), generator=generator) * 2.0 - 1
+        return Draws(
+            angle=torch.deg2rad(spread(amounts.rotate)),
+            size=1 + spread(amounts.scale),
+            mirror=mirror if amounts.flip else torch.ones(n),
+            # affine_grid counts positions from -1 to 1, so a share of the width is twice as much
+            across=spread(2 * amounts.shift),
+            down=spread(2 * amounts.shift),
+            gain=1 + spread(amounts.contrast),
+            offset=spread(amounts.brightness),
+            holes=torch.rand(n, axes, generator=generator),
+        )
+
+    def part(self, rows: slice) -> Draws:
+        """Those of some samples."""
+        return Draws(*(getattr(self, item.name)[rows] for item in fields(self)))
+
+    def to(self, device: torch.device) -> Draws:
+        """The same on another device."""
+        moved = (getattr(self, item.name) for item in fields(self))
+        return Draws(*(values.to(device, non_blocking=True) for values in moved))
+
+
+def augment(pictures: Tensor, amounts: Augmentation, generator: torch.Generator) -> Tensor:
+    """Changed pictures.
+
+    Args:
+        pictures: uint8 [N, C, H, W]; 1-D data [N, C, L] are not moved or turned.
+        amounts: how far they may be changed.
+        generator: source of all random numbers.
+
+    Returns:
+        float32 of the same shape with integer values -128...127.
     """
-
-    flip: bool = True
-    rotate: float = 12.0
-    scale: float = 0.12
-    shift: float = 0.08
-    brightness: float = 20.0
-    contrast: float = 0.25
-    cutout: int = 0
-
-    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """Changed pictures.
-
-        Args:
-            pictures: uint8 [N, C, H, W]; 1-D data [N, C, L] are not moved or turned.
-            generator: source of all random numbers.
-
-        Returns:
-            float32 of the same shape with integer values -128...127.
-        """
-        values = pictures.float()
-        if pictures.ndim == 4:
-            values = self._move(values, generator)
-        values = self._light(values, generator)
-        values = values.round_().clamp_(0, 255).sub_(PIXEL_OFFSET)
-        return self._cut(values, generator)
-
-    def _move(self, values: Tensor, generator: torch.Generator) -> Tensor:
-        if not (self.flip or self.rotate or self.scale or self.shift):
-            return values
-        n = len(values)
-        angle = torch.deg2rad(_spread(n, self.rotate, generator))
-        size = 1 + _spread(n, self.scale, generator)
-        mirror = torch.ones(n)
-        if self.flip:
-            mirror = torch.randint(0, 2, (n,), generator=generator) * 2.0 - 1
-        cosine, sine = angle.cos() * size, angle.sin() * size
-        # affine_grid counts positions from -1 to 1, so a share of the width is twice as much
-        across = _spread(n, 2 * self.shift, generator)
-        down = _spread(n, 2 * self.shift, generator)
-        rows = [mirror * cosine, -sine, across, mirror * sine, cosine, down]
-        theta = torch.stack(rows, dim=1).reshape(n, 2, 3)
-        grid = F.affine_grid(theta, list(values.shape), align_corners=False)
-        return F.grid_sample(values, grid, padding_mode="border", align_corners=False)
-
-    def _light(self, values: Tensor, generator: torch.Generator) -> Tensor:
-        if not (self.brightness or self.contrast):
-            return values
-        n = len(values)
-        each = (n, *(1,) * (values.ndim - 1))
-        mean = values.flatten(1).mean(dim=1).reshape(each)
-        gain = (1 + _spread(n, self.contrast, generator)).reshape(each)
-        offset = _spread(n, self.brightness, generator).reshape(each)
-        return values.sub_(mean).mul_(gain).add_(mean + offset)
-
-    def _cut(self, values: Tensor, generator: torch.Generator) -> Tensor:
-        if not self.cutout:
-            return values
-        n, _, *lengths = values.shape
-        hole = torch.ones(n, 1, *(1,) * len(lengths), dtype=torch.bool)
-        for axis, length in enumerate(lengths, start=2):
-            middle = torch.randint(0, length, (n, 1), generator=generator)
-            near = (torch.arange(length) - middle).abs() * 2 < self.cutout
-            hole = hole & near.reshape(
-                n, *(length if d == axis else 1 for d in range(1, values.ndim))
-            )
-        return values.masked_fill_(hole, 0.0)
+    draws = Draws.draw(len(pictures), pictures.ndim - 2, amounts, generator)
+    return apply(pictures, amounts, draws)
 
 
-def _spread(n: int, amount: float, generator: torch.Generator) -> Tensor:
-    return (torch.rand(n, generator=generator) * 2 - 1) * amount
+def apply(pictures: Tensor, amounts: Augmentation, draws: Draws) -> Tensor:
+    """Pictures changed as ``draws`` say; see :func:`augment`."""
+    draws = draws.to(pictures.device)
+    values = pictures.float()
+    if pictures.ndim == 4:
+        values = _move(values, amounts, draws)
+    values = _light(values, amounts, draws)
+    values = values.round_().clamp_(0, 255).sub_(PIXEL_OFFSET)
+    return _cut(values, amounts, draws)
+
+
+def _move(values: Tensor, amounts: Augmentation, draws: Draws) -> Tensor:
+    if not (amounts.flip or amounts.rotate or amounts.scale or amounts.shift):
+        return values
+    cosine, sine = draws.angle.cos() * draws.size, draws.angle.sin() * draws.size
+    mirror = draws.mirror
+    rows = [mirror * cosine, -sine, draws.across, mirror * sine, cosine, draws.down]
+    theta = torch.stack(rows, dim=1).reshape(-1, 2, 3)
+    grid = F.affine_grid(theta, list(values.shape), align_corners=False)
+    return F.grid_sample(values, grid, padding_mode="border", align_corners=False)
+
+
+def _light(values: Tensor, amounts: Augmentation, draws: Draws) -> Tensor:
+    if not (amounts.brightness or amounts.contrast):
+        return values
+    each = (-1, *(1,) * (values.ndim - 1))
+    mean = values.flatten(1).mean(dim=1).reshape(each)
+    gain, offset = draws.gain.reshape(each), draws.offset.reshape(each)
+    return values.sub_(mean).mul_(gain).add_(mean + offset)
+
+
+def _cut(values: Tensor, amounts: Augmentation, draws: Draws) -> Tensor:
+    if not amounts.cutout:
+        return values
+    lengths = values.shape[2:]
+    middles = [(draws.holes[:, axis] * n).floor() for axis, n in enumerate(lengths)]
+    side = torch.tensor([amounts.cutout], device=values.device)
+    return values.masked_fill_(box(lengths, middles, [side] * len(lengths)), 0.0)
+
+
+def box(lengths: torch.Size, middles: list[Tensor], sizes: list[Tensor]) -> Tensor:
+    """Mask, bool [N, 1, *lengths], of a box: middle [N] and size [N] or [1] for each axis."""
+    count, mask = len(middles[0]), torch.ones((), dtype=torch.bool, device=middles[0].device)
+    for axis, (length, middle, size) in enumerate(zip(lengths, middles, sizes, strict=True)):
+        places = torch.arange(length, device=middle.device)
+        near = (places - middle[:, None]).abs() * 2 < size[..., None]
+        mask = mask & near.reshape(
+            count, 1, *(length if a == axis else 1 for a in range(len(lengths)))
+        )
+    return mask
 
 
 def to_integers(pixels: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """The dictionary in ``path``, checked for its keys; runs no code from the file.
 
     Keys: network (as given to train), class_names, input_shape, phase ("float" or "qat"), epoch
-    (number finished), model (state dict), history (rows of metrics), options; last.pt also has
-    optimizer, teacher (state dict of the float network, or None) and data (fingerprint).
+    (number finished), model (state dict of what was measured), history (rows of metrics), options;
+    last.pt also has training (the state between epochs) and data (fingerprint).
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -99,7 +99,9 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
     """
     content = load_checkpoint(path)
     spec = trusted_network(content, path, network)
-    model = build(spec, len(content["class_names"]), tuple(content["input_shape"]))
+    arguments = content["options"].get("network_arguments", {})
+    classes, shape = len(content["class_names"]), tuple(content["input_shape"])
+    model = build(spec, classes, shape, arguments=arguments)
     fill(model, content["model"], path)
     model.eval()
     return TrainedModel(

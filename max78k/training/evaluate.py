@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from max78k.training.augment import to_integers
-from max78k.training.layers import Mode, set_mode
+from max78k.training.graph import trace
+from max78k.training.layers import Mode, WeightLayer, set_mode
 from max78k.training.quantize import INPUT_EXPONENT
 
 _BATCH = 256
@@ -29,10 +30,21 @@ def scores(model: nn.Module, pixels: Tensor, mode: Mode, bf16: bool = False) -> 
     model.eval()
     set_mode(model, mode)
     rows = []
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    with torch.no_grad(), torch.autocast(pixels.device.type, torch.bfloat16, enabled=bf16):
         for part in torch.split(pixels, _BATCH):
             rows.append(model(model_input(to_integers(part), mode)).flatten(1))
     return torch.cat(rows)
+
+
+def real_scores(model: nn.Module, outputs: Tensor, mode: Mode) -> Tensor:
+    """What :func:`scores` gives in ``mode``, as real numbers, of which a softmax makes sense."""
+    if mode is not Mode.INTEGER:
+        return outputs.float()
+    last = trace(model)[-1].module
+    exponent = int(last.out_exponent)
+    if isinstance(last, WeightLayer) and last.wide:
+        exponent = int(last.weight_exponent + last.in_exponent)
+    return outputs.float() * 2.0**exponent
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from max78k.network import Operation
+from max78k.training import integer_conv
 from max78k.training.base import ChipLayer, Mode, Pooling, set_average_rounding, set_mode
 from max78k.training.chip_limits import pool_window
 from max78k.training.joins import Add, Join, Or, Sub, Xor
@@ -105,6 +106,8 @@ class Conv2d(_Convolution):
     operation = Operation.CONV2D
 
     def _multiply(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.mode is Mode.QAT and integer_conv.is_active():
+            return integer_conv.conv2d(data, weight, bias, self.padding)
         return F.conv2d(data, weight, bias, padding=self.padding)
 
 

@@ -2,78 +2,254 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from max78k.errors import InputError
-from max78k.training.augment import Augmentation
+from max78k.training.option_table import About, check, option
+from max78k.training.quantize import RULES
 
-EXPONENT_RULES = ("mse", "max")
+LEARNED = "learned"
+EXPONENT_RULES = (*RULES, LEARNED)
+SCHEDULES = ("cosine", "one-cycle", "multistep", "plateau", "constant")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+SELF = "self"  # the teacher that is the run's own float network
+
+_LENGTH = "Length"
+_BATCHES = "Batches"
+_OPTIMIZER = "Optimizer"
+_RATE = "Learning rate"
+_LOSS = "Loss"
+_TEACHER = "Distillation"
+_QUANTIZATION = "Quantization"
+_MACHINE = "Machine"
+_PICTURES = "Augmentation"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a picture may be changed; every amount is drawn evenly from [-amount, amount]."""
+
+    flip: bool = option(True, About(_PICTURES, "Mirror left and right with probability 1/2."))
+    rotate: float = option(12.0, About(_PICTURES, "Turn by up to so many degrees.", 0, 180))
+    scale: float = option(0.12, About(_PICTURES, "Change the size by up to this share.", 0, 0.9))
+    shift: float = option(
+        0.08, About(_PICTURES, "Move by up to this share of the width and height.", 0, 1)
+    )
+    brightness: float = option(20.0, About(_PICTURES, "Grey levels added or taken.", 0, 255))
+    contrast: float = option(
+        0.25,
+        About(_PICTURES, "Change the distance from the picture's mean by up to this share.", 0, 1),
+    )
+    cutout: int = option(0, About(
+        _PICTURES, "Side of a square set to the mid grey 128, in pixels. 0: none.", 0))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """Options of a run; the defaults are the recipe for FER-2013 on a CPU.
 
+    The other attributes say what they are in their ``About``; docs/training.md has them as tables.
+
     Attributes:
         network: a shipped network's name or "path/to/file.py:Class".
+        network_arguments: keyword arguments of the class, besides ``classes``.
         folder: the run folder.
-        epochs: epochs in all, those of quantization-aware training included.
-        qat_epochs: the last epochs, which are quantization-aware; None: an eighth, at least one.
-        batch_size: samples in a step.
-        learning_rate: peak of the float phase (linear rise, then cosine to zero).
-        qat_learning_rate: start of the quantization-aware phase (cosine to zero).
-        weight_decay: on weights, not on biases or batch norm.
-        label_smoothing: share of the target that is spread over all classes.
-        distillation: share of the loss that the trained float network teaches in the
-            quantization-aware phase; 0 is none.
-        exponents: how steps are chosen: "mse" or "max".
-        bf16: bfloat16 in the float phase; None: where the CPU multiplies it in hardware.
-        seed: of everything random.
         resume: continue the run in ``folder``.
         augmentation: changes of the pictures.
     """
 
     network: str = "fer7"
+    network_arguments: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path("runs/fer7")
-    epochs: int = 30
-    qat_epochs: int | None = None
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    qat_learning_rate: float = 0.005
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    distillation: float = 0.5
-    exponents: str = "mse"
-    bf16: bool | None = None
-    seed: int = 1
     resume: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    epochs: int = option(
+        30, About(_LENGTH, "All epochs, the quantization-aware ones included.", 1, 100_000)
+    )
+    qat_epochs: int | None = option(
+        None,
+        About(_LENGTH, "The last epochs, trained quantization-aware; an eighth if not given.", 1),
+    )
+    patience: int = option(
+        0,
+        About(
+            _LENGTH,
+            "Epochs without a better test accuracy that end a phase; its best state is "
+            "restored. 0: never.",
+            0,
+        ),
+    )
+
+    batch_size: int = option(
+        128, About(_BATCHES, "Samples in a step, those of all processes together.", 1, 65_536)
+    )
+    oversample: bool = option(
+        False, About(_BATCHES, "Draw samples so that all classes come equally often.")
+    )
+    mixup: float = option(
+        0.0,
+        About(
+            _BATCHES, "Blend pairs of samples; parameter of the Beta distribution. 0: none.", 0, 10
+        ),
+    )
+    cutmix: float = option(
+        0.0,
+        About(
+            _BATCHES,
+            "Paste a part of another sample; parameter of the Beta distribution. 0: none.",
+            0,
+            10,
+        ),
+    )
+
+    optimizer: str = option(
+        "sgd", About(_OPTIMIZER, "sgd is with Nesterov momentum.", choices=OPTIMIZERS)
+    )
+    momentum: float = option(
+        0.9, About(_OPTIMIZER, "Of sgd and rmsprop; the first beta of adam and adamw.", 0, 0.999)
+    )
+    weight_decay: float = option(
+        5e-4, About(_OPTIMIZER, "On weights, not on biases or batch norm.", 0, 1)
+    )
+    clip_norm: float = option(
+        0.0,
+        About(
+            _OPTIMIZER, "Largest norm of the gradient; what is longer is scaled down. 0: any.", 0
+        ),
+    )
+    ema: float = option(
+        0.0,
+        About(
+            _OPTIMIZER,
+            "Decay of an exponential moving average of the weights, which is then what is "
+            "measured and stored. 0: none.",
+            0,
+            0.99999,
+        ),
+    )
+
+    learning_rate: float = option(0.1, About(_RATE, "Peak of the float phase.", 0, 100))
+    qat_learning_rate: float = option(
+        0.005, About(_RATE, "Peak of the quantization-aware phase.", 0, 100)
+    )
+    schedule: str = option("cosine", About(_RATE, "Course of the float phase.", choices=SCHEDULES))
+    qat_schedule: str = option(
+        "cosine", About(_RATE, "Course of the quantization-aware phase.", choices=SCHEDULES)
+    )
+    warm_up: float = option(
+        0.15, About(_RATE, "Share of the float phase in which the rate rises.", 0, 0.9)
+    )
+    milestones: tuple[float, ...] = option(
+        (0.5, 0.75), About(_RATE, "multistep: shares of a phase after which the rate falls.", 0, 1)
+    )
+    gamma: float = option(
+        0.1, About(_RATE, "multistep, plateau: factor by which the rate falls.", 0, 1)
+    )
+    plateau: int = option(
+        3,
+        About(
+            _RATE, "plateau: epochs without a better test accuracy after which the rate falls.", 1
+        ),
+    )
+
+    label_smoothing: float = option(
+        0.1, About(_LOSS, "Share of the target that is spread over all classes.", 0, 0.9)
+    )
+    class_weights: str = option(
+        "none",
+        About(
+            _LOSS, "balanced (the rarer the heavier), a number for each class with commas, or none."
+        ),
+    )
+
+    distillation: float = option(
+        0.5, About(_TEACHER, "Share of the loss that the teacher's scores give.", 0, 1)
+    )
+    temperature: float = option(
+        2.0,
+        About(
+            _TEACHER,
+            "By which scores are divided before student and teacher are compared.",
+            0.1,
+            100,
+        ),
+    )
+    feature_distillation: float = option(
+        0.0,
+        About(
+            _TEACHER,
+            "Weight of the difference from the teacher in what the last layer reads, after a "
+            "projection that only training has.",
+            0,
+            1000,
+        ),
+    )
+    teacher: str = option(
+        SELF,
+        About(
+            _TEACHER,
+            "self: the run's own float network, in the quantization-aware phase; or a "
+            "checkpoint, in both phases.",
+        ),
+    )
+    teacher_network: str | None = option(
+        None,
+        About(
+            _TEACHER,
+            "path/to/file.py:Class of the teacher, where the checkpoint is of no shipped "
+            "network; any torch.nn module with its state dict.",
+        ),
+    )
+
+    exponents: str = option(
+        "mse",
+        About(
+            _QUANTIZATION,
+            "How steps are chosen: least squared error, nothing clipped, 0.01 % clipped; learned: "
+            "by the first, then trained with the weights until a fifth is left.",
+            choices=EXPONENT_RULES,
+        ),
+    )
+    weight_bits: str | None = option(
+        None,
+        About(
+            _QUANTIZATION,
+            "1, 2, 4, 8, a policy FILE.yaml, or auto: the widths that fit into the budget with the "
+            "least loss; the network's own if not given.",
+        ),
+    )
+    budget: str | None = option(
+        None, About(_QUANTIZATION, "Kernel memory for auto, like 300KiB; all of it if not given.")
+    )
+
+    device: str = option(
+        "cpu", About(_MACHINE, "cpu, cuda, cuda:1, mps. Results are measured on the CPU, exactly.")
+    )
+    bf16: bool | None = option(
+        None,
+        About(
+            _MACHINE,
+            "bfloat16 in the float phase and in the backward pass of the other, whose forward "
+            "pass stays exact; where the machine multiplies it in hardware if not said.",
+        ),
+    )
+    seed: int = option(1, About(_MACHINE, "Of everything random.", 0, 2**63 - 1))
+    tensorboard: bool = option(False, About(
+        _MACHINE, "Also write the metrics for TensorBoard, into the run folder."))  # fmt: skip
+
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("epochs", 1, 10_000),
-            ("batch_size", 1, 65_536),
-            ("learning_rate", 0.0, 100.0),
-            ("qat_learning_rate", 0.0, 100.0),
-            ("weight_decay", 0.0, 1.0),
-            ("label_smoothing", 0.0, 0.9),
-            ("distillation", 0.0, 1.0),
-            ("seed", 0, 2**63 - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError("E-TRAIN-OPTION", f"{name} is {value}; it must be {low}...{high}.")
-        if self.qat_epochs is not None and not 0 < self.qat_epochs <= self.epochs:
+        check(self)
+        check(self.augmentation)
+        if self.qat_epochs is not None and self.qat_epochs > self.epochs:
             raise InputError(
                 "E-TRAIN-OPTION",
                 f"qat_epochs is {self.qat_epochs} of {self.epochs} epochs.",
                 "at least one, at most all of them.",
             )
-        if self.exponents not in EXPONENT_RULES:
-            raise InputError("E-TRAIN-OPTION", f"exponents is {self.exponents!r}.", "mse or max.")
 
     @property
     def float_epochs(self) -> int:
@@ -82,10 +258,11 @@ class TrainOptions:
         return self.epochs - qat
 
     def stored(self) -> dict[str, Any]:
-        """What decides the result, as plain data (not the folder, nor whether it is resumed)."""
+        """What decides the result, as plain data: neither places, devices nor logs."""
         values = asdict(self)
-        del values["folder"], values["resume"]
-        return values
+        for name in ("folder", "resume", "tensorboard", "device"):
+            del values[name]
+        return {**values, "milestones": list(self.milestones)}
 
     @staticmethod
     def restored(values: dict[str, Any], folder: Path) -> TrainOptions:
@@ -94,6 +271,7 @@ class TrainOptions:
         kept = {name: value for name, value in values.items() if name in known}
         try:
             kept["augmentation"] = Augmentation(**kept["augmentation"])
+            kept["milestones"] = tuple(kept["milestones"])
             return TrainOptions(**{**kept, "folder": folder, "resume": True})
         except (KeyError, TypeError) as error:
             raise InputError(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 from torch import nn
 
 from max78k.errors import InputError
 from max78k.shipped_files import shipped_folder
+
+_CLASSES = ("classes", "num_classes")  # names of the argument
 
 
 def shipped_networks() -> dict[str, Path]:
@@ -68,30 +72,55 @@ def input_shape(spec: str) -> tuple[int, ...] | None:
     return tuple(int(size) for size in shape)
 
 
-def build(spec: str, classes: int, shape: tuple[int, ...] | None = None) -> nn.Module:
+def build(
+    spec: str,
+    classes: int,
+    shape: tuple[int, ...] | None = None,
+    *,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+) -> nn.Module:
     """An instance with ``classes`` outputs.
 
     Args:
         spec: see :func:`network_class`.
-        classes: given as ``classes``, or ``num_classes``.
+        classes: number of outputs, given as ``classes`` or ``num_classes``.
         shape: of the input, given as ``num_channels`` and ``dimensions`` where the class takes
             them; its defaults otherwise.
+        arguments: more keyword arguments for the class.
+
+    Raises:
+        InputError: E-NETWORK-CLASS for a class without ``classes``, E-NETWORK-ARGUMENT for an
+            argument that it does not take, and those of :func:`network_class`.
     """
     kind = network_class(spec)
-    parameters = inspect.signature(kind).parameters
-    name = next((x for x in ("classes", "num_classes") if x in parameters), None)
+    known = inspect.signature(kind).parameters
+    name = next((word for word in _CLASSES if word in known), None)
+    for word in arguments:
+        if word not in known or word == name:
+            own = [other for other in known if other != name]
+            raise InputError(
+                "E-NETWORK-ARGUMENT",
+                f"{kind.__name__} of {spec} takes no argument {word}.",
+                f"one of {', '.join(own)}." if own else "it has none.",
+            )
     if name is None:
         raise InputError(
             "E-NETWORK-CLASS",
             f"{kind.__name__} of {spec} takes no argument classes.",
             "def __init__(self, classes: int): ...",
         )
-    arguments: dict[str, object] = {name: classes}
-    if shape is not None and "num_channels" in parameters:
-        arguments["num_channels"] = shape[0]
-        if "dimensions" in parameters:
-            arguments["dimensions"] = (*shape[1:], 1)[:2]
-    return kind(**arguments)
+    given: dict[str, Any] = {name: classes}
+    if shape is not None and "num_channels" in known:
+        given["num_channels"] = shape[0]
+        if "dimensions" in known:
+            given["dimensions"] = (*shape[1:], 1)[:2]
+    try:
+        return kind(**{**given, **arguments})
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "E-NETWORK-ARGUMENT",
+            f"{kind.__name__} cannot be built with {dict(arguments)} ({error}).",
+        ) from error
 
 
 def _run_file(path: Path) -> ModuleType:

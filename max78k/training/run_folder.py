@@ -1,4 +1,7 @@
-"""The folder of a training run: metrics.csv, run.json, last.pt, best.pt, network.npz."""
+"""The folder of a training run: metrics.csv, run.json, last.pt, best.pt, network.npz.
+
+Several processes see the same folder; the first one alone writes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from max78k.errors import InputError
 from max78k.files import write_text
 
 COLUMNS = (
-    "epoch", "phase", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds",
+    "epoch", "phase", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
+    "images_per_second", "seconds",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -34,6 +38,7 @@ class RunFolder:
         self.last = path / "last.pt"
         self.best = path / "best.pt"
         self.network = path / "network.npz"
+        self.tensorboard = path / "tensorboard"
 
     def begin(self, rows: list[Row]) -> None:
         """Write metrics.csv anew with ``rows``: a resumed run drops what its checkpoint lacks."""

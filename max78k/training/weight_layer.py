@@ -116,10 +116,11 @@ class WeightLayer(ChipLayer):
         norm = cast(nn.BatchNorm2d, self.norm)
         assert norm.running_var is not None and norm.running_mean is not None
         factor = (norm.running_var + norm.eps).rsqrt()
+        mean = norm.running_mean.clone()  # it may change before the backward pass reads it
         if not norm.affine:
-            return factor, -norm.running_mean * factor
+            return factor, -mean * factor
         factor = norm.weight * factor
-        return factor, norm.bias - norm.running_mean * factor
+        return factor, norm.bias - mean * factor
 
     def integers(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias as the chip holds them: integers in float32."""

@@ -15,6 +15,7 @@ from max78k.report.curves import draw_curves
 from max78k.report.latency import draw_latency
 from max78k.report.layers import draw_layers
 from max78k.report.memory import MemoryMap, Span, draw_memory
+from max78k.report.pareto import Point, draw_pareto
 from max78k.report.style import layer_colour
 
 LOSS = [2.0, 1.2, 0.9, 0.8]
@@ -123,3 +124,10 @@ def test_figures_of_nothing_are_still_written(tmp_path: Path) -> None:
     )
     draw_memory(tmp_path / "e.png", MemoryMap("net", (), (), (), ()))
     assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+def test_the_pareto_picture_is_drawn(tmp_path):
+    points = [Point(0, 0.9, 3000.0, 100_000, True), Point(1, 0.5, 4000.0, 200_000, False)]
+    for budget in (None, 3500.0):
+        draw_pareto(tmp_path / "pareto.png", points, budget)
+        assert (tmp_path / "pareto.png").read_bytes()[:4] == b"\x89PNG"

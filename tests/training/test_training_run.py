@@ -10,36 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from corner_data import NETWORKS, corner_data, corners
 
 from max78k.datasets.dataset import Dataset, Split
 from max78k.errors import InputError, Max78kError
 from max78k.network import Network, reference
-from max78k.training.augment import Augmentation
 from max78k.training.checkpoint import load_checkpoint, load_model
 from max78k.training.convert import to_network
 from max78k.training.evaluate import class_accuracy, confusion_matrix
 from max78k.training.fit import stored_options, train
-from max78k.training.options import TrainOptions
+from max78k.training.options import Augmentation, TrainOptions
 from max78k.training.post_training import QuantizeMethod, quantize_checkpoint
 from max78k.training.run_folder import RunFolder
 
-NETWORKS = Path(__file__).with_name("tiny_network.py")
 STILL = Augmentation(flip=False, rotate=5.0, scale=0.05, shift=0.05, cutout=3)
-
-
-def corners(count: int, seed: int) -> Split:
-    """Noise with a bright corner, which is the class."""
-    dice = np.random.default_rng(seed)
-    labels = dice.integers(0, 3, count)
-    inputs = dice.integers(0, 120, (count, 1, 12, 12))
-    for row, (top, left) in enumerate(np.array([(1, 1), (1, 7), (7, 1)])[labels]):
-        inputs[row, 0, top : top + 4, left : left + 4] += 110
-    return Split(inputs.astype(np.uint8), labels.astype(np.int64))
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return Dataset("corners", ("a", "b", "c"), corners(300, 0), corners(90, 1))
+    return corner_data()
 
 
 @pytest.fixture

@@ -23,6 +23,26 @@ class Tiny(nn.Module):
         return self.output(self.drop(self.conv2(self.conv1(data))))
 
 
+class Plain(nn.Sequential):
+    """Ordinary layers, as a teacher has them."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(
+            nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(4),
+            nn.Flatten(), nn.Linear(12 * 9, classes),
+        )  # fmt: skip
+
+
+class Wide(Tiny):
+    """With an argument, and no dropout, whose random numbers belong to a process."""
+
+    def __init__(self, classes: int, width: int = 8) -> None:
+        super().__init__(classes)
+        self.conv1 = Conv2d(1, width)
+        self.conv2 = Conv2d(width, 8, pool=2)
+        self.drop = nn.Identity()
+
+
 class Other(Tiny):
     """The same with another channel count."""
 

@@ -1,0 +1,63 @@
+"""The loss of the data: cross-entropy with hard or soft labels, smoothing and class weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from max78k.errors import InputError
+from max78k.training.options import TrainOptions
+
+
+def cross_entropy(
+    outputs: Tensor, targets: Tensor, *, smoothing: float, weights: Tensor | None
+) -> Tensor:
+    """Mean over the samples.
+
+    The mean is by the number of samples, also with weights, so that it does not depend on how a
+    batch is divided between processes.
+
+    Args:
+        outputs: float32 [N, classes].
+        targets: int64 [N], or float32 [N, classes] of shares.
+        smoothing: share of the target that is spread over all classes.
+        weights: float32 [classes] or None.
+    """
+    total = F.cross_entropy(
+        outputs, targets, weight=weights, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / len(outputs)
+
+
+def class_weights(options: TrainOptions, counts: npt.NDArray[np.int64]) -> Tensor | None:
+    """Weights of the classes, with mean 1 over the samples.
+
+    Args:
+        options: ``class_weights`` is "none", "balanced" or numbers with commas.
+        counts: samples of each class in the train part.
+    """
+    if options.class_weights == "none":
+        return None
+    if options.class_weights == "balanced":
+        weights = 1.0 / np.maximum(counts, 1)
+    else:
+        weights = np.array(_numbers(options.class_weights, len(counts)))
+    weights = weights * counts.sum() / (weights * counts).sum()
+    return torch.from_numpy(weights.astype(np.float32))
+
+
+def _numbers(text: str, classes: int) -> list[float]:
+    try:
+        numbers = [float(item) for item in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != classes or not all(0 < number < np.inf for number in numbers):
+        raise InputError(
+            "E-TRAIN-OPTION",
+            f"class_weights is {text!r} for {classes} classes.",
+            "none, balanced, or one positive number for each class with commas between.",
+        )
+    return numbers
