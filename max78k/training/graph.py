@@ -120,6 +120,32 @@ def trace(model: nn.Module) -> list[Step]:
     return steps
 
 
+def allow_views(model: nn.Module) -> None:
+    """Let layers whose output is given to ``view`` give it in the default memory layout.
+
+    Training in the layout channels_last is faster, but ``view``, unlike ``reshape``, refuses it.
+    """
+    try:
+        graph = _Tracer().trace(model)
+    except (fx.proxy.TraceError, TypeError, RuntimeError, InputError):
+        return  # trace says why, where it matters
+    modules = dict(model.named_modules())
+    found = [node for node in graph.nodes if node.op == "call_method" and node.target == "view"]
+    seen = set(found)
+    while found:
+        for source in found.pop().all_input_nodes:
+            module = modules.get(str(source.target)) if source.op == "call_module" else None
+            if isinstance(module, ChipLayer):
+                module.register_forward_hook(_contiguous)
+            elif source not in seen:
+                seen.add(source)
+                found.append(source)
+
+
+def _contiguous(module: nn.Module, arguments: Any, output: Tensor) -> Tensor:
+    return output.contiguous()
+
+
 def run_steps(steps: list[Step], data: Tensor) -> Iterator[tuple[Step, dict[str, Tensor]]]:
     """Run the layers one after the other on ``data``, the network's input.
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from max78k.errors import InputError
 from max78k.shipped_files import shipped_folder
+from max78k.training.graph import allow_views
 
 _CLASSES = ("classes", "num_classes")  # names of the argument
 
@@ -115,12 +116,14 @@ def build(
         if "dimensions" in known:
             given["dimensions"] = (*shape[1:], 1)[:2]
     try:
-        return kind(**{**given, **arguments})
+        model = kind(**{**given, **arguments})
     except (TypeError, ValueError) as error:
         raise InputError(
             "E-NETWORK-ARGUMENT",
             f"{kind.__name__} cannot be built with {dict(arguments)} ({error}).",
         ) from error
+    allow_views(model)
+    return model
 
 
 def _run_file(path: Path) -> ModuleType:

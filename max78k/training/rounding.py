@@ -31,7 +31,7 @@ _ROWS = 6  # windows sampled for each input of an output, and at least
 _FEWEST_ROWS = 8192
 _DAMPING = 0.01  # of the mean square input, pulls toward the trained weights
 _SCARCITY = 0.1  # more of it, by inputs of an output over outputs that there are
-_PASSES = 4
+_PASSES = 3
 _OCTAVES = (1, 0, -1, -2)  # steps of the weights that are tried, from the calibrated one
 
 
@@ -202,22 +202,44 @@ def _choose(layer: WeightLayer, moments: _Moments, method: str) -> None:
     target[:, -1] -= damping * trained[:, -1]
     best = torch.linalg.solve(form, target.T).T
     free = slice(0, size if bias is not None else size - 1)
-    chosen: tuple[float, int, Tensor] | None = None
-    for exponent in _exponents(layer, method, size):
+    goal = _Goal(best.float(), form.float())
+    if method == "adaptive" and size <= _INPUTS:
+        exponent, whole = _search(layer, goal, range(size)[free])
+    else:
+        exponent = int(layer.weight_exponent)
         grid = _grid(layer, exponent, size)
-        whole = _nearest(trained, grid)
-        if method == "adaptive" and size <= _INPUTS:
-            whole = _descend(_nearest(best, grid), best, form, grid, range(size)[free], _PASSES)
-        elif bias is not None:
-            whole = _descend(whole, best, form, grid, [size - 1], 1)
-        error = (whole * grid.step - best).float()
-        cost = float(((error @ form.float()) * error).sum())
+        whole = _nearest(trained.float(), grid)
+        if bias is not None:
+            whole = _descend(whole, goal, grid, [size - 1], 1)
+    weights = from_matrix(layer, whole[:, :-1].float())
+    layer.hold(weights, None if bias is None else whole[:, -1].float(), exponent)
+
+
+@dataclass(frozen=True, eq=False)
+class _Goal:
+    """Real weights and bias of least error, and the form that weighs differences from them."""
+
+    best: Tensor
+    form: Tensor
+
+    def cost(self, values: Tensor) -> float:
+        error = values - self.best
+        return float(((error @ self.form) * error).sum())
+
+
+def _search(layer: WeightLayer, goal: _Goal, free: Sequence[int]) -> tuple[int, Tensor]:
+    """The exponent and the integers with the least error: one pass with each, then more."""
+    size = len(goal.form)
+    chosen: tuple[float, int, Tensor] | None = None
+    for exponent in _exponents(layer):
+        grid = _grid(layer, exponent, size)
+        whole = _descend(_nearest(goal.best, grid), goal, grid, free, 1)
+        cost = goal.cost(whole * grid.step)
         if chosen is None or cost < chosen[0]:
             chosen = cost, exponent, whole
     assert chosen is not None
     _, exponent, whole = chosen
-    weights = from_matrix(layer, whole[:, :-1].float())
-    layer.hold(weights, None if bias is None else whole[:, -1].float(), exponent)
+    return exponent, _descend(whole, goal, _grid(layer, exponent, size), free, _PASSES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +251,9 @@ class _Grid:
     high: Tensor
 
 
-def _exponents(layer: WeightLayer, method: str, size: int) -> list[int]:
+def _exponents(layer: WeightLayer) -> list[int]:
     own = int(layer.weight_exponent)
-    if method != "adaptive" or size > _INPUTS:
+    if int(layer.weight_bits) == 8:
         return [own]
     if layer.wide:
         return [own + octave for octave in _OCTAVES]
@@ -241,10 +263,10 @@ def _exponents(layer: WeightLayer, method: str, size: int) -> list[int]:
 
 def _grid(layer: WeightLayer, exponent: int, size: int) -> _Grid:
     low, high = integer_range(int(layer.weight_bits))
-    step = torch.full((size,), 2.0**exponent, dtype=torch.float64)
+    step = torch.full((size,), 2.0**exponent)
     step[-1] = 2.0 ** bias_exponent(exponent, int(layer.in_exponent))
-    lows = torch.full((size,), float(low), dtype=torch.float64)
-    highs = torch.full((size,), float(high), dtype=torch.float64)
+    lows = torch.full((size,), float(low))
+    highs = torch.full((size,), float(high))
     lows[-1], highs[-1] = -128.0, 127.0
     return _Grid(step, lows, highs)
 
@@ -254,26 +276,25 @@ def _nearest(values: Tensor, grid: _Grid) -> Tensor:
 
 
 def _descend(
-    whole: Tensor,
-    best: Tensor,
-    form: Tensor,
-    grid: _Grid,
-    coordinates: Sequence[int],
-    passes: int,
+    whole: Tensor, goal: _Goal, grid: _Grid, coordinates: Sequence[int], passes: int
 ) -> Tensor:
     """Move one integer after the other, of all outputs at once, to where the error is least."""
     whole = whole.clone()
-    residual = (whole * grid.step - best) @ form
+    form = goal.form
+    residual = (whole * grid.step - goal.best) @ form
+    steps, lows, highs = grid.step.tolist(), grid.low.tolist(), grid.high.tolist()
+    curvature = form.diagonal().tolist()
     for _ in range(passes):
         moved = 0.0
         for j in coordinates:
-            least = whole[:, j] - residual[:, j] / (form[j, j] * grid.step[j])
-            new = (least + 0.5).floor().clamp(float(grid.low[j]), float(grid.high[j]))
+            least = whole[:, j] - residual[:, j] / (curvature[j] * steps[j])
+            new = (least + 0.5).floor_().clamp_(lows[j], highs[j])
             change = new - whole[:, j]
-            if change.any():
-                residual.addr_(change * grid.step[j], form[j])
+            size = float(change.abs().sum())
+            if size:
+                residual.addr_(change * steps[j], form[j])
                 whole[:, j] = new
-                moved += float(change.abs().sum())
+                moved += size
         if not moved:
             break
     return whole

@@ -107,6 +107,12 @@ def test_networks_in_that_style_are_built_by_name_for_the_data():
     assert model.conv1.weight.shape == (20, 30, 1) and model.fc.weight.shape[0] == 9
 
 
+def test_views_work_in_the_layout_that_trains_fastest():
+    model = build(f"{ai8x_networks.__file__}:Residual", 5).to(memory_format=torch.channels_last)
+    data = drawn((3, 16, 16), 4).to(memory_format=torch.channels_last)
+    assert model(data / 128).shape == (4, 5)
+
+
 def test_every_name_of_a_convolution_is_there():
     layer = ai8x.FusedAvgPoolConvTranspose2dBNAbs(4, 6, 3, padding=1, pool_size=3, pool_stride=3)
     assert layer.norm is not None and layer.pool.kind == "avg" and layer.pool.stride == (3, 3)
