@@ -67,6 +67,7 @@ class Run:
         self.dataset = dataset
         self.folder = RunFolder(options.folder)
         self.history: list[Row] = []
+        self._epochs_are_exact = False  # until they were compared
         self._processes = processes
         self._progress = progress
         self._device = processes.device
@@ -332,6 +333,7 @@ class Run:
         pixels = torch.from_numpy(test.inputs)
         torch_values = scores(model, pixels, Mode.INTEGER).long().numpy()
         values = reference.outputs(network, network.from_pixels(test.inputs))
+        self._epochs_are_exact = self._is_exact(model, torch_values)
         if not np.array_equal(torch_values, values):
             raise MismatchError(
                 "E-MISMATCH-TORCH",
@@ -345,6 +347,14 @@ class Run:
             test.labels, values.argmax(1), len(self.dataset.class_names)
         )
 
+    def _is_exact(self, model: nn.Module, wanted: npt.NDArray[np.int64]) -> bool:
+        """Whether the device that measured the epochs gives the integers of the CPU."""
+        if self._test_pixels.device.type == "cpu":
+            return True
+        there = copy.deepcopy(model).to(self._test_pixels.device)
+        found = scores(there, self._test_pixels, Mode.INTEGER).cpu().long().numpy()
+        return bool(np.array_equal(found, wanted))
+
     def write_summary(self, metrics: dict[str, Any]) -> None:
         """Write run.json."""
         if not self._processes.is_first:
@@ -357,6 +367,7 @@ class Run:
                 "bf16": self._bf16,
                 "processes": self._processes.count,
                 "epochs_measured_on": str(self._test_pixels.device),
+                "epochs_measured": "exact" if self._epochs_are_exact else "inexact",
                 "metrics": metrics,
             }
         )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from max78k.errors import InputError, RuleError
+from max78k.flows.export import export
 from max78k.flows.quantization import quantize_checkpoint_by_vendor
 from max78k.formats.vendor_checkpoint import (
     quantize_vendor,
@@ -107,3 +108,12 @@ def test_ranges_of_later_versions_move_the_shift(tmp_path):
     torch.save({"state_dict": state, "epoch": 1, "arch": "x"}, tmp_path / "a.pth.tar")
     (layer,) = quantize_vendor(tmp_path / "a.pth.tar").layers
     assert layer.output_shift == -1 - 2
+
+
+def test_the_float_checkpoint_is_exported_when_asked_for(shared_folder, tmp_path):
+    path = shared_folder / "data" / "vendor_checkpoints" / "ai85-kws20_v3-qat8-q.pth.tar"
+    model = vendor_networks.Keywords20(wide=False)
+    load_vendor(model, path)
+    network = to_network(model, name="kws20", input_shape=(128, 128))
+    written = export(network, tmp_path / "model", ("vendor-float",))
+    assert [file.name for file in written.files] == ["network.npz", "network.pth.tar"]
