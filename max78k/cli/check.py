@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from max78k.cli.options import search_option
 from max78k.cli.terminal import emit, json_option
 from max78k.errors import BudgetError
 
@@ -16,13 +18,17 @@ from max78k.errors import BudgetError
     "--config-file", type=click.Path(path_type=Path), help="Network YAML with a placement to keep."
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a picture of the memories.")
+@click.option("--fifo", is_flag=True, help="The input comes through FIFOs.")
 @click.option("--max-us", type=float, help="Fail (exit 6) if the estimated time is longer.")
+@search_option
 @json_option
 def command(
     model: str,
     config_file: Path | None,
     picture: Path | None,
+    fifo: bool,
     max_us: float | None,
+    search_seconds: float,
     as_json: bool,
 ) -> None:
     """Check MODEL against every rule of the chip; show memories and cycles by layer.
@@ -34,11 +40,13 @@ def command(
 
     All broken rules are shown at once, each with the change that mends it (exit code 2).
     """
+    from max78k.compiler.placement import FIFO, Placement
     from max78k.flows.cost import cost
     from max78k.flows.models import load_model
 
     loaded = load_model(model, yaml=config_file)
-    result = cost(loaded.network, loaded.given)
+    given = replace(loaded.given or Placement({}), feed=FIFO) if fifo else loaded.given
+    result = cost(loaded.network, given, search_seconds)
     if picture is not None:
         result.draw_memory(picture)
     emit(result.text(), result.to_json(), as_json)

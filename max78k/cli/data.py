@@ -1,41 +1,81 @@
-"""``max78k data``: look at a data set."""
+"""``max78k data``: look at a data set, convert it, find what is in it twice, enlarge it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from max78k.cli.options import seed_option
-from max78k.cli.terminal import emit, json_option
+from max78k.cli.terminal import emit, json_option, progress, say
+from max78k.errors import InputError
 
+if TYPE_CHECKING:
+    from max78k.datasets.dataset import Dataset
 
-@click.command("data")
-@click.argument("spec", default="faces")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write pictures as one PNG.")
-@click.option(
-    "--count", type=click.IntRange(1), default=64, show_default=True, help="In the sheet."
+SHOW = "show"
+
+_bad_rows = click.option(
+    "--skip-bad-rows", is_flag=True, help="CSV: leave bad rows out and count them."
 )
-@click.option("--skip-bad-rows", is_flag=True, help="CSV: leave bad rows out and count them.")
-@seed_option
-@json_option
-def command(
-    spec: str, sheet: Path | None, count: int, skip_bad_rows: bool, seed: int, as_json: bool
-) -> None:
-    """Counts by class of SPEC; with --sheet, pictures with their labels.
+
+
+class _WithDefault(click.Group):
+    """``max78k data SPEC`` is ``max78k data show SPEC``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {*self.commands, *ctx.help_option_names}
+        first = next((one for one in args if not one.startswith("-")), None)
+        if not any(one in known for one in args[:1]) and first not in self.commands:
+            args = [SHOW, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("data", cls=_WithDefault)
+def command() -> None:
+    """Look at data sets and prepare them; without a verb of its own, `show`.
 
     \b
     Examples:
-      max78k data faces --sheet faces.png
       max78k data fer2013.csv
-      max78k data pictures/ --sheet sheet.png --count 100
+      max78k data convert fer2013.csv --classes calm4 --out fer4-calm.npz
+      max78k data duplicates pictures/
+      max78k data augment fer2013.csv --sheet changes.png
 
     SPEC: `faces` or `faces:train=4000,test=1000` (drawn faces), a fer2013.csv, an .npz of images
-    and labels, or a folder with one folder of images for each class.
+    and labels, a folder with one folder of images for each class, or the folder of CK+.
     """
-    from max78k.datasets.load import load
 
-    dataset = load(spec, seed=seed, skip_bad_rows=skip_bad_rows)
+
+@command.command(SHOW)
+@click.argument("spec", default="faces")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write pictures as one PNG.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Write counts by class as PNG.")
+@click.option(
+    "--count", type=click.IntRange(1), default=64, show_default=True, help="In the sheet."
+)
+@_bad_rows
+@seed_option
+@json_option
+def show(
+    spec: str,
+    sheet: Path | None,
+    chart: Path | None,
+    count: int,
+    skip_bad_rows: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Counts by class of SPEC; pictures with their labels.
+
+    \b
+    Examples:
+      max78k data show faces --sheet faces.png
+      max78k data show fer2013.csv --chart classes.png
+      max78k data show pictures/ --sheet sheet.png --count 100
+    """
+    dataset = _load(spec, seed, skip_bad_rows)
     if sheet is not None:
         from max78k.report.contact_sheet import draw_contact_sheet
 
@@ -43,12 +83,217 @@ def command(
         draw_contact_sheet(
             sheet, part.inputs, part.labels.tolist(), dataset.class_names, title=dataset.name
         )
+    counts = _counts(dataset)
+    if chart is not None:
+        from max78k.report.class_chart import draw_class_chart
+
+        draw_class_chart(chart, counts, dataset.class_names, dataset.name)
+    emit(dataset.describe(), _summary(dataset), as_json)
+
+
+@command.command("convert")
+@click.argument("spec")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="An .npz file, or a new folder."
+)
+@click.option(
+    "--classes",
+    metavar="MAP",
+    help="fer7, calm4, calm4-ckplus, happy4, or new=old+old,other=old; other classes are left out.",
+)
+@click.option("--balance", is_flag=True, help="Repeat train samples up to the largest class.")
+@_bad_rows
+@seed_option
+@json_option
+def convert(
+    spec: str,
+    out: Path,
+    classes: str | None,
+    balance: bool,
+    skip_bad_rows: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write SPEC as one .npz file, or as folders of pictures, with other classes if asked.
+
+    \b
+    Examples:
+      max78k data convert fer2013.csv --out fer2013.npz
+      max78k data convert fer2013.csv --out pictures/
+      max78k data convert fer2013.csv --classes happy4 --out fer4-happy.npz
+      max78k data convert ckplus/ --classes calm4-ckplus --out ckplus-calm.npz
+      max78k data convert pictures/ --balance --out balanced.npz
+    """
+    dataset = _load(spec, seed, skip_bad_rows)
+    left_out: dict[str, int] = {}
+    if classes is not None:
+        from max78k.datasets.class_maps import map_classes, read_class_map
+
+        chosen = read_class_map(classes)
+        dataset, left_out = map_classes(dataset, chosen)
+        if chosen.note:
+            say(f"{classes}: {chosen.note}.")
+    if balance:
+        dataset = dataset.with_parts({**dataset.parts(), "train": dataset.train.balanced(seed)})
+    _write(dataset, out)
+    text = dataset.describe()
+    if left_out:
+        text += "\nleft out: " + ", ".join(f"{name} {count:,}" for name, count in left_out.items())
+    emit(text, {**_summary(dataset), "left_out": left_out, "out": str(out)}, as_json)
+
+
+@command.command("duplicates")
+@click.argument("spec")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the data without repeats.")
+@click.option("--delete", is_flag=True, help="Folders: delete the files that repeat others.")
+@click.option("--yes", is_flag=True, help="With --delete: do not ask.")
+@_bad_rows
+@seed_option
+@json_option
+def duplicates(
+    spec: str,
+    out: Path | None,
+    delete: bool,
+    yes: bool,
+    skip_bad_rows: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Find pictures that are in SPEC more than once, within a part and across parts.
+
+    \b
+    Examples:
+      max78k data duplicates fer2013.csv
+      max78k data duplicates fer2013.csv --out clean.npz
+      max78k data duplicates pictures/ --delete
+
+    Nothing is changed without --out or --delete. Of a picture in several parts the copy in the
+    final or test part stays, since results are measured there; within a part the first stays.
+    """
+    from max78k.datasets import duplicates as repeated
+
+    folder = Path(spec)
+    if delete and not folder.is_dir():
+        raise InputError("E-DATA-DELETE", f"{spec} is no folder.", "--out FILE.npz")
+    dataset = None if folder.is_dir() and out is None else _load(spec, seed, skip_bad_rows)
+    items = repeated.items_in(folder) if dataset is None else repeated.items_of(dataset)
+    found = repeated.find_duplicates(items)
+    if out is not None and dataset is not None:
+        _write(repeated.without_repeats(dataset, found), out)
+    deleted = 0
+    if delete and found.repeats:
+        if not yes:
+            click.confirm(f"Delete {len(found.repeats):,} files?", abort=True, err=True)
+        for item in found.repeats:
+            Path(item.name).unlink()
+            deleted += 1
+    emit(_told(found, deleted), {**found.to_json(), "deleted": deleted}, as_json)
+
+
+@command.command("augment")
+@click.argument("spec")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the enlarged data, .npz.")
+@click.option("--only", metavar="NAMES", help="Changes, with commas between. Default: all 28.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Of the train pictures that get a copy by each change.",
+)
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write every change of a picture.")
+@_bad_rows
+@seed_option
+@json_option
+def augment(
+    spec: str,
+    out: Path | None,
+    only: str | None,
+    share: float,
+    sheet: Path | None,
+    skip_bad_rows: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Add changed copies of SPEC's train pictures; test and final parts stay as they are.
+
+    \b
+    Examples:
+      max78k data augment fer2013.csv --sheet changes.png
+      max78k data augment fer2013.csv --share 0.03 --out larger.npz
+      max78k data augment fer2013.csv --only rotation,flip,dark --out larger.npz
+    """
+    from max78k.datasets import named_augmentations as named
+
+    names = tuple(named.CHANGES) if only is None else tuple(x.strip() for x in only.split(","))
+    if out is None and sheet is None:
+        raise InputError(
+            "E-DATA-OUT", "nothing is asked for.", "--out FILE.npz or --sheet FILE.png"
+        )
+    dataset = _load(spec, seed, skip_bad_rows)
+    if sheet is not None:
+        from max78k.report.contact_sheet import draw_contact_sheet
+
+        one = dataset.train.sample(1, seed).inputs[0]
+        pictures = [one, *(named.change(one, name, seed, 0) for name in names)]
+        import numpy as np
+
+        draw_contact_sheet(
+            sheet, np.stack(pictures), range(len(pictures)), ("original", *names), columns=10
+        )
+    if out is not None:
+        train, made = named.enlarge(dataset.train, names, share, seed)
+        dataset = dataset.with_parts({**dataset.parts(), "train": train})
+        _write(dataset, out)
+        say(f"{sum(map(bool, made)):,} copies by {len(names)} changes")
+    emit(dataset.describe(), {**_summary(dataset), "changes": list(names)}, as_json)
+
+
+def _load(spec: str, seed: int, skip_bad_rows: bool) -> Dataset:
+    from max78k.datasets.load import load
+
+    return load(spec, seed=seed, skip_bad_rows=skip_bad_rows, need=())
+
+
+def _write(dataset: Dataset, out: Path) -> None:
+    from max78k.datasets.writing import write_folder, write_npz
+
+    if out.suffix.lower() == ".npz":
+        write_npz(dataset, out)
+        return
+    with progress("write", sum(map(len, dataset.parts().values()))) as advance:
+        write_folder(dataset, out, advance)
+
+
+def _counts(dataset: Dataset) -> dict[str, list[int]]:
     classes = len(dataset.class_names)
-    data = {
+    return {name: part.counts(classes).tolist() for name, part in dataset.parts().items()}
+
+
+def _summary(dataset: Dataset) -> dict[str, Any]:
+    return {
         "name": dataset.name,
         "input_shape": list(dataset.input_shape),
         "class_names": list(dataset.class_names),
-        "counts": {name: part.counts(classes).tolist() for name, part in dataset.parts().items()},
+        "counts": _counts(dataset),
         "skipped_rows": dataset.skipped_rows,
     }
-    emit(dataset.describe(), data, as_json)
+
+
+def _told(found: Any, deleted: int) -> str:
+    lines = [
+        f"{found.samples:,} samples, {len(found.repeats):,} of them repeat another "
+        f"({len(found.groups):,} groups, {len(found.contradictions):,} with two labels)"
+    ]
+    lines += [f"  {count:,} within {part}" for part, count in found.within().items()]
+    lines += [
+        f"  {count:,} of {pair.replace(' in ', ' also in ')}"
+        for pair, count in found.across().items()
+    ]
+    for group in found.contradictions[:5]:
+        lines.append(
+            "  two labels: " + ", ".join(f"{x.name} ({x.part}, {x.class_name})" for x in group)
+        )
+    if deleted:
+        lines.append(f"{deleted:,} files deleted")
+    return "\n".join(lines)

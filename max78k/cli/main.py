@@ -24,7 +24,8 @@ class Verb:
 # A verb's module is imported when the verb is used, so that help and the small verbs start fast.
 VERBS: dict[str, Verb] = {
     "demo": Verb("demo", "The whole way on drawn faces: train, export, build, run, compare."),
-    "data": Verb("data", "Look at a data set: counts by class, a sheet of pictures."),
+    "data": Verb("data", "Look at a data set, convert it, find repeats, enlarge it."),
+    "csi": Verb("csi", "Wi-Fi CSI: inspect, make, cut into windows, answer."),
     "train-qat": Verb("train_qat", "Train a network, float first, then quantization-aware."),
     "search": Verb("search", "Networks and training options, under memory and latency budgets."),
     "quantize": Verb("quantize", "Ordinary ONNX or torch.nn network to integers, untrained."),

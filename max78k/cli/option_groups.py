@@ -37,17 +37,12 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-class _Numbers(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        """A tuple of them."""
-        try:
-            return tuple(float(item) for item in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not numbers with commas between", param, ctx)
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between; click shows the error."""
+    try:
+        return tuple(float(item) for item in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is not numbers with commas between") from None
 
 
 def grouped(group: str, *words: str, **rest: Any) -> Callable[[Command], Command]:
@@ -83,7 +78,7 @@ def table_options(
 def _type(about: About, value: Any) -> Any:
     if about.choices:
         return click.Choice(about.choices)
-    return value if value in (int, float, str, bool) else _Numbers()
+    return value if value in (int, float, str, bool) else numbers
 
 
 def _default(default: Any) -> str:

@@ -18,3 +18,10 @@ data_option = click.option(
     help="`faces` (drawn), a fer2013.csv, an .npz of images and labels, or a folder of classes.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+search_option = click.option(
+    "--search-seconds",
+    type=click.FloatRange(0, 3600),
+    default=5.0,
+    show_default=True,
+    help="Budget of the search for a placement; counted in trials, so that results repeat.",
+)

@@ -13,20 +13,23 @@ from max78k.errors import InputError
 @click.command("predict")
 @click.argument("model")
 @click.argument("picture", type=click.Path(path_type=Path))
+@click.option(
+    "--draw", type=click.Path(path_type=Path), help="Write the picture with its shares as PNG."
+)
 @json_option
-def command(model: str, picture: Path, as_json: bool) -> None:
+def command(model: str, picture: Path, draw: Path | None, as_json: bool) -> None:
     """Run MODEL's integer network on PICTURE (any size; colour or grey).
 
     \b
     Examples:
       max78k predict fer7-model face.png
       max78k predict fer7 face.jpg --json
+      max78k predict fer7 face.jpg --draw answer.png
 
     The scores are the integers that the chip gives; the shares are their softmax.
     """
-    from scipy.special import softmax
-
     from max78k.datasets.images import load_image
+    from max78k.flows.evaluation import softmax
     from max78k.flows.models import load_model
     from max78k.network import reference
 
@@ -35,9 +38,13 @@ def command(model: str, picture: Path, as_json: bool) -> None:
         raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
     pixels = load_image(picture, network.input_shape)
     values = reference.outputs(network, network.from_pixels(pixels)[None])[0]
-    shares = softmax(values * network.output_step)
+    shares = softmax(values[None] * network.output_step)[0]
     names = network.class_names or tuple(f"class {n}" for n in range(len(values)))
     best = int(values.argmax())
+    if draw is not None:
+        from max78k.report.probabilities import draw_probabilities
+
+        draw_probabilities(draw, pixels, shares.tolist(), names, f"{picture.name}: {names[best]}")
     lines = [
         f"{'*' if n == best else ' '} {name:<12} {int(values[n]):>10}  {100 * shares[n]:5.1f} %"
         for n, name in enumerate(names)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from max78k.cli.msdk_flags import msdk_options
+from max78k.cli.options import search_option
 from max78k.cli.terminal import emit, json_option, say
 from max78k.cli.vendor_flags import vendor_flags
 from max78k.errors import InputError
@@ -38,6 +39,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--overwrite", is_flag=True, help="Replace an existing project.")
 @click.option("--avg-pool-rounding", is_flag=True, help="Average pooling rounds.")
 @click.option("--fifo", is_flag=True, help="The input comes through FIFOs, as streaming needs.")
+@search_option
 @click.option("--device", default=_DEVICES[0], metavar="NAME", help="MAX78000.")
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
@@ -57,6 +59,7 @@ def command(
     overwrite: bool,
     avg_pool_rounding: bool,
     fifo: bool,
+    search_seconds: float,
     device: str,
     display_checkpoint: bool,
     verbose: bool,
@@ -94,13 +97,15 @@ def command(
         loaded.network, average_rounds=loaded.network.average_rounds or avg_pool_rounding
     )
     given = _fed(loaded.given) if fifo else loaded.given
-    _show(replace(loaded, network=network, given=given), display_checkpoint, verbose)
+    shown = replace(loaded, network=network, given=given)
+    _show(shown, display_checkpoint, verbose, search_seconds)
     folder = _project_folder(out, test_dir, prefix, network.name)
     result = synthesize(
         network,
         default_sample(network) if sample is None else sample,
         folder,
         given=given,
+        seconds=search_seconds,
         overwrite=overwrite,
         image_file=image_file,
         msdk=msdk,
@@ -126,7 +131,7 @@ def _fed(given: Placement | None) -> Placement:
     return replace(given or Placement({}), feed=FIFO)
 
 
-def _show(model: Model, weights: bool, costs: bool) -> None:
+def _show(model: Model, weights: bool, costs: bool, seconds: float) -> None:
     """What --display-checkpoint and --verbose print, on stderr."""
     if weights:
         from max78k.report.tables import table
@@ -142,7 +147,7 @@ def _show(model: Model, weights: bool, costs: bool) -> None:
     if costs:
         from max78k.flows.cost import cost
 
-        say(cost(model.network, model.given).text())
+        say(cost(model.network, model.given, seconds).text())
 
 
 def _read_sample(path: Path | None) -> npt.NDArray[np.int8] | None:

@@ -12,8 +12,8 @@ from max78k.chip import limits
 from max78k.compiler import placement_rules, refusals
 from max78k.compiler.groups import find_groups
 from max78k.compiler.placed import is_complete
-from max78k.compiler.placement import LayerPlacement, Placement
-from max78k.compiler.processor_maps import union
+from max78k.compiler.placement import FAST_FIFO, FIFO, MEMORY, LayerPlacement, Placement
+from max78k.compiler.processor_maps import InputForm, union
 from max78k.compiler.search import search
 from max78k.compiler.trial import Task, Trial
 from max78k.network import rules
@@ -40,12 +40,13 @@ def plan(network: Network, given: Placement | None = None, seconds: float = 5.0)
         return given
     shapes = geometry(network)
     rows = given.layers if given else {}
-    formats = (given.data_format,) if given else _data_formats(shapes)
+    feed = given.feed if given else MEMORY
+    formats = (given.data_format,) if rows and given else _data_formats(shapes, feed)
     attempts = []
     for data_format in formats:
         planar = data_format == "CHW"
         groups = find_groups(network, shapes, planar)
-        task = Task(shapes, groups, rows, planar, _kinds(shapes))
+        task = Task(shapes, groups, rows, InputForm(planar, feed != MEMORY), _kinds(shapes))
         trial = search(task, seconds)
         attempts.append((task, trial))
         if not trial.cost.misfit:
@@ -72,15 +73,19 @@ def _kinds(shapes: Sequence[Geometry]) -> dict[str, int]:
     return result
 
 
-def _data_formats(shapes: Sequence[Geometry]) -> tuple[str, ...]:
+def _data_formats(shapes: Sequence[Geometry], feed: str) -> tuple[str, ...]:
     """Formats of the network's input to try: CHW first where it takes half the words to load."""
     first = shapes[0]
+    if feed == FAST_FIFO:
+        return ("CHW",) if first.channels == 1 else ("HWC",)
+    if feed == FIFO and first.channels > limits.FIFO_PLANES:
+        return ("HWC",)
     readers = [shape for shape in shapes if INPUT in shape.layer.inputs]
     if readers != [first] or not first.may_be_planar or first.in_passes > 1:
         return ("HWC",)
     planar = first.channels * -(-first.pixels // 4)
     few = 2 * planar <= first.pixels * -(-first.channels // limits.PROCESSORS_PER_INSTANCE)
-    if few or first.pixels > limits.INSTANCE_WORDS:
+    if few or (first.pixels > limits.INSTANCE_WORDS and not first.streaming):
         return ("CHW",)
     return ("HWC", "CHW")
 
@@ -90,7 +95,7 @@ def _rows(task: Task, trial: Trial) -> dict[str, LayerPlacement]:
     base, gaps, order = {}, {}, {}
     for group, word in zip(task.groups, trial.words, strict=True):
         for number, name in enumerate(group.names):
-            base[name], gaps[name], order[name] = word, group.gap, group.step * number
+            base[name], gaps[name], order[name] = word + group.lead, group.gap, group.step * number
     rows = {}
     for shape in task.shapes:
         layer = shape.layer

@@ -77,8 +77,11 @@ def bias_memory(layers: Sequence[Placed]) -> tuple[npt.NDArray[np.int8], ...]:
 
 
 def _input_runs(layers: Sequence[Placed]) -> tuple[InputRun, ...]:
-    """Runs of all layers that read the network's input, each place once."""
-    runs: dict[InputRun, None] = {}
+    """Runs of all layers that read the network's input, each place once.
+
+    Before them come words that are set to 0: a placement by hand may have input there.
+    """
+    runs = dict.fromkeys(run for placed in layers for run in memory.tail_runs(placed))
     for placed in layers:
         if INPUT in placed.layer.inputs:
             runs.update(dict.fromkeys(memory.input_runs(placed)))

@@ -68,9 +68,9 @@ def _solid(task: Task) -> set[str]:
     return {
         name
         for group in task.groups
-        if group.kind != STACKED and min(options(group, task.shapes, task.planar)) >= 0
+        if group.kind != STACKED and min(options(group, task.shapes, task.form)) >= 0
         for name in group.names
-        if not (task.planar and group.born < 0)
+        if not ((task.planar or task.form.fed) and group.born < 0)
     }
 
 
@@ -102,11 +102,11 @@ def _held(task: Task, index: int) -> list[Held]:
     held = []
     for group in task.groups:
         if group.kind != STACKED:
-            if group.born <= index <= group.dies:
+            if group.since <= index <= group.dies:
                 held.append((" and ".join(group.names), group.words, _instances(group.span)))
             continue
         for tensor in group.tensors:
-            if tensor.born <= index <= tensor.dies:
+            if tensor.since <= index <= tensor.dies:
                 count = _instances(processors(tensor.channels))
                 held.append((tensor.name, tensor.words, count))
     return held

@@ -162,7 +162,7 @@ def _words_written(placed: Placed) -> dict[int, IdArray]:
     width = placed.layer.output_width // 8
     step = (placed.write_gap + 1) * width
     starts = np.arange(shape.out_pixels * shape.out_passes) * step
-    first = placed.out_offset // 4 - shape.lead_words * shape.out_passes
+    first = (placed.out_offset - placed.lead_bytes) // 4
     span = (first + starts[:, None] + np.arange(width)[None, :]).reshape(-1)
     used = bits.instances(placed.output_processors)
     if shape.convolves:

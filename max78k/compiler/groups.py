@@ -7,14 +7,16 @@ interleaved word by word; other parts of a concatenation stand on neighbouring p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from max78k.chip import limits
 from max78k.compiler import bits
+from max78k.compiler.streaming import rolling
 from max78k.errors import Max78kError, RuleError
-from max78k.network.geometry import Geometry, processors
+from max78k.network.geometry import Geometry, passes, processors
 from max78k.network.network import INPUT, Network
 
 ALONE = "alone"
@@ -27,13 +29,21 @@ _COPY = "a pass-through layer that makes a copy for one of the readers."
 
 @dataclass(frozen=True)
 class Tensor:
-    """Values between layers: ``born`` and ``dies`` are the producer's and last reader's index."""
+    """Values between layers: ``born`` and ``dies`` are the producer's and last reader's index.
+
+    ``words`` counts all that is written or read in an instance, ``lead`` those of them before the
+    first value. Memory is taken from layer ``since`` on: from the beginning by tensors of streaming
+    layers, which all run at once, and where words behind the last value are set to 0 with the
+    input. What streams on to the next layer takes a rolling buffer.
+    """
 
     name: str
     channels: int
     words: int
     born: int
+    since: int
     dies: int
+    lead: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,13 +77,22 @@ class Group:
     @cached_property
     def words(self) -> int:
         """Words in each data-memory instance."""
-        largest = max(tensor.words for tensor in self.tensors)
-        return largest * (len(self.tensors) if self.kind == INTERLEAVED else 1)
+        return self.lead + self._count * max(t.words - t.lead for t in self.tensors)
+
+    @cached_property
+    def lead(self) -> int:
+        """Words in each data-memory instance before the first value."""
+        return self._count * max(tensor.lead for tensor in self.tensors)
+
+    @property
+    def _count(self) -> int:
+        """Tensors that share the words."""
+        return len(self.tensors) if self.kind == INTERLEAVED else 1
 
     @property
     def gap(self) -> int:
         """Words that a producer leaves free between two of its own."""
-        return len(self.tensors) - 1 if self.kind == INTERLEAVED else 0
+        return self._count - 1
 
     @property
     def step(self) -> int:
@@ -84,6 +103,11 @@ class Group:
     def born(self) -> int:
         """Index of the first layer that writes here; -1 for the network's input."""
         return min(tensor.born for tensor in self.tensors)
+
+    @cached_property
+    def since(self) -> int:
+        """Index of the first layer during which memory is taken; -1 before the first layer."""
+        return min(tensor.since for tensor in self.tensors)
 
     @cached_property
     def dies(self) -> int:
@@ -147,16 +171,35 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     for shape in shapes:
         for name in shape.layer.inputs:
             last[name] = max(last.get(name, 0), shape.index)
-    rows = network.input_shape
-    pixels = rows[1] * (rows[2] if len(rows) > 2 else 1)
-    passes = -(-rows[0] // limits.PROCESSORS)
-    words = -(-pixels // 4) if planar else pixels * passes
-    result = {INPUT: Tensor(INPUT, rows[0], words, -1, last.get(INPUT, -1))}
+    streaming = sum(shape.streaming for shape in shapes)
+    result = {INPUT: _input(network, shapes, planar, last.get(INPUT, -1))}
     for shape in shapes:
         name = shape.layer.name
+        lead = shape.lead_words * shape.out_passes * shape.layer.output_width // 8
+        read = shape.out_passes * _folded_pixels(name, shapes)
+        words = max(shape.out_words, lead + read)
         dies = last.get(name, shape.index)
-        result[name] = Tensor(name, shape.outputs, shape.out_words, shape.index, dies)
+        early = shape.index < streaming or read > shape.out_values * shape.out_passes
+        since = -1 if early else shape.index
+        result[name] = Tensor(name, shape.outputs, words, shape.index, since, dies, lead)
+    for shape, tensor in zip(shapes[:streaming], tuple(result.values()), strict=False):
+        words = rolling(shape, shapes[: shape.index], planar and shape.index == 0).buffer
+        result[tensor.name] = replace(tensor, words=words)
     return result
+
+
+def _input(network: Network, shapes: Sequence[Geometry], planar: bool, dies: int) -> Tensor:
+    """The network's input; a reader may see its channels as several operands."""
+    channels, pixels = network.input_shape[0], math.prod(network.input_shape[1:])
+    split = max((s.layer.split for s in shapes if INPUT in s.layer.inputs), default=1)
+    pixels = max(pixels, _folded_pixels(INPUT, shapes))
+    words = -(-pixels // 4) if planar else pixels * split * passes(channels // split)
+    return Tensor(INPUT, channels // split, words, -1, -1, dies)
+
+
+def _folded_pixels(name: str, shapes: Sequence[Geometry]) -> int:
+    """Pixels that folded layers read of a tensor, those behind its last value included."""
+    return max((s.pixels for s in shapes if s.folded and name in s.layer.inputs), default=0)
 
 
 def joint_of(shape: Geometry, shapes: Sequence[Geometry]) -> Joint:

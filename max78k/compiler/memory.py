@@ -94,7 +94,7 @@ def output_span(placed: Placed) -> tuple[int, int]:
     shape, width = placed.geometry, placed.layer.output_width // 8
     if shape.streams_out:
         return placed.out_offset, placed.out_offset
-    first = placed.out_offset - 4 * shape.lead_words * shape.out_passes
+    first = placed.out_offset - placed.lead_bytes
     words = (shape.out_pixels * shape.out_passes - 1) * (placed.write_gap + 1) * width + width
     return first, first + 4 * words
 
@@ -141,6 +141,22 @@ def _rest(run: InputRun, pixels: int) -> InputRun:
     """The words behind a run, up to ``pixels``, which a folded layer reads as well."""
     address = run.address + 4 * run.step * run.pixels
     return replace(run, address=address, channels=0, pixels=pixels - run.pixels)
+
+
+def tail_runs(placed: Placed) -> list[InputRun]:
+    """The words behind the input of a folded layer that reads another one's output, set to 0.
+
+    What is read there counts for no output, but nobody else writes it.
+    """
+    shape = placed.geometry
+    count = (shape.pixels - shape.values) * shape.in_passes
+    if not shape.folded or INPUT in shape.layer.inputs or not count:
+        return []
+    first = placed.in_offset + 4 * shape.values * shape.in_passes
+    return [
+        InputRun(addresses.data_memory(instance) + first, 0, 0, 0, 1, count)
+        for instance in bits.instances(placed.processors)
+    ]
 
 
 def fifo_runs(placed: Placed) -> tuple[InputRun, ...]:

@@ -89,6 +89,13 @@ class Placed:
         return shape.pixels * shape.in_passes * shape.operands
 
     @property
+    def lead_bytes(self) -> int:
+        """Bytes in each instance that a folded layer writes before its first value."""
+        shape = self.geometry
+        pixel = shape.out_passes * (self.write_gap + 1) * shape.layer.output_width // 2
+        return shape.lead_words * pixel
+
+    @property
     def bias_late(self) -> int:
         """Entries by which the hardware reads the bias late: 1 in a streaming first layer."""
         return int(self.geometry.streaming and self.geometry.index == 0)

@@ -249,10 +249,9 @@ def _collide(reader: Placed, writer: Placed, span: tuple[int, int]) -> bool:
 @_rule("OFFSETS")
 def offsets(placed: Placed) -> Problems:
     """Byte offsets are multiples of 4, and data end inside their 32 KiB instance."""
-    lead = 4 * placed.geometry.lead_words * placed.geometry.out_passes
     ends = (
         ("in_offset", placed.in_offset, 0, memory.input_span(placed)[1]),
-        ("out_offset", placed.out_offset, lead, memory.output_span(placed)[1]),
+        ("out_offset", placed.out_offset, placed.lead_bytes, memory.output_span(placed)[1]),
     )
     for what, offset, least, stop in ends:
         if offset < least or offset % 4:

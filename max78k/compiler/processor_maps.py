@@ -8,6 +8,7 @@ out to the quadrants, so that a pass-through layer has less to do in each.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from max78k.chip import limits
 from max78k.compiler import bits
@@ -26,8 +27,31 @@ _LANES = limits.PROCESSORS_PER_INSTANCE
 _QUADRANT = limits.PROCESSORS_PER_QUADRANT
 
 
-def options(group: Group, shapes: Sequence[Geometry], planar: bool) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class InputForm:
+    """How the network's input comes in: ``planar`` is CHW, ``fed`` is through FIFOs."""
+
+    planar: bool = False
+    fed: bool = False
+
+    def map(self, channels: int, first: int) -> int:
+        """Processors of ``channels``, from processor ``first`` on where there is a choice.
+
+        FIFO n reaches the first four processors of quadrant n, and one of them with CHW data.
+        """
+        step = _LANES if self.planar else 1
+        places = range(first, first + step * channels, step)
+        reached = [p for p in range(limits.PROCESSORS) if p % _QUADRANT < _LANES and not p % step]
+        if self.fed and channels <= len(reached):
+            return sum(1 << p for p in reached[:channels])
+        return sum(1 << p for p in places)
+
+
+def options(group: Group, shapes: Sequence[Geometry], form: InputForm) -> tuple[int, ...]:
     """All choices for a group, the usual one first."""
+    if form.fed and INPUT in group.names:
+        return (0,)
+    planar = form.planar
     span = group.span
     if planar and INPUT in group.names:
         span = _LANES * (span - 1) + 1
@@ -48,7 +72,7 @@ def processor_maps(
     rows: Rows,
     readers: dict[tuple[str, ...], int],
     choice: Choice,
-    planar: bool,
+    form: InputForm,
 ) -> Maps:
     """Processor map of every tensor; what is given in ``rows`` and ``readers`` comes first."""
     maps: Maps = {}
@@ -58,10 +82,8 @@ def processor_maps(
             maps |= group.split(given)
         else:
             maps |= _group_maps(group, shapes, rows, choice[group], maps)
-        if INPUT in group.names and planar and given is None:
-            first = max(choice[group], 0)
-            channels = group.tensors[0].channels
-            maps[INPUT] = sum(1 << first + _LANES * n for n in range(channels))
+        if INPUT in group.names and (form.planar or form.fed) and given is None:
+            maps[INPUT] = form.map(group.tensors[0].channels, max(choice[group], 0))
         for name in group.names:
             row = rows.get(name)
             if row is not None and row.output_processors is not None:

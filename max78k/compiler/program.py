@@ -87,7 +87,7 @@ def _wptr_base(placed: Placed, quadrant: int) -> int:
             quadrant * limits.PROCESSORS_PER_QUADRANT, limits.PROCESSORS_PER_QUADRANT
         )
     instance = bits.lowest(target) // limits.PROCESSORS_PER_INSTANCE if target else 0
-    word = placed.out_offset // 4 - placed.geometry.lead_words * placed.geometry.out_passes
+    word = (placed.out_offset - placed.lead_bytes) // 4
     return cr.WPTR_BASE.pack(WORD=word, INSTANCE=instance)
 
 

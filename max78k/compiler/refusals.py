@@ -11,6 +11,8 @@ from max78k.compiler.bounds import least_columns, least_words, wanted
 from max78k.compiler.trial import Task, Trial, bias_items
 from max78k.errors import Max78kError, RuleError
 
+_LONGER = "a longer search (--search-seconds)"
+
 
 def require_room(task: Task, trial: Trial) -> None:
     """Raise RuleError with every memory that is too small for ``trial``, the best one found."""
@@ -32,6 +34,7 @@ def _error(code: str, message: str, hint: str) -> Max78kError:
 
 def _kernels(task: Task, trial: Trial) -> Max78kError:
     have, least = limits.KERNEL_COLUMNS, least_columns(task)
+    hint = _narrower(task)
     if least > have:
         text = (
             f"the kernels take at least {least} columns in some processor wherever they lie, "
@@ -42,7 +45,8 @@ def _kernels(task: Task, trial: Trial) -> Max78kError:
             f"no order of the kernels was found that fits: the best takes {trial.cost.kernels} "
             f"columns of a processor, which has {have}; at least {least} are needed"
         )
-    return _error("KERNEL-FIT", text, _narrower(task))
+        hint = f"{_LONGER}, {hint}"
+    return _error("KERNEL-FIT", text, hint)
 
 
 def _narrower(task: Task) -> str:
@@ -65,13 +69,16 @@ def _data(task: Task, trial: Trial) -> Max78kError:
         f"{name} {4 * words} bytes in {instances} instances" for name, words, instances in held
     )
     text = f"while layer {layer} runs, data memory holds {parts}"
+    longer = ""
     if need > limits.INSTANCE_WORDS:
         text += f": at least {4 * need} bytes in some instance, {4 * need - have} more than it has"
     else:
-        need = trial.cost.data
+        need, longer = trial.cost.data, f"{_LONGER}, or "
         text += f"; the best placement found ends at byte {4 * need} of the {have} of an instance"
     share = 100 * limits.INSTANCE_WORDS // need
-    hint = f"data of {share} % of this size: pool earlier, smaller pictures, or fewer channels"
+    hint = (
+        f"{longer}data of {share} % of this size: pool earlier, smaller pictures, or fewer channels"
+    )
     return _error("DATA-FIT", text, hint)
 
 

@@ -32,7 +32,7 @@ class _Search:
         self.task = task
         self.left = trials
         self.best: Trial | None = None
-        self.options = {g: options(g, task.shapes, task.planar) for g in task.groups}
+        self.options = {g: options(g, task.shapes, task.form) for g in task.groups}
         self.loose = [g for g in task.groups if len(self.options[g]) > 1 and not task.settles(g)]
         self.bound = least_columns(task)
 

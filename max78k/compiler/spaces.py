@@ -13,9 +13,11 @@ from itertools import permutations
 
 from max78k.chip import limits
 from max78k.compiler import bits
+from max78k.compiler.tight import pack_tightly
 
 _ROUNDS = 8  # orders tried beyond the fixed ones
 _FEW = 6  # items whose orders are all tried
+_STEPS, _MOST_STEPS = 60, 6000  # of a tight packing; the second with ``exact``
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def pack_columns(
 
     An item takes the lowest free columns in the order of a list; of several lists the best result
     counts: the widest first, the longest first, the largest first. With ``exact``, all lists of a
-    few items.
+    few items. What does not fit so is packed tightly, with ``exact`` in a longer search.
     """
     unit = limits.KERNEL_ALIGNMENT
     given = [item for item in items if item.name in fixed]
@@ -68,7 +70,22 @@ def pack_columns(
         if end <= bound:
             break
     assert best is not None
+    if best[0] > limits.KERNEL_COLUMNS and not given:
+        sizes = [-(-item.count // unit) for item in free]
+        room = limits.KERNEL_COLUMNS // unit
+        starts = pack_tightly(sizes, _by_processor(free), room, _MOST_STEPS if exact else _STEPS)
+        if starts is not None:
+            columns = {item.name: x * unit for item, x in zip(free, starts, strict=True)}
+            best = max(columns[item.name] + item.count for item in free), columns
     return _shared(items, best[1] | fixed), best[0]
+
+
+def _by_processor(items: Sequence[Columns]) -> set[frozenset[int]]:
+    """Numbers of the items that share a processor."""
+    return {
+        frozenset(n for n, item in enumerate(items) if item.processors >> processor & 1)
+        for processor in range(limits.PROCESSORS)
+    }
 
 
 @lru_cache(maxsize=4096)
@@ -156,7 +173,7 @@ def pack_data(
 
     ``together`` lists for every block the others that may meet it. A block takes the lowest room
     beside those that it meets, in the order of a list; of several lists the best result counts.
-    With ``exact``, all lists of a few blocks.
+    With ``exact``, all lists of a few blocks. What does not fit so is packed tightly.
     """
     meets = [
         [n for n in others if block.meets(blocks[n])]
@@ -184,7 +201,27 @@ def pack_data(
             if top != order[0]:
                 queue.append([top, *(n for n in order if n != top)])
     assert best is not None
+    if best[0] > limits.INSTANCE_WORDS and not fixed:
+        sizes, steps = [block.words for block in blocks], _MOST_STEPS if exact else _STEPS
+        starts = pack_tightly(sizes, _at_a_time(blocks), limits.INSTANCE_WORDS, steps)
+        if starts is not None:
+            return starts, max(start + size for start, size in zip(starts, sizes, strict=True))
     return best[1], best[0]
+
+
+def _at_a_time(blocks: Sequence[Block]) -> set[frozenset[int]]:
+    """Numbers of the blocks that are in one instance at the same time."""
+    found = set()
+    for instance in range(limits.INSTANCES):
+        spans = [
+            (born, dies, n)
+            for n, block in enumerate(blocks)
+            for instances, born, dies in block.spans
+            if instances >> instance & 1
+        ]
+        for time, _, _ in spans:
+            found.add(frozenset(n for born, dies, n in spans if born <= time <= dies))
+    return found
 
 
 def _least_end(blocks: Sequence[Block], number: int, meets: list[int]) -> int:
@@ -238,7 +275,8 @@ def pack_bias(
 ) -> tuple[dict[str, tuple[int, int]], int]:
     """Quadrant and first entry of every item by name, and the end of the highest.
 
-    Flattening layers first, then the longest; each goes to the quadrant with most room.
+    Flattening layers first, then the longest; each goes to the quadrant with most room. What does
+    not fit so is dealt out again.
     """
     level = dict.fromkeys(quadrants, 0)
     result = dict(fixed)
@@ -247,10 +285,51 @@ def pack_bias(
             quadrant, start = fixed[item.name]
             level[quadrant] = max(level.get(quadrant, 0), start + item.count)
     free = [item for item in items if item.name not in fixed]
+    before = dict(level)
+    choices: list[Sequence[int]] = []
     free.sort(key=lambda item: (item.quadrant is None, not item.flattens, -item.count))
     for item in free:
         allowed = quadrants if item.quadrant is None else (item.quadrant,)
+        choices.append(allowed)
         quadrant = min(allowed, key=lambda q: level.get(q, 0))
         result[item.name] = quadrant, level.get(quadrant, 0)
         level[quadrant] = level.get(quadrant, 0) + item.count
+    if max(level.values(), default=0) > limits.BIAS_BYTES_PER_QUADRANT:
+        filled = _Filling([item.count for item in free], choices, before).run()
+        if filled is not None:
+            level = before
+            for item, quadrant in zip(free, filled, strict=True):
+                result[item.name] = quadrant, level.get(quadrant, 0)
+                level[quadrant] = level.get(quadrant, 0) + item.count
     return result, max(level.values(), default=0)
+
+
+class _Filling:
+    """Deals out ``counts`` so that no quadrant takes more than it has, where there is a way."""
+
+    def __init__(
+        self, counts: Sequence[int], choices: Sequence[Sequence[int]], level: dict[int, int]
+    ) -> None:
+        self.counts = counts
+        self.choices = choices
+        self.level = dict(level)
+        self.steps = _STEPS * len(counts)
+
+    def run(self, done: int = 0) -> list[int] | None:
+        """Quadrants of the counts from number ``done`` on."""
+        if done == len(self.counts):
+            return []
+        tried = set()
+        for quadrant in sorted(self.choices[done], key=lambda q: -self.level.get(q, 0)):
+            level = self.level.get(quadrant, 0)
+            new = level + self.counts[done]
+            if new > limits.BIAS_BYTES_PER_QUADRANT or level in tried or self.steps <= 0:
+                continue
+            tried.add(level)
+            self.steps -= 1
+            self.level[quadrant] = new
+            rest = self.run(done + 1)
+            if rest is not None:
+                return [quadrant, *rest]
+            self.level[quadrant] = level
+        return None

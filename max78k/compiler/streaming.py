@@ -8,6 +8,7 @@ functional model cannot see a wrong value, silicon would stall or compute someth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from max78k.chip import cnn_registers as cr
@@ -39,26 +40,31 @@ def frame_words(placed: Placed) -> int:
 def stream(placed: Placed) -> Stream | None:
     """How the layer waits for its input; None where the input is complete when it begins."""
     shape = placed.geometry
-    rows, columns = shape.pool_size
     if not shape.streaming:
         waits = placed.fed and shape.index == 0
-        return Stream(frame_words(placed) * rows) if waits else None
+        return Stream(frame_words(placed) * shape.pool_size[0]) if waits else None
+    return rolling(shape, placed.before, placed.planar)
+
+
+def rolling(shape: Geometry, before: Sequence[Geometry], planar: bool) -> Stream:
+    """How a streaming layer waits for its input; ``before`` are all earlier layers."""
+    rows, columns = shape.pool_size
     stride = shape.layer.pool.stride[0] if shape.layer.pool else 1
     if shape.index == 0:
         start = ((rows - 1) * shape.size[1] + columns) * rows
         delta1 = (stride - 1) * shape.operands
         delta2 = (rows - 1) * shape.size[1] * shape.operands
     else:
-        before = placed.before[-1]
-        width = before.pooled[1] + 2 * before.padding[1]
-        kernel = before.kernel
+        source = before[-1]
+        width = source.pooled[1] + 2 * source.padding[1]
+        kernel = source.kernel
         start = width * (kernel[0] - 1 + rows - 1) + kernel[1] - 1 + columns + _MARGIN
         delta1 = stride * shape.operands
         delta2 = (stride - 1) * width + columns * shape.operands
-    involved = sum(other.in_passes for other in placed.before)
+    involved = sum(other.in_passes for other in before)
     length = start + (rows - 1) * shape.size[1] + max(stride, columns)
     length = -(-length // shape.in_passes) * shape.in_passes
-    return Stream(start, delta1, delta2, involved, _PLANAR_BUFFER if placed.planar else length)
+    return Stream(start, delta1, delta2, involved, _PLANAR_BUFFER if planar else length)
 
 
 def line_entries(shape: Geometry) -> int:

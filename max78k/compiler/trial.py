@@ -16,7 +16,15 @@ from max78k.compiler import bits, spaces
 from max78k.compiler.groups import STACKED, Group
 from max78k.compiler.kernels import column_count
 from max78k.compiler.placed import has_bias
-from max78k.compiler.processor_maps import Choice, Maps, Rows, given_readers, processor_maps, union
+from max78k.compiler.processor_maps import (
+    Choice,
+    InputForm,
+    Maps,
+    Rows,
+    given_readers,
+    processor_maps,
+    union,
+)
 from max78k.network.geometry import Geometry
 
 _LANES = limits.PROCESSORS_PER_INSTANCE
@@ -47,8 +55,13 @@ class Task:
     shapes: Sequence[Geometry]
     groups: Sequence[Group]
     rows: Rows
-    planar: bool
+    form: InputForm
     kinds: dict[str, int]
+
+    @property
+    def planar(self) -> bool:
+        """True for CHW input."""
+        return self.form.planar
 
     @cached_property
     def readers(self) -> dict[tuple[str, ...], int]:
@@ -68,7 +81,7 @@ class Task:
             [
                 number
                 for number, other in enumerate(self.groups)
-                if other != group and other.born <= group.dies and group.born <= other.dies
+                if other != group and other.since <= group.dies and group.since <= other.dies
             ]
             for group in self.groups
         ]
@@ -99,12 +112,13 @@ class Task:
             for order, name in enumerate(group.names):
                 row = self.rows.get(name)
                 if row is not None and row.out_offset is not None:
-                    fixed.setdefault(number, row.out_offset // 4 - group.step * order)
+                    first = row.out_offset // 4 - group.step * order
+                    fixed.setdefault(number, first - group.lead)
             for shape in self.shapes:
                 row = self.rows.get(shape.layer.name)
                 if row is not None and row.in_offset is not None:
                     if shape.layer.inputs[0] in group.names:
-                        fixed.setdefault(number, row.in_offset // 4)
+                        fixed.setdefault(number, row.in_offset // 4 - group.lead)
         return fixed
 
 
@@ -127,7 +141,7 @@ def attempt(
 
     With ``exact``, all orders of a few layers and groups are tried.
     """
-    maps = processor_maps(task.groups, task.shapes, task.rows, task.readers, choice, task.planar)
+    maps = processor_maps(task.groups, task.shapes, task.rows, task.readers, choice, task.form)
     reads, writes = _layer_maps(task, maps)
     wrong = _WRONG * _moved(task, reads, writes)
     used = 0
@@ -221,7 +235,7 @@ def bias_items(task: Task, writes: Sequence[int]) -> list[spaces.Entries]:
         count = lead * shape.out_passes + shape.outputs
         if not shape.flattens:
             slots = 1 + bits.highest(output) - bits.lowest(output) + lead
-            count = slots * shape.out_passes
+            count = slots * shape.out_passes + int(shape.streaming and shape.index == 0)
         row = task.rows.get(shape.layer.name)
         quadrant = row.bias_quadrant if row else None
         items.append(spaces.Entries(shape.layer.name, count, shape.flattens, quadrant))
@@ -231,7 +245,7 @@ def bias_items(task: Task, writes: Sequence[int]) -> list[spaces.Entries]:
 def block(group: Group, task: Task, maps: Maps) -> spaces.Block:
     """Data memory of a group, and when and where it is taken.
 
-    The parts of a stacked group lie in instances of their own, each from its own first write.
+    The parts of a stacked group lie in instances of their own, each from its own first write on.
     """
     parts = []
     for tensor in group.tensors:
@@ -239,12 +253,12 @@ def block(group: Group, task: Task, maps: Maps) -> spaces.Block:
         if tensor.born >= 0 and task.shapes[tensor.born].convolves:
             low = bits.lowest(target)
             target = bits.block(low, bits.highest(target) - low + 1)  # gaps are written, too
-        parts.append((_instances(target), tensor.born, tensor.dies))
+        parts.append((_instances(target), tensor.since, tensor.dies))
     if group.kind != STACKED:
         taken = 0
         for instances, _, _ in parts:
             taken |= instances
-        parts = [(taken, group.born, group.dies)]
+        parts = [(taken, group.since, group.dies)]
     return spaces.Block(group.words, tuple(parts))
 
 

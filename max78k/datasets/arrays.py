@@ -82,7 +82,10 @@ def load_npz(
         keep = _kept_rows(path, arrays, len(whole), (keep_inexact, keep_ambiguous))
         parts = _by_usage(path, whole, keep, arrays, seed)
     names = _class_names(arrays, parts)
-    return Dataset(path.name, names, parts["train"], parts["test"], parts.get("final"))
+    named = len(arrays.keys() & {"usage", "split", _SEPARATE_KEYS[0][0], _SEPARATE_KEYS[1][0]}) > 0
+    return Dataset(
+        path.name, names, parts["train"], parts["test"], parts.get("final"), parts_named=named
+    )
 
 
 def _read(path: Path) -> Arrays:

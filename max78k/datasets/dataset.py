@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from max78k.errors import InputError
 Uint8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
+
+ALL = "all"  # every part of a data set
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,34 @@ class Split:
             held[rows[:count]] = True
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
 
+    def balanced(self, seed: int) -> Split:
+        """The samples followed by repeated ones, until every class has as many as the largest."""
+        order = permutation(len(self), seed)
+        labels, counts = np.unique(self.labels, return_counts=True)
+        rows = [np.arange(len(self), dtype=np.int64)]
+        for label, count in zip(labels, counts, strict=True):
+            rows.append(np.resize(order[self.labels[order] == label], int(counts.max() - count)))
+        return self.take(np.concatenate(rows))
+
+    def renumbered(self, number: Int64Array, classes: int) -> Split:
+        """The samples of the classes that go on, with new class numbers.
+
+        Args:
+            number: int64 [old classes], the new number of each class, -1 for one that is left out.
+            classes: how many new classes there are. Soft labels are added up by new class and made
+                to sum to 1 again; where nothing is left of them, the label counts.
+        """
+        kept = self.take(np.flatnonzero(number[self.labels] >= 0))
+        labels = number[kept.labels]
+        if kept.soft is None:
+            return Split(kept.inputs, labels)
+        soft = np.zeros((len(kept), classes), np.float32)
+        for old in np.flatnonzero(number >= 0):
+            soft[:, number[old]] += kept.soft[:, old]
+        total = soft.sum(axis=1, keepdims=True)
+        hard = np.eye(classes, dtype=np.float32)[labels]
+        return Split(kept.inputs, labels, np.where(total > 0, soft / np.maximum(total, 1e-9), hard))
+
     def counts(self, classes: int) -> Int64Array:
         """Samples of each class, int64 [classes]."""
         return np.bincount(self.labels, minlength=classes).astype(np.int64)
@@ -74,6 +105,7 @@ class Dataset:
         final: samples kept aside for one last measurement (FER-2013's PrivateTest); never used
             to choose anything.
         skipped_rows: bad rows of the file that were left out because the user said so.
+        parts_named: False where the data name no parts, and a share became ``test``.
     """
 
     name: str
@@ -82,9 +114,10 @@ class Dataset:
     test: Split
     final: Split | None = None
     skipped_rows: int = 0
+    parts_named: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse labels without a class, and parts without samples."""
+        """Refuse labels without a class."""
         for part, split in self.parts().items():
             wrong = (split.labels < 0) | (split.labels >= len(self.class_names))
             if wrong.any():
@@ -102,9 +135,6 @@ class Dataset:
                     f"{len(split)} samples of {len(self.class_names)} classes.",
                     "one row for each sample, one share for each class.",
                 )
-        for part in ("train", "test"):
-            if not len(self.parts()[part]):
-                raise InputError("E-DATA-EMPTY", f"{self.name}: the {part} part has no samples.")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -123,7 +153,57 @@ class Dataset:
                 "E-DATA-LIMIT", f"a limit of {count} samples leaves nothing.", "use 1 or more."
             )
         parts = {name: split.sample(count, seed) for name, split in self.parts().items()}
-        return Dataset(self.name, self.class_names, **parts, skipped_rows=self.skipped_rows)
+        return self.with_parts(parts)
+
+    def part(self, name: str) -> Split:
+        """The samples of a part, or of ``all`` parts together.
+
+        Raises InputError ``E-DATA-PART`` for a part that these data do not have.
+        """
+        parts = self.parts()
+        parts[ALL] = joined(list(parts.values()))
+        if name not in parts:
+            raise InputError(
+                "E-DATA-PART", f"{self.name} has no part {name}.", f"one of {', '.join(parts)}."
+            )
+        if not len(parts[name]):
+            raise _empty(self.name, name)
+        return parts[name]
+
+    def require(self, *parts: str) -> None:
+        """Raise InputError ``E-DATA-EMPTY`` for a part without samples."""
+        for part in parts:
+            if not len(self.parts()[part]):
+                raise _empty(self.name, part)
+
+    def named_like(self, class_names: tuple[str, ...]) -> Dataset:
+        """The same with its labels in the order of ``class_names``, a network's.
+
+        Data with the same names in another order are renumbered; data without names (0, 1, ...)
+        get them. Others are left as they are.
+        """
+        unnamed = self.class_names == tuple(str(n) for n in range(len(self.class_names)))
+        if unnamed and len(self.class_names) <= len(class_names):
+            return self.renumbered(range(len(self.class_names)), class_names)
+        if self.class_names == class_names or set(self.class_names) != set(class_names):
+            return self
+        return self.renumbered([class_names.index(n) for n in self.class_names], class_names)
+
+    def renumbered(self, number: Sequence[int], class_names: tuple[str, ...]) -> Dataset:
+        """The same with class n called ``class_names[number[n]]``; -1 leaves its samples out."""
+        numbers = np.array(number, dtype=np.int64)
+        parts = {
+            name: split.renumbered(numbers, len(class_names))
+            for name, split in self.parts().items()
+        }
+        return replace(
+            self, class_names=class_names, train=parts["train"], test=parts["test"],
+            final=parts.get("final"),
+        )  # fmt: skip
+
+    def with_parts(self, parts: Mapping[str, Split]) -> Dataset:
+        """The same with other samples in its parts."""
+        return replace(self, train=parts["train"], test=parts["test"], final=parts.get("final"))
 
     def describe(self) -> str:
         """Name, shape and samples per class and part, several lines."""
@@ -141,3 +221,17 @@ class Dataset:
         if self.skipped_rows:
             lines.append(f"{self.skipped_rows} bad rows were left out")
         return "\n".join(lines)
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """All samples one after another; soft labels where every split has them."""
+    soft = [split.soft for split in splits if split.soft is not None]
+    return Split(
+        np.concatenate([split.inputs for split in splits]),
+        np.concatenate([split.labels for split in splits]),
+        np.concatenate(soft) if len(soft) == len(splits) else None,
+    )
+
+
+def _empty(name: str, part: str) -> InputError:
+    return InputError("E-DATA-EMPTY", f"{name}: the {part} part has no samples.")

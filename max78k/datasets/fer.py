@@ -70,9 +70,10 @@ def load_csv(path: Path, *, skip_bad_rows: bool = False, seed: int = 0) -> Datas
         )
     final = parts["final"].split() if parts["final"].labels else None
     train, test = parts["train"].split(), parts["test"].split()
-    if "usage" not in columns:
+    named = "usage" in columns
+    if not named:
         train, test = train.divide(TEST_SHARE, seed)
-    return Dataset(path.name, CLASS_NAMES, train, test, final, bad)
+    return Dataset(path.name, CLASS_NAMES, train, test, final, bad, named)
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, int]:

@@ -2,12 +2,12 @@
 
 Either ``root/<class>/image``, of which a share becomes the test part, or
 ``root/train/<class>/image`` and ``root/test/<class>/image`` (or ``val``, ``valid``,
-``validation``).
+``validation``), and ``root/final/<class>/image`` where there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from max78k.errors import InputError
 
 TEST_SHARE = 0.1  # held out of a folder without parts
 
+_TRAIN_NAMES = ("train", "training")
+_FINAL_NAME = "final"
 _TEST_NAMES = ("test", "val", "valid", "validation")
 _BY_SYSTEMS = {"thumbs.db", "desktop.ini"}  # files that operating systems leave among images
 _SHOWN = 5  # names in a message
@@ -41,12 +43,12 @@ def load_folder(
         InputError: E-DATA-FOLDER for folders that are missing, empty or differ in their classes,
             E-DATA-IMAGE for files that are no images; all of them are counted, some named.
     """
-    train = _subfolder(root, ("train", "training"))
+    train = _subfolder(root, _TRAIN_NAMES)
     if train is None:
         classes = _classes(root)
         split = _read(root, classes, input_shape, crop)
         first, second = split.divide(TEST_SHARE, seed)
-        return Dataset(root.name, classes, first, second)
+        return Dataset(root.name, classes, first, second, parts_named=False)
     test = _subfolder(root, _TEST_NAMES)
     if test is None:
         raise InputError(
@@ -54,21 +56,33 @@ def load_folder(
             f"{root} has the folder {train.name} but none of {', '.join(_TEST_NAMES)}.",
             f"add {root / 'test'}, or put the class folders right into {root}.",
         )
+    final = _subfolder(root, (_FINAL_NAME,))
+    folders = [folder for folder in (train, test, final) if folder is not None]
     classes = _classes(train)
-    for folder, names in ((test, set(classes) - set(_classes(test))),
-                          (train, set(_classes(test)) - set(classes))):  # fmt: skip
+    every = {name for folder in folders for name in _classes(folder)}
+    for folder in reversed(folders):
+        names = every - set(_classes(folder))
         if names:
             raise InputError(
                 "E-DATA-FOLDER",
-                f"{folder} lacks the class {_some(sorted(names))} that the other part has.",
-                "use the same class folders in both parts.",
+                f"{folder} lacks the class {_some(sorted(names))} that another part has.",
+                "use the same class folders in all parts.",
             )
-    return Dataset(
-        root.name,
-        classes,
-        _read(train, classes, input_shape, crop),
-        _read(test, classes, input_shape, crop),
-    )
+    parts = [_read(folder, classes, input_shape, crop) for folder in folders]
+    return Dataset(root.name, classes, parts[0], parts[1], parts[2] if final else None)
+
+
+def image_files(root: Path) -> Iterator[tuple[str, str, Path]]:
+    """Part, class and path of every file under ``root``, as :func:`load_folder` takes them.
+
+    Files of a folder without parts are of the part "all".
+    """
+    parts = {"train": _TRAIN_NAMES, "test": _TEST_NAMES, "final": (_FINAL_NAME,)}
+    found = {part: _subfolder(root, names) for part, names in parts.items()}
+    folders = {part: folder for part, folder in found.items() if folder is not None}
+    for part, folder in (folders or {"all": root}).items():
+        for name in _classes(folder):
+            yield from ((part, name, path) for path in _files(folder / name))
 
 
 def _subfolder(root: Path, names: Iterable[str]) -> Path | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from max78k.datasets import face_traits
 from max78k.datasets.arrays import load_npz, shape_error
+from max78k.datasets.ckplus import is_ckplus, load_ckplus
 from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.faces import faces
 from max78k.datasets.fer import SIDE, load_csv
@@ -28,12 +30,14 @@ def load(
     crop: bool = False,
     keep_inexact: bool = True,
     keep_ambiguous: bool = True,
+    need: Sequence[str] = ("train", "test"),
 ) -> Dataset:
     """Load a data set.
 
     Args:
         spec: ``faces`` or ``faces:train=4000,test=1000`` for drawn faces; else the path of a
-            FER-2013 .csv file, an .npz file, or a folder with a folder of images for each class.
+            FER-2013 .csv file, an .npz file, a folder with a folder of images for each class, or
+            the folder of CK+.
         input_shape: shape of one sample: what the network takes.
         seed: chooses the drawn faces, the test part where the data name none, and the samples
             that ``limit`` leaves.
@@ -41,6 +45,7 @@ def load(
         skip_bad_rows: .csv only: leave bad rows out and count them.
         crop: folders only: keep proportions and cut the middle out.
         keep_inexact, keep_ambiguous: .npz only: False drops the rows so marked.
+        need: parts that must have samples.
 
     Raises:
         InputError: see the loaders; E-DATA-SPEC for a specification that names nothing,
@@ -67,18 +72,21 @@ def load(
         dataset = load_npz(
             path, input_shape, seed=seed, keep_inexact=keep_inexact, keep_ambiguous=keep_ambiguous
         )
+    elif kind == "ckplus":
+        dataset = load_ckplus(path, input_shape, seed=seed)
     else:
         dataset = load_folder(path, input_shape, seed=seed, crop=crop)
+    dataset.require(*need)
     return dataset if limit is None else dataset.limited(limit, seed)
 
 
 def _kind(spec: str) -> str:
-    """ "faces", "csv", "npz" or "folder"."""
+    """ "faces", "csv", "npz", "ckplus" or "folder"."""
     if spec == FACES or spec.startswith(FACES + ":"):
         return FACES
     path = Path(spec)
     if path.is_dir():
-        return "folder"
+        return "ckplus" if is_ckplus(path) else "folder"
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("csv", "npz"):
         raise InputError(

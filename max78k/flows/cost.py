@@ -8,12 +8,11 @@ from typing import Any
 
 from max78k.chip import limits
 from max78k.compiler import bits
-from max78k.compiler.allocate import plan
+from max78k.compiler.arrange import Arrangement, arrange
 from max78k.compiler.cycles import layer_cycles, macs
-from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.compiler.usage import Usage, usage
-from max78k.network import Network, rules, shapes
+from max78k.network import Network, shapes
 from max78k.network.network import INPUT
 from max78k.report.memory import MemoryMap, Span, draw_memory
 from max78k.report.tables import count, percent, table
@@ -35,14 +34,17 @@ class Cost:
         return sum(self.cycles.values()) * 1e6 / limits.CNN_CLOCK_HZ
 
     def text(self) -> str:
-        """Two tables: by layer, and use of every limited resource."""
-        return f"{self._layers()}\n\n{self._resources()}"
+        """Two tables, by layer and use of every limited resource, and how the input comes in."""
+        feeding = Arrangement(self.network, self.placement).feeding
+        return f"{self._layers()}\n\n{self._resources()}\n\n{feeding}"
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
         return {
             "network": self.network.name,
             "fits": True,
+            "feed": self.placement.feed,
+            "streaming": [layer.name for layer in self.network.layers if layer.streaming],
             "microseconds": round(self.microseconds, 2),
             "layers": {
                 layer.name: {
@@ -98,12 +100,13 @@ class Cost:
         draw_memory(path, self._memory_map())
 
     def _memory_map(self) -> MemoryMap:
+        streaming = {x.name: x.inputs[0] for x in self.network.layers if x.streaming}
         readers = {name: layer.name for layer in self.network.layers for name in layer.inputs}
         first = {layer.name for layer in self.network.layers if INPUT in layer.inputs}
         data = []
         for span in self.usage.data_spans:
-            owner = span.layer if span.kind == "output" else INPUT
-            if span.kind == "output" or span.layer in first:
+            owner = span.layer if span.kind == "output" else streaming.get(span.layer, INPUT)
+            if span.kind == "output" or span.layer in first or span.layer in streaming:
                 last = "" if owner in self.network.outputs else readers.get(owner, "")
                 end = span.first + span.size
                 data.append(Span(owner, span.instance, span.first, end, last))
@@ -130,11 +133,11 @@ class Cost:
         return spans
 
 
-def cost(network: Network, given: Placement | None = None) -> Cost:
-    """Place ``network`` and count; raises RuleError with every broken rule."""
-    if given is None:
-        network = lower(network)
-    rules.require(network)
-    placement = plan(network, given)
+def cost(network: Network, given: Placement | None = None, seconds: float = 5.0) -> Cost:
+    """Place ``network``, in a search of ``seconds``, and count.
+
+    Raises RuleError with every broken rule.
+    """
+    network, placement = arrange(network, given, seconds)
     spent = layer_cycles(network, placement)
     return Cost(network, placement, usage(network, placement), spent, macs(network))

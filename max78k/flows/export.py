@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from max78k.compiler.allocate import plan
-from max78k.compiler.lowering import lower
+from max78k.compiler.arrange import arrange
 from max78k.compiler.placement import Placement
 from max78k.errors import InputError
 from max78k.flows.models import NETWORK_FILE, ONNX_FILE, VENDOR_FILE, YAML_FILE
 from max78k.formats.network_yaml import write_yaml
 from max78k.formats.onnx_export import export_onnx
 from max78k.formats.vendor_checkpoint import write_vendor_float, write_vendor_q
-from max78k.network import Network, rules
+from max78k.network import Network
 
 DEFAULT_FORMATS = ("onnx", "yaml", "vendor")
 VENDOR_FLOAT = "network.pth.tar"
@@ -59,16 +58,15 @@ def export(network: Network, folder: Path, formats: tuple[str, ...] = ()) -> Exp
     """Write a model folder: the integer network, ONNX, YAML and a vendor ``-q`` checkpoint.
 
     Args:
-        network: the network; layers that only copy are added where the chip needs them, and it is
-            refused with all broken rules if the chip cannot run it even so.
+        network: the network; layers that only copy are added where the chip needs them, layers
+            stream where data memory is too small without, and it is refused with all broken rules
+            if the chip cannot run it even so.
         folder: made if need be; files in it are replaced one by one, each whole.
         formats: some of "onnx", "yaml", "vendor", "vendor-float"; empty: all but the last, which
             refuses integers that the vendor's rule does not give. ``network.npz`` is always
             written.
     """
-    network = lower(network)
-    rules.require(network)
-    placement = plan(network)
+    network, placement = arrange(network)
     writers: dict[str, tuple[str, Callable[[Path], None]]] = {
         "onnx": (ONNX_FILE, lambda path: export_onnx(network, path)),
         "yaml": (YAML_FILE, lambda path: write_yaml(network, placement, path)),

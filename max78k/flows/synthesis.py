@@ -12,14 +12,13 @@ from max78k.codegen.msdk import write_msdk_project
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.output_places import output_places
 from max78k.codegen.project import write_project
-from max78k.compiler.allocate import plan
+from max78k.compiler.arrange import arrange
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
-from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.flows.accelerator_runs import check_known_answer, run_image
 from max78k.formats.image_npz import write_image
-from max78k.network import Network, reference, rules
+from max78k.network import Network, reference
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,8 @@ def make_image(
     network: Network, sample: npt.NDArray[np.int8], given: Placement | None = None
 ) -> tuple[Image, Placement]:
     """Check the rules, place, assemble; raises RuleError with every broken rule."""
-    rules.require(network)
-    placement = plan(network, given)
-    return assemble(network, placement, sample), placement
+    compiled = compile_network(network, sample, placement=given)
+    return compiled.image, compiled.placement
 
 
 def compile_network(
@@ -97,26 +95,25 @@ def compile_network(
     sample: npt.NDArray[np.int8] | None = None,
     *,
     placement: Placement | None = None,
+    seconds: float = 5.0,
 ) -> Compiled:
     """Place ``network`` on the chip and compute everything that must be in the accelerator.
 
-    Where no placement is given, layers that only copy are added if the chip needs them;
-    ``Compiled.network`` has them.
+    Where no address is given, layers that only copy are added if the chip needs them, and the
+    first layers stream if data memory is too small without: ``Compiled.network`` shows it.
 
     Args:
         network: the integer network.
         sample: int8 [*network.input_shape] for the known-answer test; seeded noise if not given.
         placement: parts of the placement to respect; the rest is planned.
+        seconds: budget of the search for a placement.
 
     Raises:
         RuleError: the network or the given placement does not fit the chip.
     """
-    if placement is None:
-        network = lower(network)
-    image, planned = make_image(
-        network, default_sample(network) if sample is None else sample, placement
-    )
-    return Compiled(network, planned, image)
+    arranged, planned = arrange(network, placement, seconds)
+    image = assemble(arranged, planned, default_sample(network) if sample is None else sample)
+    return Compiled(arranged, planned, image)
 
 
 def synthesize(
@@ -125,6 +122,7 @@ def synthesize(
     folder: Path,
     *,
     given: Placement | None = None,
+    seconds: float = 5.0,
     overwrite: bool = False,
     image_file: Path | None = None,
     msdk: MsdkOptions | None = None,
@@ -136,6 +134,7 @@ def synthesize(
         sample: int8 [*network.input_shape].
         folder: the project's folder; made whole or not at all.
         given: parts of the placement to respect; the rest is planned.
+        seconds: budget of the search for a placement.
         overwrite: replace an existing project.
         image_file: also write the Image as plain data.
         msdk: write a project for the chip vendor's SDK, with these options.
@@ -144,7 +143,7 @@ def synthesize(
         RuleError: the network or the given placement does not fit the chip.
         MismatchError: the accelerator model does not give the reference's output.
     """
-    compiled = compile_network(network, sample, placement=given)
+    compiled = compile_network(network, sample, placement=given, seconds=seconds)
     project = compiled.write_project(folder, msdk=msdk, overwrite=overwrite)
     if image_file is not None:
         write_image(compiled.image, image_file)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from max78k.compiler.allocate import plan
+from max78k.compiler.arrange import arrange
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
-from max78k.compiler.lowering import lower
+from max78k.errors import RuleError
 from max78k.flows.accelerator_runs import run_image
 from max78k.network import Network, reference
 from max78k.report import tables
@@ -234,10 +234,13 @@ class TruthChain:
         index = difference.input_index
         one = self.inputs[index : index + 1]
         for count, layer in enumerate(self.network.layers, 1):
-            prefix = lower(
-                replace(self.network, layers=self.network.layers[:count], outputs=(layer.name,))
-            )
-            got = run_image(assemble(prefix, plan(prefix), one[0]), one)
+            first = [replace(x, streaming=False) for x in self.network.layers[:count]]
+            prefix = replace(self.network, layers=tuple(first), outputs=(layer.name,))
+            try:
+                image = assemble(*arrange(prefix), one[0])
+            except RuleError:
+                continue  # its output is too large to stand in memory: it streams on
+            got = run_image(image, one)
             expected = self._truth[layer.name][index : index + 1]
             if (got.reshape(expected.shape) != expected).any():
                 found = self._locate(

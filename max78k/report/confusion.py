@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,32 +25,42 @@ def draw_confusion(
 
     Each cell shows the share of its row in percent and, smaller, the count.
     """
+    draw_confusions(path, {title: confusion}, class_names)
+
+
+def draw_confusions(
+    path: Path, confusions: Mapping[str, npt.NDArray[np.int64]], class_names: Sequence[str]
+) -> None:
+    """Draw matrices of the same classes side by side, each under its title."""
+    side = max(4.2, 0.72 * len(class_names) + 1.8)
+    with style.figure(path, (side + 0.4) * len(confusions), side) as figure:
+        cells = figure.subplots(1, len(confusions), squeeze=False)[0]
+        for axes, (title, confusion) in zip(cells, confusions.items(), strict=True):
+            _draw_matrix(axes, confusion, class_names, title)
+
+
+def _draw_matrix(
+    axes: Axes, confusion: npt.NDArray[np.int64], class_names: Sequence[str], title: str
+) -> None:
     classes = len(class_names)
     support = confusion.sum(axis=1, keepdims=True)
     shares = confusion / np.maximum(support, 1)
-    side = max(4.2, 0.72 * classes + 1.8)
-    right = int(np.trace(confusion))
-    with style.figure(path, side + 0.4, side) as figure:
-        axes = figure.subplots()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        if classes <= 20:
-            for row, column in np.ndindex(classes, classes):
-                if confusion[row, column]:
-                    _write_cell(axes, row, column, shares[row, column], confusion[row, column])
-        axes.set_xticks(range(classes), class_names, rotation=35, ha="right")
-        axes.set_yticks(
-            range(classes),
-            [
-                f"{name} ({number:,})"
-                for name, number in zip(class_names, support[:, 0], strict=True)
-            ],
-        )
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_xlabel("answer")
-        axes.set_ylabel("true class (samples)")
-        total = int(confusion.sum())
-        axes.set_title(f"{title}: {100 * right / max(total, 1):.2f} % of {total:,} right")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if classes <= 20:
+        for row, column in np.ndindex(classes, classes):
+            if confusion[row, column]:
+                _write_cell(axes, row, column, shares[row, column], confusion[row, column])
+    axes.set_xticks(range(classes), class_names, rotation=35, ha="right")
+    axes.set_yticks(
+        range(classes),
+        [f"{name} ({number:,})" for name, number in zip(class_names, support[:, 0], strict=True)],
+    )
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class (samples)")
+    total, right = int(confusion.sum()), int(np.trace(confusion))
+    axes.set_title(f"{title}: {100 * right / max(total, 1):.2f} % of {total:,} right")
 
 
 def _write_cell(axes: Axes, row: int, column: int, share: float, number: int) -> None:

@@ -147,7 +147,7 @@ class VirtualBoard:
         reads, writes = self._trace.reads, self._trace.writes
         devices = (
             (peripherals.BASE, peripherals.SIZE, self._bus.read, self._bus.write),
-            (addresses.CNN_BASE, addresses.CNN_BYTES, cnn_read, self._cnn.write),
+            (addresses.CNN_BASE, addresses.CNN_BYTES, cnn_read, self._cnn_write),
             (system_control.BASE, system_control.SIZE, self._polled(unit.read), unit.write),
         )
         for base, size, read, write in devices:
@@ -438,6 +438,10 @@ class VirtualBoard:
 
     def _dump(self) -> str:
         return dump(self._cpu, self._program.name_of)
+
+    def _cnn_write(self, address: int, value: int, size: int) -> None:
+        self._bus.end_polling()
+        self._cnn.write(address, value, size)
 
     def _polled(self, read: ReadDevice) -> ReadDevice:
         """Reads that may be part of a polling loop."""

@@ -127,6 +127,10 @@ class PeripheralBus:
         for granule in range(base >> _GRANULE_SHIFT, base + size >> _GRANULE_SHIFT):
             self._granules[granule] = entry
 
+    def end_polling(self) -> None:
+        """Note a write elsewhere: the reads around it are no polling loop."""
+        self._repeats = self._equal = self._misses = 0
+
     def read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes."""
         self._cpu.stall(ACCESS_CYCLES)

@@ -25,6 +25,7 @@ from max78k.training.joins import combine as combine_operands
 from max78k.training.quantize import bias_exponent, output_shift
 
 FLOAT32_EXACT = 1 << 24  # sums of integers below this are exact in float32, in any order
+_NORM_SAMPLES = 8  # of a batch, at least, that quantized training takes statistics of
 _SMALLEST_FACTOR = 1e-6  # of batch norm, from which its statistics can be told
 
 
@@ -170,7 +171,7 @@ class WeightLayer(ChipLayer):
             bias = None if bias is None else bias.double()
         accumulator = self._multiply(data, weight, bias)
         if self.norm_updates and self.training and self.mode is Mode.QAT:
-            self._update_norm(accumulator.detach())
+            self._update_norm(accumulator.detach()[: max(_NORM_SAMPLES, len(accumulator) // 8)])
         return self._finish(accumulator)
 
     def _finish(self, accumulator: Tensor) -> Tensor:

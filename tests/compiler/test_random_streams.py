@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from max78k.compiler import placement_rules
+from max78k.compiler.arrange import arrange
 from max78k.compiler.assemble import assemble
 from max78k.compiler.placement import FIFO, LayerPlacement, Placement
+from max78k.compiler.usage import usage
 from max78k.flows.accelerator_runs import ImageRunner
 from max78k.network import Activation, Layer, Network, Operation, Pool
 from max78k.network.geometry import geometry, processors
@@ -89,8 +91,22 @@ def place(network: Network, data_format: str) -> Placement:
 @pytest.mark.parametrize("seed", range(60))
 def test_a_random_streaming_network_runs_as_expected(seed: int) -> None:
     network, data_format = draw(seed)
-    placement = place(network, data_format)
-    assert placement_rules.check(network, placement) == []
+    by_hand = place(network, data_format)
+    assert placement_rules.check(network, by_hand) == []
+    runs(seed, network, by_hand)
+
+
+@pytest.mark.parametrize("seed", range(60, 100))
+def test_a_random_streaming_network_is_planned_and_runs_as_expected(seed: int) -> None:
+    network, data_format = draw(seed)
+    arranged, placement = arrange(network)
+    assert arranged.layers == network.layers
+    by_hand = usage(network, place(network, data_format))
+    assert usage(network, placement).data_bytes <= by_hand.data_bytes
+    runs(seed, network, placement)
+
+
+def runs(seed: int, network: Network, placement: Placement) -> None:
     rng = np.random.default_rng(seed)
     sample = rng.integers(-128, 128, network.input_shape).astype(np.int8)
     image = assemble(network, placement, sample)

@@ -47,6 +47,31 @@ def test_a_far_dilated_kernel_runs_folded_into_rows(
     runs(network, given)
 
 
+def folded(name: str, source: str, channels: tuple[int, int], dilation: int, **more: int) -> Layer:
+    weight = integers(channels[1], channels[0], 3)
+    return Layer(name, Operation.CONV1D, (source,), weight, dilation=dilation,
+                 output_shift=-5, **more)  # fmt: skip
+
+
+def test_folded_layers_are_planned_one_behind_the_other() -> None:
+    layers = (
+        Layer("a", Operation.CONV1D, ("input",), integers(5, 4, 3), padding=1, output_shift=-4),
+        folded("b", "a", (5, 70), 7),
+        folded("c", "b", (70, 8), 9),
+    )
+    runs(Network("deep", (4, 61), layers, ("c",)))
+
+
+def test_a_folded_output_may_lie_between_others_or_be_wide() -> None:
+    layers = (
+        folded("a", "input", (4, 6), 9),
+        folded("b", "input", (4, 6), 9),
+        Layer("s", Operation.PASSTHROUGH, ("a", "b"), eltwise=Eltwise.SUB),
+        folded("w", "input", (4, 70), 8, output_width=32),
+    )
+    runs(Network("both", (4, 40), layers, ("s", "w")))
+
+
 def test_a_folded_output_needs_room_before_its_first_value() -> None:
     layer = Layer("a", Operation.CONV1D, ("input",), integers(4, 4, 3), dilation=9)
     network = Network("far", (4, 40), (layer,), ("a",))

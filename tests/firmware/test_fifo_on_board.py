@@ -12,17 +12,40 @@ from fifo_image import fed_image, fed_network
 
 from max78k.codegen.build import build
 from max78k.codegen.project import write_project
+from max78k.flows.synthesis import compile_network
 from max78k.host import messages as m
 from max78k.host.framing import Decoder, Frame, pack
 from max78k.host.messages import Status, Type
-from max78k.network import reference
+from max78k.network import Layer, Network, Operation, Pool, reference
 from max78k.simulator.board import VirtualBoard
 
 
-@pytest.mark.parametrize(("channels", "form"), [(7, "HWC"), (3, "CHW")])
-def test_output_is_the_reference_s_for_every_input(tmp_path, channels, form):
+def fed(channels, form):
     network = fed_network(channels)
-    image = fed_image(network, form)
+    return network, fed_image(network, form)
+
+
+def streaming(channels):
+    """Two layers that are to stream, as they are planned."""
+    generator = np.random.default_rng(12)
+    weight = generator.integers(-128, 128, (4, channels, 3, 3), dtype=np.int8)
+    last = generator.integers(-128, 128, (2, 4, 3, 3), dtype=np.int8)
+    layers = (
+        Layer("a", Operation.CONV2D, ("input",), weight, padding=1, output_shift=-4,
+              streaming=True),
+        Layer("b", Operation.CONV2D, ("a",), last, padding=1, output_shift=-4, streaming=True,
+              pool=Pool("max", (8, 8), (8, 8))),
+    )  # fmt: skip
+    compiled = compile_network(Network("streams", (channels, 36, 32), layers, ("b",)))
+    return compiled.network, compiled.image
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [(fed, (7, "HWC")), (fed, (3, "CHW")), (streaming, (3,))],
+)
+def test_output_is_the_reference_s_for_every_input(tmp_path, make, arguments):
+    network, image = make(*arguments)
     board = VirtualBoard(build(write_project(image, tmp_path / "p")).elf, seed=1)
     board.run(0.25)
     board.console.host_read()
@@ -40,8 +63,10 @@ def test_output_is_the_reference_s_for_every_input(tmp_path, channels, form):
     assert ask(1, Type.SELF_TEST)[0] is Status.OK
     for seed in (5, 6):
         data = np.random.default_rng(seed).integers(-128, 128, network.input_shape, dtype=np.int8)
-        ask(10 * seed, Type.INPUT, m.INPUT.pack(0) + data.tobytes())
-        status, payload = ask(10 * seed + 1, Type.INFER)
+        for number, first in enumerate(range(0, data.size, 1000)):
+            part = data.reshape(-1)[first : first + 1000]
+            ask(100 * seed + number, Type.INPUT, m.INPUT.pack(first) + part.tobytes())
+        status, payload = ask(100 * seed + 99, Type.INFER)
         assert status is Status.OK
         values = np.frombuffer(payload[m.INFER_REPLY.size :], "<i4")
         assert values.tolist() == reference.outputs(network, data[None])[0].tolist()

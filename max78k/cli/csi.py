@@ -1,0 +1,369 @@
+"""``max78k csi``: Wi-Fi channel state information, from packets of an ESP32 to answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from max78k.cli.options import port_option, seed_option
+from max78k.cli.terminal import emit, json_option, progress, say
+from max78k.errors import InputError
+
+Command = Callable[..., Any]
+
+_PREPARATION = (
+    click.option("--channels", type=int, default=52, show_default=True, help="Subcarriers to use."),
+    click.option("--window", type=int, default=600, show_default=True, help="Packets."),
+    click.option("--step", type=int, default=400, show_default=True, help="Packets."),
+    click.option(
+        "--form",
+        type=click.Choice(("series", "image")),
+        default="series",
+        show_default=True,
+        help="[channels, window], or log spectrograms [channels, 32, 32].",
+    ),
+    click.option("--rate", type=float, default=0.0, help="Resample to this many packets/s."),
+    click.option("--spikes", is_flag=True, help="Replace single spikes (Hampel filter)."),
+    click.option("--cutoff", type=float, default=0.0, help="Low-pass (Butterworth), Hz."),
+)
+
+
+def _preparation_options(command: Command) -> Command:
+    for option in reversed(_PREPARATION):
+        command = option(command)
+    return command
+
+
+@click.group("csi")
+def command() -> None:
+    """Wi-Fi CSI of an ESP32: look at it, make some, cut it into windows, answer.
+
+    \b
+    Examples:
+      max78k csi make --out room
+      max78k csi inspect room/happy/subject0_0.csv --draw steps.png
+      max78k csi prepare room --split subject --out windows.npz
+      max78k train-qat --network csi4-1d --data windows.npz --out runs/csi4
+      max78k export runs/csi4 --out csi4-model
+      max78k csi evaluate csi4-model windows.npz
+      max78k csi predict csi4-model room/sad/subject0_0.csv --like windows.npz
+      max78k csi live csi4-model --like windows.npz --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
+    """
+
+
+@command.command("inspect")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--draw", type=click.Path(path_type=Path), help="Write every step as one PNG.")
+@_preparation_options
+@json_option
+def inspect(file: Path, draw: Path | None, as_json: bool, **choices: Any) -> None:
+    """Packets, rate, subcarriers and bad rows of a CSV of the ESP32-CSI-Tool.
+
+    \b
+    Examples:
+      max78k csi inspect walking.csv
+      max78k csi inspect walking.csv --rate 100 --spikes --cutoff 10 --draw steps.png
+    """
+    from max78k.csi.esp32 import read_csv
+    from max78k.csi.preparation import Preparation
+
+    recording = read_csv(file)
+    if draw is not None:
+        from max78k.flows.csi_pictures import steps
+        from max78k.report.csi_steps import draw_csi_steps
+
+        draw_csi_steps(draw, steps(recording, Preparation(**choices)), recording.name)
+    rate, seconds = recording.rate, recording.seconds
+    data = {
+        "name": recording.name,
+        "packets": len(recording),
+        "subcarriers": recording.subcarriers,
+        "packets_per_second": rate,
+        "seconds": None if seconds is None else float(seconds[-1]),
+        "bad_rows": dict(recording.bad_rows),
+    }
+    clock = (
+        "no clock"
+        if rate is None or seconds is None
+        else (f"{seconds[-1]:.1f} s, {rate:.1f} packets/s")
+    )
+    lines = [
+        f"{recording.name}: {len(recording):,} packets, "
+        f"{recording.subcarriers} subcarriers, {clock}"
+    ]
+    lines += [f"  left out: {count:,} x {fault}" for fault, count in recording.bad_rows.items()]
+    emit("\n".join(lines), data, as_json)
+
+
+@command.command("make")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--persons", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option("--recordings", type=click.IntRange(1), default=2, show_default=True,
+              help="Of each person and emotion.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True)
+@seed_option
+@json_option
+def make(
+    out: Path, persons: int, recordings: int, seconds: float, seed: int, as_json: bool
+) -> None:
+    """Write CSI of breathing persons in rooms of their own, as an ESP32 would hear it.
+
+    \b
+    Examples:
+      max78k csi make --out room
+      max78k csi make --out room --persons 20 --recordings 3 --seconds 120 --seed 7
+    """
+    from max78k.csi.channel import CLASS_NAMES
+    from max78k.flows.csi_making import make_folder
+
+    total = persons * recordings * len(CLASS_NAMES)
+    with progress("write", total) as advance:
+        make_folder(out, persons, recordings, seconds, seed, advance)
+    emit(f"wrote {total} recordings to {out}", {"out": str(out), "recordings": total}, as_json)
+
+
+@command.command("prepare")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="An .npz file.")
+@_preparation_options
+@click.option(
+    "--split",
+    default="recording",
+    show_default=True,
+    help="recording, subject, time (end of each), fold:K/N, or random (leaks).",
+)
+@click.option("--share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True,
+              help="That is held out.")  # fmt: skip
+@click.option("--subject", help="Regular expression whose group names the person in a path.")
+@seed_option
+@json_option
+def prepare(
+    source: Path,
+    out: Path,
+    split: str,
+    share: float,
+    subject: str | None,
+    seed: int,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Cut SOURCE into windows that `--data` takes, divided into a train and a test part.
+
+    \b
+    Examples:
+      max78k csi prepare room --split subject --out windows.npz
+      max78k csi prepare gestures.npz --window 100 --step 50 --split time --out gestures-w.npz
+      max78k csi prepare walking.npz --window 400 --step 100 --split fold:0/5 --out fold0.npz
+
+    SOURCE: a folder with a folder of CSV files for each class, or an .npz of `csi` and `labels`.
+    """
+    from max78k.csi.collection import SUBJECT, read_collection
+    from max78k.csi.preparation import Preparation
+    from max78k.csi.splits import Split
+    from max78k.csi.windows import make_windows, write_windows
+
+    preparation, division = Preparation(**choices), Split(split, share, seed)
+    files = sum(1 for _ in source.rglob("*.csv")) if source.is_dir() else 0
+    with progress("read", files) as advance:
+        collection = read_collection(source, subject or SUBJECT, advance)
+    bad: Counter[str] = Counter()
+    for one in collection.recordings:
+        bad.update(one.recording.bad_rows)
+    with progress("cut", len(collection.recordings)) as advance:
+        windows = make_windows(collection, preparation, division, advance)
+    write_windows(windows, out)
+    if division.leaks:
+        say("note: windows of both parts share packets; results on them say nothing of new data.")
+    classes = len(collection.class_names)
+    data = {
+        "out": str(out),
+        "recordings": len(collection.recordings),
+        "bad_rows": dict(bad),
+        "counts": {p: s.counts(classes).tolist() for p, s in windows.data.parts().items()},
+        "gain": windows.preparation.gain,
+        "split": split,
+        "leaks": division.leaks,
+    }
+    text = windows.data.describe()
+    if bad:
+        text += "\nrows left out: " + ", ".join(f"{n:,} x {fault}" for fault, n in bad.items())
+    emit(text, data, as_json)
+
+
+@command.command("evaluate")
+@click.argument("model")
+@click.argument("windows", type=click.Path(path_type=Path))
+@click.option("--confusion", type=click.Path(path_type=Path), help="Write both matrices as PNG.")
+@json_option
+def evaluate(model: str, windows: Path, confusion: Path | None, as_json: bool) -> None:
+    """Precision, recall and F1 over the whole test part: by window, and by recording.
+
+    \b
+    Examples:
+      max78k csi evaluate csi4-model windows.npz --confusion confusion.png
+    """
+    from max78k.csi.windows import read_windows
+    from max78k.flows.csi_answers import score_windows
+    from max78k.flows.models import load_model
+    from max78k.report.tables import scores_table
+
+    prepared = read_windows(windows)
+    names = prepared.data.class_names
+    results = dict(
+        zip(
+            ("by window", "by recording"),
+            score_windows(load_model(model).network, prepared),
+            strict=True,
+        )
+    )
+    if confusion is not None:
+        from max78k.report.confusion import draw_confusions
+
+        draw_confusions(confusion, {k: one.confusion for k, one in results.items()}, names)
+    text = "\n\n".join(f"{kind}\n{scores_table(one, names)}" for kind, one in results.items())
+    if prepared.split.leaks:
+        text += "\nthe parts share packets: these figures say nothing of new data"
+    data: dict[str, Any] = {
+        kind.replace(" ", "_"): {
+            "accuracy": one.accuracy, "macro_f1": one.macro[2], "weighted_f1": one.weighted[2],
+            "n": int(one.support.sum()), "confusion": one.confusion.tolist(),
+        }
+        for kind, one in results.items()
+    }  # fmt: skip
+    emit(text, {**data, "class_names": list(names), "leaks": prepared.split.leaks}, as_json)
+
+
+@command.command("predict")
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Windows that the model was trained with: how to prepare.",
+)
+@json_option
+def predict(model: str, file: Path, like: Path, as_json: bool) -> None:
+    """What MODEL says of each window of a CSV, in percent, and of the whole.
+
+    \b
+    Examples:
+      max78k csi predict csi4-model room/sad/subject0_0.csv --like windows.npz
+    """
+    from max78k.csi.esp32 import read_csv
+    from max78k.csi.windows import read_windows
+    from max78k.flows.csi_answers import answer_recording
+    from max78k.flows.models import load_model
+
+    preparation = read_windows(like).preparation
+    answer = answer_recording(load_model(model).network, preparation, read_csv(file))
+    report = answer.to_json()
+    lines = [f"{file.name}: {answer.dominant} ({report['windows']} windows)"]
+    lines += [f"  {name:<12} {share:5.1f} %" for name, share in report["percent"].items()]
+    emit("\n".join(lines), report, as_json)
+
+
+@command.command("live")
+@click.argument("model")
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Windows that the model was trained with: how to prepare.",
+)
+@click.option(
+    "--esp32",
+    required=True,
+    help="Serial port of the ESP32, or a CSV file to replay.",
+)
+@click.option("--esp32-baud", type=int, default=921600, show_default=True)
+@click.option("--majority", type=click.IntRange(1), default=5, show_default=True,
+              help="Last answers that vote.")  # fmt: skip
+@click.option("--count", type=click.IntRange(1), help="Stop after this many answers.")
+@click.option("--reference", is_flag=True, help="Let the integer reference answer, not a board.")
+@port_option
+@json_option
+def live(
+    model: str,
+    like: Path,
+    esp32: str,
+    esp32_baud: int,
+    majority: int,
+    count: int | None,
+    reference: bool,
+    port: str,
+    as_json: bool,
+) -> None:
+    """CSI in from an ESP32, windows out to a board, an answer for every step; Ctrl-C ends it.
+
+    \b
+    Examples:
+      max78k csi live csi4-model --like windows.npz --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
+      max78k csi live csi4-model --like windows.npz --esp32 room/sad/subject0_0.csv --reference
+
+    With --json one object a line. The board must run the model's firmware.
+    """
+    import json
+
+    from max78k.csi.esp32 import follow
+    from max78k.csi.windows import read_windows
+    from max78k.flows.csi_answers import Stream
+    from max78k.flows.models import load_model
+
+    network, preparation = load_model(model).network, read_windows(like).preparation
+    with _inference(network.name, None if reference else port) as infer:
+        stream = Stream(network, preparation, majority, infer)
+        answers = stream.feed(follow(_lines(esp32, esp32_baud)))
+        try:
+            for number, (answer, voted, shares) in enumerate(answers, 1):
+                share = float(shares.max())
+                line = {"window": number, "answer": answer, "majority": voted, "share": share}
+                text = f"{number:6}  {voted:<12} (now {answer}, {100 * share:.0f} %)"
+                click.echo(json.dumps(line) if as_json else text)
+                if number == count:
+                    break
+        except KeyboardInterrupt:
+            pass
+    for fault, rows in stream.bad_rows.items():
+        say(f"left out: {rows:,} x {fault}")
+
+
+@contextmanager
+def _inference(network: str, port: str | None) -> Iterator[Any]:
+    """What answers to one input: the board at ``port``, or None for the reference."""
+    if port is None:
+        yield None
+        return
+    from max78k.host.messages import BAUD_RATES
+    from max78k.host.session import connect
+
+    with connect(port, highest_baud=BAUD_RATES[-1]) as device:
+        if device.info.network_name != network:
+            raise InputError(
+                "E-CSI-NETWORK",
+                f"the board runs network {device.info.network_name}, not {network}.",
+                "flash the firmware of this network, or --reference.",
+            )
+        yield lambda one: device.infer(one).scores
+
+
+def _lines(source: str, baud: int) -> Iterator[bytes]:
+    """Lines of a file to its end, or of a serial port until it is closed."""
+    if Path(source).is_file():
+        with Path(source).open("rb") as stream:
+            yield from stream
+        return
+    from max78k.host.ports import open_port
+
+    port, rest = open_port(source, baud), b""
+    try:
+        while True:
+            *lines, rest = (rest + port.read(max(1, port.in_waiting))).split(b"\n")
+            yield from lines
+    finally:
+        port.close()

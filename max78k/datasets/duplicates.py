@@ -1,0 +1,119 @@
+"""Pictures that are in a data set more than once, and what they do to a measurement."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.folder import image_files
+
+# Where one picture is in several parts, these keep it: what is measured with stays whole.
+KEEPING = ("final", "test", "train")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample: its part, its class, what to call it, and a digest of its content."""
+
+    part: str
+    class_name: str
+    name: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Groups of samples with the same content, each with what is kept first."""
+
+    groups: tuple[tuple[Item, ...], ...]
+    samples: int
+
+    @property
+    def repeats(self) -> list[Item]:
+        """Samples that could go: all but the first of each group."""
+        return [item for group in self.groups for item in group[1:]]
+
+    @property
+    def contradictions(self) -> list[tuple[Item, ...]]:
+        """Groups whose samples have different classes."""
+        return [group for group in self.groups if len({item.class_name for item in group}) > 1]
+
+    def across(self) -> dict[str, int]:
+        """Samples of a part that also stand in a part that keeps them: "train in test" and so."""
+        counts: Counter[str] = Counter()
+        for group in self.groups:
+            for item in group[1:]:
+                if item.part != group[0].part:
+                    counts[f"{item.part} in {group[0].part}"] += 1
+        return dict(sorted(counts.items()))
+
+    def within(self) -> dict[str, int]:
+        """Samples of a part that repeat an earlier one of the same part."""
+        counts: Counter[str] = Counter()
+        for group in self.groups:
+            for part, number in Counter(item.part for item in group).items():
+                counts[part] += number - 1
+        return {part: number for part, number in sorted(counts.items()) if number}
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain data; groups as lists of part, class and name."""
+        return {
+            "samples": self.samples,
+            "repeats": len(self.repeats),
+            "within": self.within(),
+            "across": self.across(),
+            "contradictions": len(self.contradictions),
+            "groups": [
+                [[item.part, item.class_name, item.name] for item in group] for group in self.groups
+            ],
+        }
+
+
+def find_duplicates(items: Iterable[Item]) -> Duplicates:
+    """Group what has the same digest."""
+    groups: defaultdict[bytes, list[Item]] = defaultdict(list)
+    samples = 0
+    for item in items:
+        groups[item.digest].append(item)
+        samples += 1
+    order = {part: number for number, part in enumerate(KEEPING)}
+    repeated = [
+        tuple(sorted(group, key=lambda item: order.get(item.part, len(order))))
+        for group in groups.values()
+        if len(group) > 1
+    ]
+    return Duplicates(tuple(repeated), samples)
+
+
+def items_of(dataset: Dataset) -> Iterable[Item]:
+    """The samples of a data set, by their bytes; names are row numbers in their part."""
+    for part, split in dataset.parts().items():
+        for row, (one, label) in enumerate(zip(split.inputs, split.labels.tolist(), strict=True)):
+            digest = hashlib.sha256(one.tobytes()).digest()
+            yield Item(part, dataset.class_names[label], str(row), digest)
+
+
+def items_in(root: Path) -> Iterable[Item]:
+    """The files of a folder of class folders, by their bytes; names are paths."""
+    for part, class_name, path in image_files(root):
+        yield Item(part, class_name, str(path), hashlib.sha256(path.read_bytes()).digest())
+
+
+def without_repeats(dataset: Dataset, found: Duplicates) -> Dataset:
+    """The data set without the samples that :attr:`Duplicates.repeats` names."""
+    gone: defaultdict[str, set[int]] = defaultdict(set)
+    for item in found.repeats:
+        gone[item.part].add(int(item.name))
+    kept = {part: _without(split, gone[part]) for part, split in dataset.parts().items()}
+    return dataset.with_parts(kept)
+
+
+def _without(split: Split, rows: set[int]) -> Split:
+    return split.take(np.array([n for n in range(len(split)) if n not in rows], dtype=np.int64))

@@ -1,0 +1,173 @@
+"""A network's answers to Wi-Fi CSI: by window, by recording, and as a stream."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from max78k.csi import amplitude
+from max78k.csi.esp32 import BadRow, Packet
+from max78k.csi.preparation import Preparation
+from max78k.csi.recording import Recording
+from max78k.csi.windows import OFFSET, Windows
+from max78k.errors import InputError
+from max78k.flows.evaluation import softmax
+from max78k.network import Network, reference
+from max78k.report.metrics import Scores, scores
+
+MAJORITY = 5  # windows that vote in a stream
+
+FloatArray = npt.NDArray[np.float64]
+Infer = Callable[[npt.NDArray[np.int8]], npt.ArrayLike]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingAnswer:
+    """What a network says of one recording: shares [windows, classes], and the classes' names."""
+
+    shares: FloatArray
+    class_names: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Windows by answer, every class."""
+        found = np.bincount(self.shares.argmax(axis=1), minlength=len(self.class_names))
+        return dict(zip(self.class_names, found.tolist(), strict=True))
+
+    @property
+    def dominant(self) -> str:
+        """The class with the largest mean share."""
+        return self.class_names[int(self.shares.mean(axis=0).argmax())]
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer as plain data; percentages are of windows."""
+        total = len(self.shares)
+        return {
+            "windows": total,
+            "dominant": self.dominant,
+            "percent": {name: 100 * count / total for name, count in self.counts.items()},
+            "mean_share": dict(
+                zip(self.class_names, self.shares.mean(axis=0).tolist(), strict=True)
+            ),
+        }
+
+
+def answer_recording(
+    network: Network, preparation: Preparation, recording: Recording
+) -> RecordingAnswer:
+    """Ask for every window of a recording.
+
+    Raises InputError ``E-CSI-SHORT`` for a recording shorter than a window and ``E-CSI-SHAPE`` for
+    windows of another shape than the network reads.
+    """
+    inputs = preparation.of(recording)
+    if not len(inputs):
+        raise InputError(
+            "E-CSI-SHORT",
+            f"{recording.name} has {len(recording)} packets, a window needs {preparation.window}.",
+        )
+    require_shape(network, inputs.shape[1:])
+    return RecordingAnswer(_shares(network, inputs), _names(network))
+
+
+def score_windows(network: Network, windows: Windows, part: str = "test") -> tuple[Scores, Scores]:
+    """Scores by window, and by recording (the largest mean share over its windows)."""
+    split, groups = windows.data.part(part), windows.groups[part]
+    require_shape(network, split.inputs.shape[1:])
+    shares = _shares(network, (split.inputs.astype(np.int16) - OFFSET).astype(np.int8))
+    classes = len(windows.data.class_names)
+    numbers, first = np.unique(groups, return_index=True)
+    whole = [int(shares[groups == number].mean(axis=0).argmax()) for number in numbers]
+    return (
+        scores(split.labels, shares.argmax(axis=1), classes),
+        scores(split.labels[first], np.array(whole, dtype=np.int64), classes),
+    )
+
+
+class Stream:
+    """Answers to packets as they come: one for every ``step`` packets, smoothed by a majority.
+
+    Args:
+        network: reads windows of ``preparation``; its filters in time are not for streams.
+        preparation: how windows were prepared.
+        majority: the last answers that vote.
+        infer: gives the network's output values for one input, as a board does; by default the
+            integer reference.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        preparation: Preparation,
+        majority: int = MAJORITY,
+        infer: Infer | None = None,
+    ) -> None:
+        if preparation.spikes or preparation.rate or preparation.cutoff:
+            raise InputError(
+                "E-CSI-STREAM",
+                "windows that were filtered over a whole recording cannot be streamed.",
+                "prepare without --rate, --spikes and --cutoff.",
+            )
+        self._network, self._preparation = network, preparation
+        self._infer = infer or (lambda one: reference.outputs(network, one[None])[0])
+        self._packets: deque[Packet] = deque(maxlen=preparation.window)
+        self._votes: deque[int] = deque(maxlen=majority)
+        self._since = 0
+        self.bad_rows: Counter[str] = Counter()
+
+    def feed(self, packets: Iterable[Packet | BadRow]) -> Iterator[tuple[str, str, FloatArray]]:
+        """For every full window: the answer, the majority of the last answers, and the shares."""
+        names = _names(self._network)
+        for packet in packets:
+            if isinstance(packet, BadRow):
+                self.bad_rows[str(packet)] += 1
+                continue
+            if self._packets and packet.csi.size != self._packets[0].csi.size:
+                self.bad_rows["not as long as the first packet"] += 1
+                continue
+            self._packets.append(packet)
+            self._since += 1
+            full = len(self._packets) == self._preparation.window
+            if full and self._since >= min(self._preparation.step, self._preparation.window):
+                self._since = 0
+                shares = self._ask()
+                self._votes.append(int(shares.argmax()))
+                majority = Counter(reversed(self._votes)).most_common(1)[0][0]
+                yield names[int(shares.argmax())], names[majority], shares
+
+    def _ask(self) -> FloatArray:
+        csi = np.stack([packet.csi for packet in self._packets])
+        inputs = self._preparation.of(Recording("stream", csi))
+        require_shape(self._network, inputs.shape[1:])
+        values = np.asarray(self._infer(inputs[0]), np.float64).reshape(1, -1)
+        return np.asarray(softmax(values * self._network.output_step)[0])
+
+
+def require_shape(network: Network, shape: tuple[int, ...]) -> None:
+    """Refuse windows that the network does not read."""
+    if shape != network.input_shape:
+        raise InputError(
+            "E-CSI-SHAPE",
+            f"windows are {list(shape)}, {network.name} reads {list(network.input_shape)}.",
+            f"prepare windows of this shape; {amplitude.CHANNELS} channels are the default.",
+        )
+
+
+def _shares(network: Network, inputs: npt.NDArray[np.int8]) -> FloatArray:
+    values = reference.outputs(network, inputs)
+    return softmax(np.asarray(values.reshape(len(inputs), -1) * network.output_step, np.float64))
+
+
+def _names(network: Network) -> tuple[str, ...]:
+    return network.class_names or tuple(f"class {n}" for n in range(_outputs(network)))
+
+
+def _outputs(network: Network) -> int:
+    """Number of output values."""
+    one = np.zeros((1, *network.input_shape), np.int8)
+    return int(reference.outputs(network, one).size)

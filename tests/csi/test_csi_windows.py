@@ -1,0 +1,270 @@
+"""Windows, splits that share nothing, and answers by window, by recording and as a stream."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from max78k.csi.channel import person, record
+from max78k.csi.collection import Collection, Labelled, read_collection
+from max78k.csi.esp32 import Packet
+from max78k.csi.preparation import Preparation
+from max78k.csi.recording import Recording
+from max78k.csi.splits import Split
+from max78k.csi.time_frequency import log_image, transformer_image
+from max78k.csi.windows import make_windows, read_windows, write_windows
+from max78k.datasets.load import load
+from max78k.errors import InputError
+from max78k.flows.csi_answers import Stream, answer_recording, score_windows
+from max78k.flows.csi_making import make_folder
+from max78k.network import Layer, Network, Operation
+
+CHANNELS = 52
+
+
+def noise(count: int, seed: int) -> Recording:
+    values = np.random.default_rng(seed).integers(-60, 60, (count, 128))
+    return Recording(f"r{seed}", values.astype(np.int8), np.arange(count) / 100)
+
+
+@pytest.fixture
+def collection() -> Collection:
+    recordings = tuple(Labelled(noise(200 + 10 * n, n), n % 2, str(n // 4)) for n in range(12))
+    return Collection("c", ("still", "moving"), recordings)
+
+
+SMALL = Preparation(window=50, step=25)
+
+
+@pytest.mark.parametrize("kind", ["recording", "subject", "fold:1/3"])
+def test_parts_share_no_recording(collection: Collection, kind: str) -> None:
+    windows = make_windows(collection, SMALL, Split(kind))
+    train, test = (set(windows.groups[part].tolist()) for part in ("train", "test"))
+    assert train
+    assert test
+    assert not train & test
+    if kind == "subject":
+        persons = [{collection.recordings[n].subject for n in part} for part in (train, test)]
+        assert not persons[0] & persons[1]
+    if kind == "fold:1/3":
+        assert test == {1, 4, 7, 10}
+    for part in ("train", "test"):
+        labels = windows.data.parts()[part].labels
+        assert np.array_equal(labels, windows.groups[part] % 2)
+
+
+def test_the_end_of_each_recording_is_held_out(collection: Collection) -> None:
+    windows = make_windows(collection, SMALL, Split("time", 0.3))
+    first = SMALL.of(collection.recordings[0].recording.part(140, 200))
+    # the gain is chosen from the train part, so compare with that gain
+    again = Preparation(window=50, step=25, gain=windows.preparation.gain).of(
+        collection.recordings[0].recording.part(140, 200)
+    )
+    assert first.shape == again.shape
+    stored = windows.data.test.inputs[windows.groups["test"] == 0].astype(int) - 128
+    assert np.array_equal(stored, again)
+
+
+def test_random_windows_are_said_to_leak(collection: Collection) -> None:
+    windows = make_windows(collection, SMALL, Split("random", 0.25))
+    assert Split("random").leaks
+    assert not Split("subject").leaks
+    train, test = (set(windows.groups[part].tolist()) for part in ("train", "test"))
+    assert train & test
+    total = len(windows.data.train) + len(windows.data.test)
+    assert len(windows.data.test) == round(0.25 * total)
+
+
+def test_splits_that_cannot_be_are_refused(collection: Collection) -> None:
+    for kind in ("none", "fold:3/3", "fold:x/2"):
+        with pytest.raises(InputError, match="E-CSI-SPLIT"):
+            Split(kind)
+    nameless = Collection(
+        "n", ("a", "b"), tuple(Labelled(one.recording, one.label) for one in collection.recordings)
+    )
+    with pytest.raises(InputError, match=r"E-CSI-SPLIT.*persons"):
+        make_windows(nameless, SMALL, Split("subject"))
+    single = Collection("s", ("a", "b"), collection.recordings[:2])
+    with pytest.raises(InputError, match=r"E-CSI-SPLIT.*one recording"):
+        make_windows(single, SMALL, Split("recording"))
+    with pytest.raises(InputError, match=r"E-CSI-SHORT.*5000"):
+        make_windows(collection, Preparation(window=5000), Split("recording"))
+
+
+def test_windows_are_stored_with_how_they_were_made(collection: Collection, tmp_path: Path) -> None:
+    windows = make_windows(collection, SMALL, Split("fold:0/4"))
+    write_windows(windows, tmp_path / "w.npz")
+    again = read_windows(tmp_path / "w.npz")
+    assert again.preparation == windows.preparation
+    assert again.preparation.gain > 0
+    assert again.split.kind == "fold:0/4"
+    assert np.array_equal(again.groups["test"], windows.groups["test"])
+    assert np.array_equal(again.data.train.inputs, windows.data.train.inputs)
+    as_data = load(str(tmp_path / "w.npz"), input_shape=(CHANNELS, 50))
+    assert as_data.class_names == ("still", "moving")
+    assert np.array_equal(as_data.test.inputs, windows.data.test.inputs)
+    np.savez(tmp_path / "other.npz", images=np.zeros(3))
+    with pytest.raises(InputError, match="E-CSI-WINDOWS"):
+        read_windows(tmp_path / "other.npz")
+
+
+def test_folders_and_arrays_give_the_same_packets(tmp_path: Path) -> None:
+    make_folder(tmp_path / "room", 2, 1, 3.0, seed=4)
+    folder = read_collection(tmp_path / "room")
+    assert {one.subject for one in folder.recordings} == {"0", "1"}
+    packets = [one.recording.csi for one in folder.recordings]
+    sizes = [len(one) for one in packets]
+    np.savez(
+        tmp_path / "room.npz",
+        csi=np.concatenate(packets),
+        labels=np.repeat([one.label for one in folder.recordings], sizes),
+        file_id=np.repeat(np.arange(len(packets)), sizes),
+        class_names=np.array(folder.class_names),
+    )
+    arrays = read_collection(tmp_path / "room.npz")
+    for one, other in zip(folder.recordings, arrays.recordings, strict=True):
+        assert np.array_equal(one.recording.csi, other.recording.csi)
+        assert one.label == other.label
+    with pytest.raises(InputError, match="E-CSI-OUT"):
+        make_folder(tmp_path / "room", 1, 1, 1.0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "word"),
+    [
+        ({"labels": np.zeros(3, int)}, "csi"),
+        ({"csi": np.zeros((3, 100), np.int8), "labels": np.zeros(3, int)}, "int8"),
+        ({"csi": np.zeros((3, 128), np.int16), "labels": np.zeros(3, int)}, "int16"),
+        ({"csi": np.zeros((3, 128), np.int8), "labels": np.zeros(4, int)}, "labels"),
+        ({"csi": np.zeros((3, 128), np.int8), "labels": np.zeros(3)}, "class numbers"),
+        (
+            {
+                "csi": np.zeros((2, 128), np.int8),
+                "labels": np.arange(2),
+                "file_id": np.zeros(2, int),
+            },
+            "2 classes",
+        ),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray], word: str
+) -> None:
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(InputError, match=f"E-CSI-KEYS.*{word}"):
+        read_collection(tmp_path / "x.npz")
+
+
+def test_an_image_shows_the_frequency_of_a_movement() -> None:
+    t = np.arange(600) / 100
+    still = np.full((600, CHANNELS), 1000.0)
+    for hertz in (5.0, 20.0):
+        windows = np.rint(still + 200 * np.sin(2 * np.pi * hertz * t)[:, None])[None]
+        image = log_image(windows.astype(np.int64))
+        assert image.shape == (1, 32, 32, CHANNELS)
+        row = int(image[0].mean(axis=(1, 2)).argmax())
+        assert abs((row + 1) * 100 / 64 - hertz) < 1.6
+    inputs = Preparation(form="image", gain=16).inputs(image)
+    assert inputs.shape == (1, CHANNELS, 32, 32)
+    with pytest.raises(InputError, match="E-CSI-WINDOW"):
+        log_image(windows[:, :80].astype(np.int64))
+
+
+def test_the_transformer_image_is_normalised() -> None:
+    image = transformer_image(np.random.default_rng(0).normal(100, 5, (600, 4)))
+    assert image.shape == (4, 224, 224)
+    assert np.abs(image.mean(axis=(1, 2))).max() < 1e-4
+    assert np.abs(image.std(axis=(1, 2)) - 1).max() < 1e-3
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def network() -> Network:
+    """Two classes: the sign of the first packet's sum over channels."""
+    weights = np.zeros((2, CHANNELS, 50), np.int8)
+    weights[0, :, 0], weights[1, :, 0] = 1, -1
+    layer = Layer(
+        "out", Operation.LINEAR, inputs=("input",), weight=weights.reshape(2, -1), output_width=32,
+    )  # fmt: skip
+    return Network("sign", (CHANNELS, 50), (layer,), ("out",), class_names=("up", "down"))
+
+
+def test_answers_by_window_and_by_recording(network: Network, collection: Collection) -> None:
+    windows = make_windows(collection, SMALL, Split("fold:0/2"))
+    by_window, by_recording = score_windows(network, windows)
+    values = windows.data.test.inputs[:, :, 0].astype(int) - 128
+    down = values.sum(axis=1) < 0
+    assert by_window.accuracy == pytest.approx(
+        (down.astype(int) == windows.data.test.labels).mean()
+    )
+    assert by_recording.support.sum() == len(set(windows.groups["test"].tolist()))
+
+
+def test_a_recording_is_answered_in_percent(network: Network) -> None:
+    recording = noise(300, 3)
+    chosen = Preparation(window=50, step=25, gain=40)
+    answer = answer_recording(network, chosen, recording)
+    first = chosen.of(recording)[:, :, 0].astype(int).sum(axis=1)
+    report = answer.to_json()
+    assert report["windows"] == 11
+    assert report["percent"]["down"] == pytest.approx(100 * (first < 0).mean())
+    assert sum(report["mean_share"].values()) == pytest.approx(1)
+    with pytest.raises(InputError, match="E-CSI-SHORT"):
+        answer_recording(network, chosen, noise(30, 3))
+    with pytest.raises(InputError, match=r"E-CSI-SHAPE.*\[52, 60\].*\[52, 50\]"):
+        answer_recording(network, Preparation(window=60, step=25, gain=40), recording)
+
+
+def test_a_stream_gives_the_answers_of_the_recording(network: Network) -> None:
+    recording = noise(300, 3)
+    chosen = Preparation(window=50, step=25, gain=40)
+    whole = answer_recording(network, chosen, recording)
+    expected = [network.class_names[n] for n in whole.shares.argmax(axis=1)]
+    stream = Stream(network, chosen, majority=3)
+    answers = list(stream.feed(Packet(one, -40, None) for one in recording.csi))
+    assert [answer for answer, _, _ in answers] == expected
+    for n, (_, majority, _) in enumerate(answers):
+        last = expected[max(0, n - 2) : n + 1]
+        assert last.count(majority) == max(last.count(name) for name in last)
+    with pytest.raises(InputError, match="E-CSI-STREAM"):
+        Stream(network, Preparation(window=50, spikes=True))
+
+
+def test_the_commands_go_together(tmp_path: Path, network: Network) -> None:
+    from click.testing import CliRunner
+
+    from max78k.cli.main import cli
+
+    network.save(tmp_path / "sign.npz")
+    room = tmp_path / "room"
+
+    def run(*arguments: object) -> dict[str, object]:
+        outcome = CliRunner().invoke(cli, ["csi", *map(str, arguments), "--json"])
+        assert outcome.exit_code == 0, outcome.output
+        return dict(json.loads(outcome.stdout))
+
+    run("make", "--out", room, "--persons", 3, "--recordings", 1, "--seconds", 4)
+    one = room / "sad" / "subject1_0.csv"
+    seen = run("inspect", one, "--draw", tmp_path / "steps.png", "--window", 50)
+    assert seen["subcarriers"] == 64
+    assert (tmp_path / "steps.png").stat().st_size > 1000
+    made = run(
+        "prepare", room, "--out", tmp_path / "w.npz", "--window", 50, "--step", 50,
+        "--split", "subject",
+    )  # fmt: skip
+    assert made["leaks"] is False
+    said = run("predict", tmp_path / "sign.npz", one, "--like", tmp_path / "w.npz")
+    assert set(said["percent"]) == {"up", "down"}  # type: ignore[call-overload]
+
+
+def test_persons_differ_and_stay_themselves() -> None:
+    assert person(1).rate_factor == person(1).rate_factor
+    assert person(1).rate_factor != person(2).rate_factor
+    means = [record("neutral", person(n), 1, seconds=2).csi.mean(axis=0) for n in (1, 1, 2)]
+    assert np.array_equal(means[0], means[1])
+    assert not np.allclose(means[0], means[2])

@@ -1,0 +1,272 @@
+"""Class maps, repeats, named changes, CK+, and what the writers write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from max78k.cli.main import cli
+from max78k.datasets.class_maps import CLASS_MAPS, map_classes, read_class_map
+from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.duplicates import find_duplicates, items_in, items_of, without_repeats
+from max78k.datasets.faces import faces
+from max78k.datasets.load import load
+from max78k.datasets.named_augmentations import CHANGES, change, enlarge
+from max78k.datasets.writing import write_folder, write_npz
+from max78k.errors import InputError
+
+FER_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 1, 48, 48), dtype=np.uint8)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    train = Split(pictures(21), np.arange(21) % 7)
+    test = Split(pictures(14, 1), np.arange(14) % 7)
+    return Dataset("d", FER_NAMES, train, test, Split(pictures(7, 2), np.arange(7)))
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def test_calm_is_neutral_in_fer_and_happy_in_ckplus(dataset: Dataset) -> None:
+    for name, calm in (("calm4", 6), ("calm4-ckplus", 3)):
+        mapped, left_out = map_classes(dataset, CLASS_MAPS[name])
+        assert mapped.class_names == ("anger", "fear", "calm", "surprise")
+        chosen = dataset.train.inputs[dataset.train.labels == calm]
+        assert np.array_equal(mapped.train.inputs[mapped.train.labels == 2], chosen)
+        assert sum(left_out.values()) == (21 + 14 + 7) * 3 // 7
+        assert "differ" in CLASS_MAPS["calm4"].note
+
+
+def test_a_written_map_joins_classes(dataset: Dataset) -> None:
+    mapped, left_out = map_classes(dataset, read_class_map("bad=angry+sad, happy"))
+    assert mapped.class_names == ("bad", "happy")
+    assert mapped.test.counts(2).tolist() == [4, 2]
+    assert set(left_out) == {"disgust", "fear", "surprise", "neutral"}
+
+
+@pytest.mark.parametrize("text", ["", "happy", "a=b=c,d", "a=x,a=y", "x;y,z"])
+def test_maps_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="E-CLASSES-MAP"):
+        read_class_map(text)
+
+
+def test_a_map_that_finds_nothing_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(InputError, match=r"E-CLASSES-MISSING.*angry"):
+        map_classes(dataset, read_class_map("cats,dogs"))
+
+
+def test_balancing_repeats_up_to_the_largest_class() -> None:
+    split = Split(pictures(12), np.array([0] * 7 + [1] * 2 + [2] * 3))
+    even = split.balanced(4)
+    assert even.counts(3).tolist() == [7, 7, 7]
+    assert np.array_equal(even.inputs[:12], split.inputs)
+    for label in range(3):
+        known = {one.tobytes() for one in split.inputs[split.labels == label]}
+        assert {one.tobytes() for one in even.inputs[even.labels == label]} == known
+
+
+# --- repeats --------------------------------------------------------------------------------------
+
+
+def test_repeats_stay_where_results_are_measured(dataset: Dataset) -> None:
+    inputs = dataset.train.inputs.copy()
+    inputs[20] = inputs[3]  # within train, other label: 6 and 3
+    inputs[5] = dataset.test.inputs[2]
+    doubled = dataset.with_parts({**dataset.parts(), "train": Split(inputs, dataset.train.labels)})
+    found = find_duplicates(items_of(doubled))
+    assert found.within() == {"train": 1}
+    assert found.across() == {"train in test": 1}
+    assert len(found.contradictions) == 2
+    clean = without_repeats(doubled, found)
+    assert [len(part) for part in clean.parts().values()] == [19, 14, 7]
+    assert not find_duplicates(items_of(clean)).groups
+
+
+def test_files_are_deleted_only_when_said(dataset: Dataset, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    root = tmp_path / "pictures"
+    write_folder(dataset, root)
+    copy = root / "train" / "sad" / "copy.png"
+    copy.write_bytes((root / "test" / "happy" / "happy_000001.png").read_bytes())
+    run = CliRunner()
+    dry = run.invoke(cli, ["data", "duplicates", str(root), "--json"])
+    report = json.loads(dry.stdout)
+    assert (report["repeats"], report["deleted"]) == (1, 0)
+    assert report["groups"][0][1] == ["train", "sad", str(copy)]
+    assert copy.exists()
+    refused = run.invoke(cli, ["data", "duplicates", str(root), "--delete"], input="n\n")
+    assert refused.exit_code != 0
+    assert copy.exists()
+    done = run.invoke(cli, ["data", "duplicates", str(root), "--delete", "--yes", "--json"])
+    assert json.loads(done.stdout)["deleted"] == 1
+    assert not copy.exists()
+    assert not find_duplicates(items_in(root)).groups
+
+
+# --- named changes --------------------------------------------------------------------------------
+
+
+def test_there_are_twenty_eight_changes_and_each_changes() -> None:
+    images, _ = faces(3, seed=2)
+    assert len(CHANGES) == 28
+    seen = set()
+    for name in CHANGES:
+        for number, image in enumerate(images):
+            made = change(image, name, 7, number)
+            assert made.dtype == np.uint8
+            assert made.shape == image.shape
+            assert (made != image).mean() > 0.01, name
+            assert np.array_equal(made, change(image, name, 7, number))
+            seen.add(made.tobytes())
+    assert len(seen) == 28 * 3
+
+
+def test_changes_go_the_way_of_their_names() -> None:
+    image = faces(1, seed=3)[0][0]
+    mean = {name: float(change(image, name, 1, 0).mean()) for name in CHANGES}
+    spread = {name: float(change(image, name, 1, 0).std()) for name in CHANGES}
+    assert mean["dark"] < mean["gamma_dark"] < image.mean() < mean["gamma_bright"]
+    assert mean["bright"] > image.mean() > mean["hair"]
+    assert spread["low_contrast"] < image.std() < spread["high_contrast"]
+    assert np.array_equal(change(image, "flip", 1, 0), image[..., ::-1])
+    assert np.array_equal(change(image, "invert", 1, 0), 255 - image)
+    assert set(np.unique(change(image, "posterize", 1, 0))) <= {0, 64, 128, 191}
+    assert mean["snowflakes"] > mean["dust"] > image.mean()
+
+
+def test_colours_stay_together() -> None:
+    grey = faces(1, seed=3)[0][0]
+    colour = np.concatenate([grey, grey, grey])
+    for name in CHANGES:
+        made = change(colour, name, 1, 0)
+        assert np.array_equal(made[0], made[2]), name
+
+
+def test_copies_are_of_train_pictures_alone(dataset: Dataset) -> None:
+    train, made = enlarge(dataset.train, ("flip", "dark"), 1 / 3, 5)
+    assert made.count("") == 21
+    assert made.count("flip") == made.count("dark") == 7
+    flipped = [one.tobytes() for one in dataset.train.inputs[..., ::-1]]
+    for row, name in enumerate(made):
+        if name == "flip":
+            original = flipped.index(train.inputs[row].tobytes())
+            assert train.labels[row] == dataset.train.labels[original]
+
+
+def test_bad_changes_are_refused() -> None:
+    with pytest.raises(InputError, match=r"E-AUGMENT-NAME.*rotation"):
+        change(pictures(1)[0], "melt", 0, 0)
+    with pytest.raises(InputError, match=r"E-AUGMENT-SHAPE.*\[52, 600\]"):
+        change(np.zeros((52, 600), np.uint8), "dark", 0, 0)
+
+
+# --- CK+ ------------------------------------------------------------------------------------------
+
+
+def write_png(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((60, 80), value, np.uint8))
+
+
+def test_ckplus_as_published(tmp_path: Path) -> None:
+    root = tmp_path / "ck"
+    for person in range(10):
+        name = f"S{person:03}"
+        for frame in range(1, 7):
+            write_png(
+                root / "cohn-kanade-images" / name / "001" / f"{name}_001_{frame:08}.png",
+                10 * person + frame,
+            )
+        note = root / "Emotion" / name / "001" / f"{name}_001_00000006_emotion.txt"
+        note.parent.mkdir(parents=True)
+        note.write_text(f"   {person % 7 + 1}.0000000e+00\n")
+    data = load(str(root))
+    assert len(data.train) + len(data.test) == 10 * 4
+    persons = [set((part.inputs[:, 0, 0, 0] // 10).tolist()) for part in (data.train, data.test)]
+    assert not persons[0] & persons[1]
+    assert persons[1]
+    for part in (data.train, data.test):
+        for picture, label in zip(part.inputs[:, 0, 0, 0], part.labels, strict=True):
+            person, frame = divmod(int(picture), 10)
+            assert label == (0 if frame == 1 else person % 7 + 1)
+            assert frame in (1, 4, 5, 6)
+    (note.parent / note.name).write_text("nine")
+    with pytest.raises(InputError, match=r"E-DATA-CKPLUS.*nine"):
+        load(str(root))
+
+
+def test_ckplus_by_class_keeps_persons_apart(tmp_path: Path) -> None:
+    root = tmp_path / "CK+48"
+    for person in range(10):
+        for emotion in ("anger", "happy", "sadness"):
+            for frame in range(3):
+                write_png(root / emotion / f"S{person:03}_004_{frame:08}.png", 20 * person)
+    data = load(str(root))
+    assert {data.class_names[n] for n in data.train.labels} == {"angry", "happy", "sad"}
+    values = [set(part.inputs[:, 0, 0, 0].tolist()) for part in (data.train, data.test)]
+    assert values[1]
+    assert not values[0] & values[1]
+
+
+# --- writers --------------------------------------------------------------------------------------
+
+
+def test_written_data_are_read_back(dataset: Dataset, tmp_path: Path) -> None:
+    write_npz(dataset, tmp_path / "d.npz")
+    write_folder(dataset, tmp_path / "d")
+    for spec in ("d.npz", "d"):
+        again = load(str(tmp_path / spec))
+        assert again.class_names == dataset.class_names
+        for name, part in dataset.parts().items():
+            order = np.argsort(part.labels, kind="stable")
+            back = again.parts()[name]
+            other = np.argsort(back.labels, kind="stable")
+            assert np.array_equal(back.inputs[other], part.inputs[order])
+            assert np.array_equal(back.labels[other], part.labels[order])
+
+
+def test_a_folder_is_written_whole_or_not_at_all(dataset: Dataset, tmp_path: Path) -> None:
+    few = dataset.with_parts({**dataset.parts(), "test": dataset.test.take(np.arange(3))})
+    with pytest.raises(InputError, match=r"E-DATA-CLASS.*happy"):
+        write_folder(few, tmp_path / "d")
+    write_folder(dataset, tmp_path / "d")
+    with pytest.raises(InputError, match="E-DATA-OUT"):
+        write_folder(dataset, tmp_path / "d")
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_colour_survives_a_folder(tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).integers(0, 256, (4, 3, 20, 30), dtype=np.uint8)
+    split = Split(inputs, np.arange(4) % 2)
+    write_folder(Dataset("c", ("a", "b"), split, split), tmp_path / "c")
+    again = load(str(tmp_path / "c"), input_shape=(3, 20, 30))
+    assert np.array_equal(again.train.inputs[again.train.labels == 0], inputs[::2])
+
+
+def test_soft_labels_follow_their_classes(dataset: Dataset, tmp_path: Path) -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(7), 21).astype(np.float32)
+    train = Split(dataset.train.inputs, dataset.train.labels, shares)
+    plain = Split(dataset.test.inputs, dataset.test.labels, np.eye(7, dtype=np.float32)[[0] * 14])
+    soft = Dataset("s", FER_NAMES, train, plain)
+    mapped, _ = map_classes(soft, read_class_map("bad=angry+sad,happy"))
+    row = int(np.flatnonzero(np.isin(train.labels, (0, 3, 4)))[1])
+    expected = np.array([shares[row, 0] + shares[row, 4], shares[row, 3]])
+    assert mapped.train.soft is not None
+    assert np.allclose(mapped.train.soft[1], expected / expected.sum(), atol=1e-6)
+    write_npz(mapped, tmp_path / "s.npz")
+    again = load(str(tmp_path / "s.npz"))
+    assert again.train.soft is not None
+    assert np.allclose(again.train.soft, mapped.train.soft, atol=1e-6)
+    larger, _ = enlarge(mapped.train, ("flip",), 1.0, 0)
+    assert larger.soft is not None
+    assert np.array_equal(larger.soft[len(mapped.train) :], mapped.train.soft)
