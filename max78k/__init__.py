@@ -16,7 +16,9 @@ _HOMES = {
     "Network": "max78k.network",
     "Placement": "max78k.compiler.placement",
     "compile_network": "max78k.flows.synthesis",
+    "convert": "max78k.flows.user_network",
     "load_model": "max78k.flows.models",
+    "prepare": "max78k.flows.user_network",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -14,7 +14,8 @@ from max78k.cli.terminal import emit, json_option
 @click.option("--out", type=click.Path(path_type=Path), help="Model folder; default NETWORK-model.")
 @click.option("--network", help="Where the network's class is, if it has moved since training.")
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(["onnx", "yaml", "vendor"]),
+    "--format", "formats", multiple=True,
+    type=click.Choice(["onnx", "yaml", "vendor", "vendor-float"]),
     help="Only these (may be repeated); the integer network is always written.",
 )  # fmt: skip
 @json_option
@@ -29,7 +30,8 @@ def command(
       max78k export runs/fer7/best.pt --out fer7-model --format onnx
 
     network.npz is the integer network; network.onnx gives the same integers under onnxruntime;
-    network.yaml and network-q.pth.tar are what the vendor's synthesizer takes.
+    network.yaml and network-q.pth.tar are what the vendor's synthesizer takes; with vendor-float,
+    network.pth.tar is a checkpoint from which the vendor's quantize.py makes the same integers.
     """
     from max78k.flows.export import export, network_of_run
 

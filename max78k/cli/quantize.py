@@ -1,4 +1,4 @@
-"""``max78k quantize``: an ordinary network to integers, without training."""
+"""``max78k quantize``: a trained network to integers, without training."""
 
 from __future__ import annotations
 
@@ -30,58 +30,77 @@ def _numbers(kind: type) -> Any:
 @data_option
 @click.option("--out", type=click.Path(path_type=Path), help="Model folder; default NETWORK-model.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many samples in each part.")
-@click.option("--rule", type=click.Choice(["mse", "max", "percentile"]), default="mse",
-              show_default=True, help="How the ranges of outputs are chosen.")  # fmt: skip
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Samples of the training part that choose the integers.",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(["mse", "max", "percentile", "vendor", "vendor-2021"]),
+    default="mse",
+    show_default=True,
+    help="How the ranges of outputs are chosen.",
+)
+@click.option(
+    "--rounding",
+    type=click.Choice(["adaptive", "bias", "nearest"]),
+    default="adaptive",
+    show_default=True,
+    help="Of weights: for the layers' outputs, or each by itself, the biases corrected or not.",
+)
+@click.option("--weight-bits", help="1, 2, 4, 8, a policy FILE.yaml, or auto.")
+@click.option("--budget", help="Kernel memory for --weight-bits auto, like 300KiB.")
 @click.option("--mean", callback=_numbers(float), help="The model reads (pixel/255 - MEAN) / STD.")
 @click.option("--std", callback=_numbers(float), help="One number, or one for each channel.")
-@click.option("--weights", type=click.Path(path_type=Path), help="state_dict of a Python class.")
+@click.option(
+    "--weights", type=click.Path(path_type=Path), help="state_dict or checkpoint of a Python class."
+)
+@click.option("--map", "names", help="Its tensors have other names: order, or a FILE.yaml.")
+@click.option("--network", help="path/to/file.py:Class of a run's checkpoint.")
 @click.option("--input-shape", callback=_numbers(int), help="C,H,W or C,L of a Python class.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the quantization by layer.")
 @seed_option
 @json_option
-def command(
-    model: str,
-    data: str,
-    out: Path | None,
-    limit: int | None,
-    rule: str,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-    weights: Path | None,
-    input_shape: tuple[int, ...] | None,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Turn MODEL into a model folder: an ONNX file, path/to/file.py:Class, or a run's last.pt.
+def command(model: str, out: Path | None, as_json: bool, **choices: Any) -> None:
+    """Turn MODEL into a model folder, without training.
+
+    MODEL is an ONNX file, path/to/file.py:Class, a run's last.pt, or a checkpoint of ai8x-training
+    (with --rule vendor: the -q checkpoint is written).
 
     \b
     Examples:
       max78k quantize mine.onnx --data pictures/ --out mine-model
       max78k quantize mine.py:Net --weights net.pt --input-shape 3,32,32 --data digits.npz
-      max78k quantize runs/fer7/last.pt --data fer2013.csv --rule max
+      max78k quantize runs/fer7/last.pt --data fer2013.csv --weight-bits auto --budget 200KiB
       max78k quantize mobile.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+      max78k quantize ai85net.pth.tar --rule vendor --out ai85net-q.pth.tar
 
     The steps of weights and outputs are powers of two, chosen on samples of the data; a quantized
-    model (QuantizeLinear, DequantizeLinear) gives its own, which are rounded. The table shows the
-    range of every layer, its step and shift, the ratio of signal to quantization noise, and the
-    share of outputs that are clipped. Everything that the chip cannot do is named at once.
+    model (QuantizeLinear, DequantizeLinear) gives its own, which are rounded. Adaptive rounding
+    chooses the integers of weights and biases so that the outputs of the layers stay, which matters
+    most below 8 bits. The table shows the range of every layer, its step and shift, the ratio of
+    signal to quantization noise, the share of outputs that are clipped, and the bits of the largest
+    sum. Everything that the chip cannot do is named at once.
+
+    A policy file has `weight_bits: 8` and `overrides: {conv2: {weight_bits: 4}}`; `auto` measures
+    what each layer loses at each width and fills the kernel memory with the least loss.
 
     The chip reads pixel - 128. A model is taken to read (pixel - 128) / 128 unless --mean and
     --std say otherwise; these are folded into the first layer.
     """
-    from max78k.flows.quantization import QuantizeOptions, quantize_model
-
-    result = quantize_model(
-        QuantizeOptions(
-            source=model,
-            data=data,
-            folder=out,
-            limit=limit,
-            rule=rule,
-            mean=mean,
-            std=std,
-            weights=weights,
-            input_shape=input_shape,
-            seed=seed,
-        )
+    from max78k.flows.quantization import (
+        VENDOR_RULES,
+        QuantizeOptions,
+        quantize_checkpoint_by_vendor,
+        quantize_model,
     )
+
+    if choices["rule"] in VENDOR_RULES and ".py:" not in model:
+        written = quantize_checkpoint_by_vendor(Path(model), choices["rule"], out)
+        emit(written.text(), written.to_json(), as_json)
+        return
+    result = quantize_model(QuantizeOptions(source=model, folder=out, **choices))
     emit(result.text(), result.to_json(), as_json)

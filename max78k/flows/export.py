@@ -12,8 +12,11 @@ from max78k.errors import InputError
 from max78k.flows.models import NETWORK_FILE, ONNX_FILE, VENDOR_FILE, YAML_FILE
 from max78k.formats.network_yaml import write_yaml
 from max78k.formats.onnx_export import export_onnx
-from max78k.formats.vendor_checkpoint import write_vendor_q
+from max78k.formats.vendor_checkpoint import write_vendor_float, write_vendor_q
 from max78k.network import Network
+
+DEFAULT_FORMATS = ("onnx", "yaml", "vendor")
+VENDOR_FLOAT = "network.pth.tar"
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,21 @@ def export(network: Network, folder: Path, formats: tuple[str, ...] = ()) -> Exp
             stream where data memory is too small without, and it is refused with all broken rules
             if the chip cannot run it even so.
         folder: made if need be; files in it are replaced one by one, each whole.
-        formats: some of "onnx", "yaml", "vendor"; empty: all. ``network.npz`` is always written.
+        formats: some of "onnx", "yaml", "vendor", "vendor-float"; empty: all but the last, which
+            refuses integers that the vendor's rule does not give. ``network.npz`` is always
+            written.
     """
     network, placement = arrange(network)
     writers: dict[str, tuple[str, Callable[[Path], None]]] = {
         "onnx": (ONNX_FILE, lambda path: export_onnx(network, path)),
         "yaml": (YAML_FILE, lambda path: write_yaml(network, placement, path)),
         "vendor": (VENDOR_FILE, lambda path: write_vendor_q(network, path, arch=network.name)),
+        "vendor-float": (VENDOR_FLOAT, lambda path: write_vendor_float(network, path)),
     }
     files = [folder / NETWORK_FILE]
     network.save(files[0])
     for name, (file_name, write) in writers.items():
-        if not formats or name in formats:
+        if name in (formats or DEFAULT_FORMATS):
             write(folder / file_name)
             files.append(folder / file_name)
     return Export(network, placement, tuple(files))

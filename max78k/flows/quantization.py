@@ -1,35 +1,55 @@
-"""From an ordinary network, ONNX or torch.nn, to a model folder, without training."""
+"""From a trained network, of our layers, ONNX or torch.nn, to a model folder, without training."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from max78k.datasets.dataset import Dataset
 from max78k.datasets.load import load
 from max78k.errors import InputError
-from max78k.flows.export import Export, export
+from max78k.flows.export import export
+from max78k.flows.quantize_result import QuantizeResult, VendorResult
 from max78k.formats.onnx_import import is_integer_export, network_of_onnx
-from max78k.imports.losses import LayerLoss, losses
+from max78k.formats.vendor_checkpoint import quantize_vendor, write_vendor_layers
+from max78k.formats.vendor_model import load_vendor
+from max78k.imports.chip_model import chip_model, has_given_steps
+from max78k.imports.losses import losses
 from max78k.imports.onnx_file import parse_onnx
 from max78k.imports.quantization import quantize, real_inputs
-from max78k.imports.sources import Foreign, Normalisation, is_onnx, onnx_source, torch_source
+from max78k.imports.sources import (
+    Foreign,
+    Normalisation,
+    build_module,
+    is_chip_model,
+    is_onnx,
+    module_source,
+    onnx_source,
+)
 from max78k.network import Network, reference
 from max78k.network.shapes import Shape
 from max78k.report.metrics import accuracy
-from max78k.report.tables import percent, table
-from max78k.training.checkpoint import load_checkpoint
-from max78k.training.post_training import quantize_checkpoint
+from max78k.training.augment import to_integers
+from max78k.training.bits import BitPolicy, BitSearch, choose_bits
+from max78k.training.calibrate import CALIBRATION, calibrate
+from max78k.training.checkpoint import TrainedModel, load_checkpoint, load_model
+from max78k.training.convert import to_network
+from max78k.training.layer_report import exponents_of
+from max78k.training.post_training import QuantizeMethod, quantize_trained
+from max78k.training.quantize import RULES
 from max78k.training.registry import input_shape as declared_shape
+from max78k.training.registry import network_name
+from max78k.training.rounding import adapt
 
-CALIBRATION = 512  # samples of the training part
+VENDOR_RULES = {"vendor": False, "vendor-2021": True}  # whether it is the older one
 
 _PICTURE = (1, 48, 48)
+_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -41,11 +61,19 @@ class QuantizeOptions:
         data: data set specification.
         folder: the model folder to write; None: NETWORK-model.
         limit: at most this many samples of each part of the data.
-        rule: how ranges are chosen, see :func:`max78k.imports.quantization.quantize`.
+        samples: how many of the training part choose the integers.
+        rule: how ranges are chosen: "mse", "max", "percentile", or "vendor" and "vendor-2021"
+            for a checkpoint of ai8x-training in ``weights``.
+        rounding: "nearest", "bias" or "adaptive".
+        weight_bits: "1", "2", "4", "8", a policy file, or "auto"; None: the network's own.
+        budget: kernel memory for "auto".
         mean, std: of the model's input, (pixel / 255 - mean) / std, by channel or one for all;
             both None: the input is (pixel - 128) / 128.
-        weights: ``state_dict`` of a torch class.
-        input_shape: of a torch class that does not say it.
+        weights: ``state_dict`` or checkpoint of a Python class.
+        names: how its tensors are paired: None, "order", or a YAML file.
+        network: path/to/file.py:Class of a run's checkpoint.
+        input_shape: of a Python class that does not say it.
+        picture: where to draw the quantization by layer.
         seed: chooses the samples.
     """
 
@@ -53,47 +81,41 @@ class QuantizeOptions:
     data: str
     folder: Path | None = None
     limit: int | None = None
+    samples: int = CALIBRATION
     rule: str = "mse"
+    rounding: str = "adaptive"
+    weight_bits: str | None = None
+    budget: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     weights: Path | None = None
+    names: str | None = None
+    network: str | None = None
     input_shape: Shape | None = None
+    picture: Path | None = None
     seed: int = 0
 
+    @property
+    def method(self) -> QuantizeMethod | None:
+        """How integers are chosen; None where the vendor's rule gives them."""
+        if self.rule in VENDOR_RULES:
+            return None
+        return QuantizeMethod(self.rule, self.rounding, self.weight_bits, self.budget, self.seed)
 
-@dataclass(frozen=True, eq=False)
-class QuantizeResult:
-    """What was written and what it costs; accuracies are shares of the test part.
 
-    They are None where the outputs are not the classes of the data, the float one also where the
-    source holds integers already.
+def quantize_checkpoint_by_vendor(source: Path, rule: str, path: Path | None) -> VendorResult:
+    """Write the ``-q`` checkpoint that the vendor's ``quantize.py`` makes of a float one.
+
+    Args:
+        source: the float checkpoint.
+        rule: "vendor", or "vendor-2021".
+        path: the file to write; None: beside the source, with ``-q``.
     """
-
-    export: Export
-    layers: tuple[LayerLoss, ...]
-    notes: tuple[str, ...]
-    float_accuracy: float | None
-    accuracy: float | None
-
-    def text(self) -> str:
-        """The table by layer, notes, and accuracies."""
-        parts = [_table(self.layers)] if self.layers else []
-        parts += [f"note: {note}" for note in self.notes]
-        if self.accuracy is not None:
-            before = "" if self.float_accuracy is None else f"float {self.float_accuracy:.2%}, "
-            parts.append(f"accuracy on the test part: {before}integers {self.accuracy:.2%}")
-        return "\n".join([*parts, *map(str, self.export.files)])
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return {
-            "network": self.export.network.name,
-            "layers": [asdict(layer) for layer in self.layers],
-            "notes": list(self.notes),
-            "float_accuracy": self.float_accuracy,
-            "accuracy": self.accuracy,
-            "files": [str(path) for path in self.export.files],
-        }
+    checkpoint = quantize_vendor(source, older=VENDOR_RULES[rule])
+    name = source.name.removesuffix(".tar").removesuffix(".pth")
+    target = path or source.with_name(f"{name}-q.pth.tar")
+    write_vendor_layers(checkpoint, target)
+    return VendorResult(checkpoint, target)
 
 
 def quantize_model(options: QuantizeOptions) -> QuantizeResult:
@@ -103,46 +125,120 @@ def quantize_model(options: QuantizeOptions) -> QuantizeResult:
         RuleError: with everything that cannot be mapped, or with all broken rules of the chip.
         InputError: see the steps.
     """
+    result = _quantize(options)
+    if options.picture is not None:
+        result.draw(options.picture)
+    return result
+
+
+def _quantize(options: QuantizeOptions) -> QuantizeResult:
     if Path(options.source).suffix == ".pt":
-        return _checkpoint(options)
+        path = Path(options.source)
+        dataset = _data(options, tuple(load_checkpoint(path)["input_shape"]))
+        return _own(load_model(path, options.network), dataset, options, ())
     if is_onnx(options.source):
         path = Path(options.source)
         proto = parse_onnx(path)
         if is_integer_export(proto):
             return _integers(network_of_onnx(path, proto), options)
         foreign = onnx_source(path)
-        dataset = _data(options, foreign.graph.input_shape)
-    else:
-        shape = options.input_shape or declared_shape(options.source) or _PICTURE
-        dataset = _data(options, shape)
-        classes = len(dataset.class_names)
-        foreign = torch_source(options.source, shape, classes, options.weights)
+        return _foreign(foreign, _data(options, foreign.graph.input_shape), options, ())
+    shape = options.input_shape or declared_shape(options.source) or _PICTURE
+    dataset = _data(options, shape)
+    of_vendor = options.rule in VENDOR_RULES
+    module, notes = build_module(
+        options.source,
+        shape,
+        len(dataset.class_names),
+        None if of_vendor else options.weights,
+        options.names,
+    )
+    name = network_name(options.source)
+    if of_vendor:
+        notes = _vendor_weights(module, options)
+    if is_chip_model(module):
+        trained = TrainedModel(module, name, dataset.class_names, shape, False)
+        return _own(trained, dataset, options, notes)
+    return _foreign(module_source(module, shape, name), dataset, options, notes)
+
+
+def _vendor_weights(module: nn.Module, options: QuantizeOptions) -> tuple[str, ...]:
+    if options.weights is None or not is_chip_model(module):
+        raise InputError(
+            "E-QUANTIZE-RULE",
+            f"--rule {options.rule} needs a network of max78k.training.ai8x and its checkpoint.",
+            "--weights CHECKPOINT.pth.tar, or give the checkpoint alone.",
+        )
+    return load_vendor(module, options.weights, older=VENDOR_RULES[options.rule])
+
+
+def _own(
+    trained: TrainedModel, dataset: Dataset, options: QuantizeOptions, notes: tuple[str, ...]
+) -> QuantizeResult:
+    """A network of our own layers."""
+    found = quantize_trained(trained, dataset, options.method, samples=options.samples)
+    network = found.network
+    written = export(network, options.folder or Path(f"{network.name}-model"))
+    notes += _bit_notes(found.bits)
+    return QuantizeResult(
+        written, found.layers, notes, found.float_accuracy, found.accuracy, found.bits
+    )
+
+
+def _foreign(
+    foreign: Foreign, dataset: Dataset, options: QuantizeOptions, notes: tuple[str, ...]
+) -> QuantizeResult:
+    """A network of other layers: mapped first, quantized as one of our own then."""
+    method = options.method
+    if method is None:
+        raise InputError(
+            "E-QUANTIZE-RULE",
+            f"--rule {options.rule} of {options.source}.",
+            f"{', '.join(RULES)}, or a network of max78k.training.ai8x.",
+        )
     normalisation = _normalisation(options, foreign.graph.input_shape[0])
     model = foreign.model(normalisation)
-    quantized = quantize(model, _samples(dataset, options.seed), rule=options.rule)
-    network = quantized.network
+    samples = _samples(dataset, options)
+    quantized = quantize(model, samples, rule=method.rule)
+    chip = chip_model(model, quantized)
+    batches = list(torch.split(to_integers(torch.from_numpy(samples)), _BATCH))
+    bits = choose_bits(
+        chip,
+        method.weight_bits,
+        budget=method.budget,
+        input_shape=model.input_shape,
+        batches=batches,
+    )
+    if bits is not None:
+        calibrate(chip, batches, method.rule)
+    if bits is not None or not has_given_steps(model):
+        adapt(chip, batches, method=method.rounding, seed=method.seed)
+    network = to_network(chip, name=model.name, input_shape=model.input_shape)
     if _fits(network, dataset):
         network = replace(network, class_names=dataset.class_names)
     written = export(network, options.folder or Path(f"{network.name}-model"))
     return QuantizeResult(
         export=written,
-        layers=losses(model, quantized, dataset.test.inputs),
-        notes=(_input_note(normalisation), *model.notes, *quantized.notes),
+        layers=losses(
+            model, quantized, dataset.test.inputs, network=network, exponents=exponents_of(chip)
+        ),
+        notes=(
+            _input_note(normalisation),
+            *notes,
+            *model.notes,
+            *quantized.notes,
+            *_bit_notes(bits),
+        ),
         float_accuracy=_float_accuracy(foreign, normalisation, network, dataset),
         accuracy=_integer_accuracy(network, dataset),
+        bits=bits,
     )
 
 
-def _checkpoint(options: QuantizeOptions) -> QuantizeResult:
-    """A network of our own layers: its exponents are chosen, its weights stay."""
-    path = Path(options.source)
-    dataset = _data(options, tuple(load_checkpoint(path)["input_shape"]))
-    rule = "mse" if options.rule == "percentile" else options.rule
-    quantized = quantize_checkpoint(path, dataset, rule=rule, seed=options.seed)
-    network = quantized.network
-    written = export(network, options.folder or Path(f"{network.name}-model"))
-    notes = () if rule == options.rule else ("checkpoints know mse and max; mse was used",)
-    return QuantizeResult(written, (), notes, quantized.float_accuracy, quantized.accuracy)
+def _bit_notes(bits: BitPolicy | BitSearch | None) -> tuple[str, ...]:
+    if not isinstance(bits, BitPolicy) or not bits.ignored:
+        return ()
+    return (f"the policy's {', '.join(bits.ignored)} has no meaning without training",)
 
 
 def _integers(network: Network, options: QuantizeOptions) -> QuantizeResult:
@@ -157,9 +253,9 @@ def _data(options: QuantizeOptions, shape: Shape) -> Dataset:
     return load(options.data, input_shape=shape, limit=options.limit, seed=options.seed)
 
 
-def _samples(dataset: Dataset, seed: int) -> npt.NDArray[np.uint8]:
-    rows = np.random.default_rng(seed).permutation(len(dataset.train))[:CALIBRATION]
-    return dataset.train.inputs[np.sort(rows)]
+def _samples(dataset: Dataset, options: QuantizeOptions) -> npt.NDArray[np.uint8]:
+    rows = np.random.default_rng(options.seed).permutation(len(dataset.train))
+    return dataset.train.inputs[np.sort(rows[: options.samples])]
 
 
 def _normalisation(options: QuantizeOptions, channels: int) -> Normalisation | None:
@@ -210,29 +306,3 @@ def _float_accuracy(
     pixels = dataset.test.inputs
     inputs = normalisation.apply(torch.from_numpy(pixels)) if normalisation else real_inputs(pixels)
     return accuracy(dataset.test.labels, foreign.outputs(inputs).argmax(dim=1).numpy())
-
-
-def _table(layers: tuple[LayerLoss, ...]) -> str:
-    given = any(layer.deviation or layer.weight_deviation for layer in layers)
-    headers = ["layer", "lowest", "highest", "step", "shift", "SQNR dB", "clipped"]
-    headers += ["step kept", "weights kept"] if given else []
-    rows = []
-    for layer in layers:
-        row = [
-            layer.name,
-            f"{layer.low:.4g}",
-            f"{layer.high:.4g}",
-            f"2^{layer.exponent}",
-            str(layer.shift),
-            f"{layer.sqnr:.1f}",
-            percent(layer.clipped, 3),
-        ]
-        if given:
-            row += [_kept(layer.deviation), _kept(layer.weight_deviation)]
-        rows.append(row)
-    return table(headers, rows)
-
-
-def _kept(deviation: float | None) -> str:
-    """How much coarser or finer the step became than the one given."""
-    return "-" if deviation is None else f"{1 / deviation - 1:+.1%}"

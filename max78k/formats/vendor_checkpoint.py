@@ -63,16 +63,22 @@ def read_vendor_q(path: Path) -> VendorCheckpoint:
     return _collect(Path(path), checkpoint, state, _integer_layer)
 
 
-def quantize_vendor(path: Path) -> VendorCheckpoint:
+def quantize_vendor(path: Path, *, older: bool = False) -> VendorCheckpoint:
     """Integers of a float checkpoint by the vendor's rule: largest magnitude (or quantile) of
     weights and biases, rounded up to a power of two.
+
+    Args:
+        path: the float checkpoint.
+        older: the rule of the vendor's tools of 2020 and 2021: the largest magnitude of the weights
+            alone, rounded down, so that the largest weights are clipped.
 
     Raises:
         InputError: not a readable checkpoint.
         RuleError: layers that cannot be quantized; all of them.
     """
     checkpoint = _load(Path(path))
-    return _collect(Path(path), checkpoint, _state(Path(path), checkpoint), _quantized_layer)
+    make = _older_layer if older else _quantized_layer
+    return _collect(Path(path), checkpoint, _state(Path(path), checkpoint), make)
 
 
 def write_vendor_q(network: Network, path: Path, *, arch: str = "") -> None:
@@ -83,10 +89,16 @@ def write_vendor_q(network: Network, path: Path, *, arch: str = "") -> None:
         path: the ``-q.pth.tar`` file.
         arch: name that the YAML description gives as ``arch``; the network's name by default.
     """
+    checkpoint = VendorCheckpoint(arch or network.name, 0, tuple(weights_of(network)))
+    write_vendor_layers(checkpoint, path)
+
+
+def write_vendor_layers(checkpoint: VendorCheckpoint, path: Path) -> None:
+    """Write layers as a ``-q`` checkpoint of plain tensors, whole or not at all."""
     import torch
 
     state: OrderedDict[str, torch.Tensor] = OrderedDict()
-    for layer in weights_of(network):
+    for layer in checkpoint.layers:
         numbers = {
             "output_shift": layer.output_shift,
             "weight_bits": layer.weight_bits,
@@ -101,7 +113,77 @@ def write_vendor_q(network: Network, path: Path, *, arch: str = "") -> None:
         if layer.bias is not None:
             bias = layer.bias.astype(np.float32) * 2.0 ** (layer.weight_bits - 1)
             state[f"{layer.name}.op.bias"] = torch.from_numpy(bias.astype(np.float32))
-    content = {"epoch": 0, "arch": arch or network.name, "state_dict": state, "extras": {}}
+    _save(path, checkpoint, state)
+
+
+def write_vendor_float(network: Network, path: Path, *, arch: str = "") -> None:
+    """Write a float checkpoint from which the vendor's ``quantize.py`` makes the same integers.
+
+    That rule has biases as narrow as the weights, and chooses steps by the largest number: it
+    makes finer steps of a layer that does not use the upper half of its range, and clips biases
+    that are wider than the weights. Such layers are refused.
+
+    Args:
+        network: the integer network.
+        path: the ``.pth.tar`` file, written whole or not at all.
+        arch: name that the YAML description gives as ``arch``; the network's name by default.
+
+    Raises:
+        RuleError: with every layer whose integers that rule would not give.
+    """
+    import torch
+
+    state: OrderedDict[str, torch.Tensor] = OrderedDict()
+    refused: list[Max78kError] = []
+    for layer in weights_of(network):
+        scale = 2.0 ** ((layer.output_shift or 0) + 1 - layer.weight_bits)
+        values = {"weight": layer.weight.astype(np.float64) * scale}
+        if layer.bias is not None:
+            values["bias"] = layer.bias.astype(np.float64) * scale
+        again = _quantized_layer(
+            _Stored(layer.name, values["weight"], values.get("bias"), _float_numbers(layer))
+        )
+        if not _same_integers(layer, again):
+            text = f"layer {layer.name}: the vendor's rule would choose other integers."
+            hint = "the -q checkpoint, which holds any integers."
+            refused.append(InputError("E-CHECKPOINT-RULE", text, hint))
+        for key, value in _float_numbers(layer).items():
+            state[f"{layer.name}.{key}"] = torch.from_numpy(value.astype(np.float32))
+        for key, value in values.items():
+            state[f"{layer.name}.op.{key}"] = torch.from_numpy(value.astype(np.float32))
+    if refused:
+        raise RuleError(refused)
+    _save(path, VendorCheckpoint(arch or network.name, 0, ()), state)
+
+
+def _float_numbers(layer: LayerWeights) -> dict[str, npt.NDArray[Any]]:
+    numbers = {
+        "output_shift": layer.output_shift or 0,
+        "weight_bits": layer.weight_bits,
+        "bias_bits": layer.weight_bits,
+        "quantize_activation": 1,
+        "adjust_output_shift": 1,
+        "shift_quantile": 1,
+    }
+    return {key: np.array([value], np.float64) for key, value in numbers.items()}
+
+
+def _same_integers(one: LayerWeights, other: LayerWeights) -> bool:
+    if (one.bias is None) != (other.bias is None) or one.output_shift != other.output_shift:
+        return False
+    same_bias = one.bias is None or np.array_equal(one.bias, np.asarray(other.bias))
+    return same_bias and np.array_equal(one.weight, other.weight)
+
+
+def _save(path: Path, checkpoint: VendorCheckpoint, state: dict[str, Any]) -> None:
+    import torch
+
+    content = {
+        "epoch": checkpoint.epoch,
+        "arch": checkpoint.arch,
+        "state_dict": state,
+        "extras": {},
+    }
     with atomic_write(Path(path)) as stream:
         torch.save(content, stream)
 
@@ -281,7 +363,27 @@ def _quantized_layer(stored: _Stored) -> LayerWeights:
 
     weight = rounded(stored.weight)
     bias = None if stored.bias is None else rounded(stored.bias)
-    return LayerWeights(stored.name, weight, bias, bits, -exponent)
+    # later versions of the vendor's training choose the range of outputs too
+    shift = -exponent - round(stored.number("activation_threshold", 0))
+    limits = -SHIFT - 8 + bits, SHIFT - 8 + bits
+    return LayerWeights(stored.name, weight, bias, bits, max(limits[0], min(limits[1], shift)))
+
+
+def _older_layer(stored: _Stored) -> LayerWeights:
+    _check(stored)
+    bits = stored.bits
+    half = 1 << (bits - 1)
+    limit = np.abs(stored.weight.astype(np.float32)).max()
+    exponent = 1 - int(np.frexp(limit or 2.0**-SHIFT)[1])  # ceil(log2(1 / limit))
+    scale = np.float32(2.0**exponent)
+    weight = np.floor(stored.weight.astype(np.float32) * scale * half + np.float32(0.5))
+    bias = None
+    if stored.bias is not None:
+        fine = np.floor(stored.bias.astype(np.float32) * scale * half * half + np.float32(0.5))
+        bias = np.clip(np.floor(fine / half), -128, 127).astype(np.int8)
+    return LayerWeights(
+        stored.name, np.clip(weight, -half, half - 1).astype(np.int8), bias, bits, -exponent
+    )
 
 
 def _exponent(stored: _Stored, bits: int) -> int:

@@ -2,89 +2,64 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
-from max78k.imports.chip_layers import FloatLayer, FloatModel
+from max78k.imports.chip_layers import FloatModel
 from max78k.imports.float_run import run_float
 from max78k.imports.quantization import Quantized, real_inputs
-from max78k.network import reference
-
-SAMPLES = 64  # that errors are measured on
-_MOST_DECIBELS = 120.0  # shown where there is no error at all
+from max78k.network import Network
+from max78k.training.layer_report import SAMPLES, LayerReport, layer_reports
 
 
 @dataclass(frozen=True)
-class LayerLoss:
+class LayerLoss(LayerReport):
     """How one layer was quantized.
 
     Attributes:
-        name: of the layer.
-        low, high: range of the real outputs on the samples.
-        exponent: one step of the output stands for 2**exponent.
-        shift: ``output_shift`` of the integer layer.
-        sqnr: signal to quantization noise of the outputs in dB, 120 at most; the errors of all
-            layers before are in it.
-        clipped: share of the real outputs beyond the largest or smallest integer.
         deviation: step that a quantized model gives, divided by the power of two that was taken;
             None where the model gives none.
         weight_deviation: the same of the weights.
     """
 
-    name: str
-    low: float
-    high: float
-    exponent: int
-    shift: int
-    sqnr: float
-    clipped: float
     deviation: float | None
     weight_deviation: float | None
 
 
 def losses(
-    model: FloatModel, quantized: Quantized, pixels: npt.NDArray[np.uint8]
+    model: FloatModel,
+    quantized: Quantized,
+    pixels: npt.NDArray[Any],
+    *,
+    network: Network | None = None,
+    exponents: Mapping[str, int] | None = None,
 ) -> tuple[LayerLoss, ...]:
-    """Compare the integers with the real numbers on the first samples of uint8 ``pixels``."""
-    pixels = pixels[:SAMPLES]
-    real = run_float(model, real_inputs(pixels))
-    integers = reference.run(quantized.network, quantized.network.from_pixels(pixels))
+    """Compare the integers with the real numbers on the first samples of uint8 ``pixels``.
+
+    Args:
+        model: the layers.
+        quantized: its integers and steps.
+        pixels: uint8 [N, ...].
+        network: other integers that were chosen for the same layers.
+        exponents: the steps of their outputs.
+    """
+    network, steps = network or quantized.network, exponents or quantized.steps
+    found = run_float(model, real_inputs(pixels[:SAMPLES]))
+    real = {name: value.double().numpy() for name, value in found.items()}
+    rows = layer_reports(network, steps, real, pixels)
     return tuple(
-        _loss(layer, quantized, real[layer.name], integers[layer.name]) for layer in model.layers
+        LayerLoss(
+            **{item.name: getattr(row, item.name) for item in fields(LayerReport)},
+            deviation=_deviation(layer.scale, steps[layer.name]),
+            weight_deviation=_deviation(
+                layer.weight_scale, quantized.weight_steps.get(layer.name, 0)
+            ),
+        )
+        for layer, row in zip(model.layers, rows, strict=True)
     )
-
-
-def _loss(
-    layer: FloatLayer, quantized: Quantized, real: Tensor, integers: npt.NDArray[np.int64]
-) -> LayerLoss:
-    step = 2.0 ** quantized.steps[layer.name]
-    wanted = real.double().numpy().ravel()
-    clipped = 0.0
-    if not layer.wide:
-        clipped = float(np.mean((wanted > 127.5 * step) | (wanted < -128.5 * step)))
-    return LayerLoss(
-        name=layer.name,
-        low=float(wanted.min()),
-        high=float(wanted.max()),
-        exponent=quantized.steps[layer.name],
-        shift=quantized.network.layer(layer.name).output_shift,
-        sqnr=decibels(wanted, integers.ravel().astype(np.float64) * step),
-        clipped=clipped,
-        deviation=_deviation(layer.scale, quantized.steps[layer.name]),
-        weight_deviation=_deviation(layer.weight_scale, quantized.weight_steps.get(layer.name, 0)),
-    )
-
-
-def decibels(wanted: npt.NDArray[np.float64], found: npt.NDArray[np.float64]) -> float:
-    """Ratio of the power of ``wanted`` to that of its difference from ``found``, in dB."""
-    signal, noise = float(np.square(wanted).sum()), float(np.square(wanted - found).sum())
-    if noise <= signal * 10 ** (-_MOST_DECIBELS / 10):
-        return _MOST_DECIBELS
-    return 10 * math.log10(signal / noise) if signal else -_MOST_DECIBELS
 
 
 def _deviation(scale: float | None, exponent: int) -> float | None:

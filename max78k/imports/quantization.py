@@ -21,15 +21,12 @@ from max78k.training.quantize import (
     INPUT_EXPONENT,
     activation_exponent,
     bias_exponent,
-    largest_exponent,
     output_shift,
     weight_exponent,
 )
 
-RULES = ("mse", "max", "percentile")
 BITS = 8
 PIXEL_OFFSET = 128  # pixel minus this is the chip's integer
-_PERCENTILE = 0.9999
 _BATCH = 128
 _SAMPLES = 1 << 16  # values kept of each layer and batch
 
@@ -140,7 +137,7 @@ def _output_steps(model: FloatModel, observed: dict[str, Tensor], rule: str) -> 
         if layer.weight is not None or layer.eltwise is not None:
             wishes.setdefault(find(layer.name), []).append(_wish(layer, observed, rule))
         if layer.weight is not None and layer.eltwise is not None:
-            wish = _range_step(observed[layer.name + SUM], True, rule)
+            wish = activation_exponent(observed[layer.name + SUM], True, rule)
             wishes.setdefault(find(layer.inputs[0]), []).append(wish)
     fixed = find(INPUT)
     return {
@@ -154,14 +151,7 @@ def _wish(layer: FloatLayer, observed: dict[str, Tensor], rule: str) -> int:
     if layer.limit is not None and limit_is_reached(layer, observed):
         return math.frexp(layer.limit)[1] - 1 - (BITS - 1)  # saturation is the limit
     signed = layer.activation is Activation.NONE
-    return _range_step(observed[layer.name], signed, rule)
-
-
-def _range_step(values: Tensor, signed: bool, rule: str) -> int:
-    if rule != "percentile":
-        return activation_exponent(values, signed, rule)
-    most = float(np.quantile(values.abs().numpy(), _PERCENTILE))
-    return largest_exponent(torch.tensor([most]), BITS)
+    return activation_exponent(observed[layer.name], signed, rule)
 
 
 def nearest_exponent(scale: float) -> int:

@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from max78k.errors import InputError
+from max78k.errors import InputError, Max78kError
 from max78k.imports.chip_layers import FloatModel, lower
 from max78k.imports.float_graph import Graph
 from max78k.imports.float_run import joined_outputs
@@ -22,8 +22,9 @@ from max78k.imports.onnx_graph import onnx_graph
 from max78k.imports.rewrites import simplify
 from max78k.imports.torch_graph import torch_graph
 from max78k.network.shapes import Shape
-from max78k.training.layers import ChipLayer
-from max78k.training.registry import network_class, network_name
+from max78k.training.base import ChipLayer
+from max78k.training.registry import build, network_class
+from max78k.training.state_dicts import load_weights
 
 Original = Callable[[Tensor], Tensor]
 
@@ -178,38 +179,51 @@ def _session(path: Path, model: onnx.ModelProto) -> Any:
         ) from error
 
 
-def torch_source(
-    spec: str, input_shape: Shape, classes: int, weights: Path | None = None
-) -> Foreign:
-    """A module of torch.nn.
+def build_module(
+    spec: str,
+    input_shape: Shape,
+    classes: int,
+    weights: Path | None = None,
+    names: str | None = None,
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """A module of torch.nn or of our own layers, with its weights, and notes on these.
 
     Args:
-        spec: path/to/file.py:Class; the file is run. The class takes no argument, or ``classes``.
+        spec: path/to/file.py:Class; the file is run. The class takes no argument, or ``classes``
+            (see :func:`max78k.training.registry.build`).
         input_shape: of one sample.
         classes: number of outputs, where the class wants to know.
         weights: file of its ``state_dict``, or None for a class that loads its own.
+        names: how tensors are paired, see :func:`max78k.training.state_dicts.load_weights`.
 
     Raises:
-        InputError: see ``network_class``; E-IMPORT-CLASS, E-IMPORT-WEIGHTS, E-IMPORT-TRACE.
+        InputError: see ``network_class`` and ``load_weights``; E-IMPORT-CLASS.
     """
     kind = network_class(spec)
-    arguments = {"classes": classes} if "classes" in inspect.signature(kind).parameters else {}
+    asks = {"classes", "num_classes"}.intersection(inspect.signature(kind).parameters)
     try:
-        model = kind(**arguments)
+        model = build(spec, classes, input_shape) if asks else kind()
+    except Max78kError:
+        raise
     except Exception as error:  # whatever the constructor of a foreign model raises
         raise InputError(
             "E-IMPORT-CLASS",
             f"{kind.__name__} cannot be made ({type(error).__name__}: {error}).",
             "a constructor without arguments, or with `classes` alone.",
         ) from error
-    if weights is not None:
-        _load_weights(model, weights)
-    return module_source(model, input_shape, network_name(spec))
+    if weights is None:
+        return model, ()
+    return model, load_weights(model, weights, names).notes()
+
+
+def is_chip_model(model: nn.Module) -> bool:
+    """True for a module made of the layers of :mod:`max78k.training.layers`."""
+    return any(isinstance(part, ChipLayer) for part in model.modules())
 
 
 def module_source(model: nn.Module, input_shape: Shape, name: str) -> Foreign:
     """A module with trained weights; raises InputError E-IMPORT-TRACE, E-IMPORT-CLASS."""
-    if any(isinstance(part, ChipLayer) for part in model.modules()):
+    if is_chip_model(model):
         raise InputError(
             "E-IMPORT-CLASS",
             f"{type(model).__name__} is made of the layers of max78k.training.layers.",
@@ -224,21 +238,6 @@ def module_source(model: nn.Module, input_shape: Shape, name: str) -> Foreign:
         return torch.cat([part.flatten(1) for part in parts], dim=1)
 
     return Foreign(graph, run, run)
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise InputError("E-IMPORT-WEIGHTS", f"{path}: no such file.")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(found.get("state_dict", found))
-    except Exception as error:  # torch.load and load_state_dict raise errors of many classes
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            "E-IMPORT-WEIGHTS",
-            f"{path} does not hold the weights of {type(model).__name__} ({reason}).",
-            "torch.save(model.state_dict(), FILE)",
-        ) from error
 
 
 def is_onnx(source: str) -> bool:

@@ -100,7 +100,8 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
     content = load_checkpoint(path)
     spec = trusted_network(content, path, network)
     arguments = content["options"].get("network_arguments", {})
-    model = build(spec, len(content["class_names"]), arguments=arguments)
+    classes, shape = len(content["class_names"]), tuple(content["input_shape"])
+    model = build(spec, classes, shape, arguments=arguments)
     fill(model, content["model"], path)
     model.eval()
     return TrainedModel(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from max78k.network import Activation, Layer, Network, Operation, Pool, rules
+from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool, rules
 from max78k.network.network import INPUT
 
 
@@ -19,24 +19,37 @@ def require_layer(
     bits: int,
     wide: bool,
     padding: int,
+    dilation: int = 1,
+    pool: Pool | None = None,
+    eltwise: Eltwise | None = None,
 ) -> None:
-    """Raise RuleError if no data could make the chip run a layer with weights [out, in, ...]."""
+    """Raise RuleError if no data could make the chip run a layer with these weights."""
     kernel = weight_shape[2:]
+    outputs, inputs = weight_shape[:2]
+    if operation is Operation.CONVTRANSPOSE2D:
+        outputs, inputs = inputs, outputs
     if operation is Operation.LINEAR:
         # how many inputs are allowed depends on the pixels that are flattened
-        weight_shape = (weight_shape[0], 1)
+        inputs = 1
+        weight_shape = (outputs, inputs)
     layer = Layer(
-        name=f"{operation.value}_{weight_shape[1]}_to_{weight_shape[0]}",
+        name=f"{operation.value}_{inputs}_to_{outputs}",
         operation=operation,
-        inputs=(INPUT,),
+        inputs=(INPUT,) if eltwise is None else (INPUT, INPUT),
         weight=np.broadcast_to(np.int8(0), weight_shape),
-        bias=np.ones(weight_shape[0], np.int8) if bias else None,
+        bias=np.ones(outputs, np.int8) if bias else None,
         weight_bits=bits,
         activation=activation,
         output_width=32 if wide else 8,
         padding=padding,
+        dilation=dilation,
+        eltwise=eltwise,
+        pool=pool if dilation > 1 else None,  # alone it is checked by pool_window
     )
-    _require_alone(layer, (weight_shape[1], *(kernel or (1, 1))))
+    needed = tuple(dilation * (size - 1) + 1 for size in kernel) or (1, 1)
+    if layer.pool is not None:
+        needed = tuple((n - 1) * layer.pool.stride[0] + layer.pool.size[0] for n in needed)
+    _require_alone(layer, (inputs, *needed))
 
 
 def pool_window(

@@ -12,18 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from max78k.chip.limits import BIAS_UNIT
+from max78k.errors import InputError
 from max78k.network import Activation, Eltwise, Layer, Network, Operation
 from max78k.network.network import INPUT
 from max78k.training.augment import PIXEL_OFFSET
-from max78k.training.graph import Step, trace
-from max78k.training.layers import (
-    FLOAT32_EXACT,
-    Add,
-    Mode,
-    Pooling,
-    WeightLayer,
-    set_mode,
-)
+from max78k.training.base import Mode, Pooling, set_mode
+from max78k.training.graph import Step, StepModel, trace
+from max78k.training.joins import Join
+from max78k.training.weight_layer import FLOAT32_EXACT, WeightLayer
 
 
 @dataclass(frozen=True)
@@ -56,24 +52,31 @@ def to_network(
 
     Returns:
         The network; ``notes["output_exponent"]`` says which power of two one step of the output
-        stands for, which a softmax needs.
+        stands for, which a softmax needs; it is missing where outputs have different steps.
     """
     steps = trace(model)
     with torch.no_grad():
         layers = tuple(_layer(step) for step in steps)
-    last = steps[-1].module
-    exponent = int(last.out_exponent)
-    if isinstance(last, WeightLayer) and last.wide:
-        exponent = int(last.weight_exponent + last.in_exponent)
+    outputs = model.outputs if isinstance(model, StepModel) else (layers[-1].name,)
+    exponents = {step_exponent(step) for step in steps if step.name in outputs}
     return Network(
         name=name,
         input_shape=tuple(input_shape),
         layers=layers,
-        outputs=(layers[-1].name,),
+        outputs=outputs,
         class_names=tuple(class_names),
         input_offset=PIXEL_OFFSET,
-        notes={"output_exponent": str(exponent)},
+        average_rounds=_average_rounds(steps),
+        notes={"output_exponent": str(exponents.pop())} if len(exponents) == 1 else {},
     )
+
+
+def step_exponent(step: Step) -> int:
+    """The power of two that one step of a layer's output stands for, also where it is wide."""
+    module = step.module
+    if isinstance(module, WeightLayer) and module.wide:
+        return int(module.weight_exponent + module.in_exponent)
+    return int(module.out_exponent)
 
 
 def certificate(network: Network) -> list[Certificate]:
@@ -129,13 +132,31 @@ def layer_outputs(
 
 
 def _keep(values: list[Tensor], module: Any, arguments: Any, output: Tensor) -> None:
-    values.append(output.clone())
+    values.append(output.cpu().clone())
+
+
+def _average_rounds(steps: list[Step]) -> bool:
+    """What the averages of the model do with remainders; the chip does one of the two."""
+    chosen = {
+        step.module.average_rounds
+        for step in steps
+        if isinstance(step.module, (Pooling, WeightLayer))
+        and step.module.pool is not None
+        and step.module.pool.kind == "avg"
+    }
+    if len(chosen) > 1:
+        raise InputError(
+            "E-TRAIN-AVERAGE",
+            "some averages of the network are rounded, others truncated.",
+            "set_average_rounding(model, True or False) for all of them.",
+        )
+    return chosen == {True}
 
 
 def _layer(step: Step) -> Layer:
     module = step.module
-    if isinstance(module, Add):
-        return Layer(step.name, Operation.PASSTHROUGH, step.inputs, eltwise=Eltwise.ADD)
+    if isinstance(module, Join):
+        return Layer(step.name, Operation.PASSTHROUGH, step.inputs, eltwise=module.eltwise)
     if isinstance(module, Pooling):
         return Layer(step.name, Operation.PASSTHROUGH, step.inputs, pool=module.pool)
     assert isinstance(module, WeightLayer)
@@ -152,8 +173,10 @@ def _layer(step: Step) -> Layer:
         output_width=32 if module.wide else 8,
         pool=module.pool,
         padding=module.padding,
+        dilation=module.dilation,
+        eltwise=module.combine,
     )
 
 
 def _int8(values: Tensor) -> npt.NDArray[np.int8]:
-    return np.ascontiguousarray(values.detach().numpy(), dtype=np.int8)
+    return np.ascontiguousarray(values.detach().cpu().numpy(), dtype=np.int8)

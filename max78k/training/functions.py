@@ -6,6 +6,8 @@ Data, weights and accumulators are integers held in floating point. Rounding is 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,6 +66,50 @@ class _Truncate(Function):
         return gradients[0]
 
 
+class _Bitwise(Function):
+    """Bits of the operands as 8-bit integers; the gradient goes on to each as it is."""
+
+    @staticmethod
+    def forward(ctx: Any, is_or: bool, *operands: Tensor) -> Tensor:
+        ctx.count = len(operands)
+        function = torch.bitwise_or if is_or else torch.bitwise_xor
+        whole = [(x + 0.5).floor().clamp(-128, 127).to(torch.int32) for x in operands]
+        result = whole[0]
+        for other in whole[1:]:
+            result = function(result, other)
+        return result.to(operands[0].dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *gradients * ctx.count)
+
+
+class _PowerOfTwo(Function):
+    """``2**round(exponent)`` with the gradient of ``2**exponent``."""
+
+    @staticmethod
+    def forward(ctx: Any, exponent: Tensor) -> Tensor:
+        ctx.value = 2.0 ** math.floor(float(exponent) + 0.5)
+        return torch.full_like(exponent, ctx.value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient: Tensor = gradients[0] * (ctx.value * math.log(2))
+        return gradient
+
+
+class _RoundHalfUp(Function):
+    """``floor(value + 1/2)`` with the gradient of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return (value + 0.5).floor_()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
 def round_and_clip(accumulator: Tensor, exponent: int, low: int, high: int) -> Tensor:
     """``clip(floor(accumulator * 2**exponent + 1/2), low, high)``; overwrites the accumulator.
 
@@ -84,6 +130,24 @@ def round_parameter(value: Tensor, exponent: int, bits: int) -> Tensor:
 def truncate(value: Tensor) -> Tensor:
     """Toward zero, with the gradient of the identity."""
     result: Tensor = _Truncate.apply(value)  # type: ignore[no-untyped-call]
+    return result
+
+
+def bitwise(operands: Sequence[Tensor], is_or: bool) -> Tensor:
+    """Bitwise or, else exclusive or, of values rounded and clipped to 8 bits."""
+    result: Tensor = _Bitwise.apply(is_or, *operands)  # type: ignore[no-untyped-call]
+    return result
+
+
+def power_of_two(exponent: Tensor) -> Tensor:
+    """The exact power of two whose exponent is nearest, with a gradient to ``exponent``."""
+    result: Tensor = _PowerOfTwo.apply(exponent)  # type: ignore[no-untyped-call]
+    return result
+
+
+def round_half_up(value: Tensor) -> Tensor:
+    """Nearest integers, halves upward, with the gradient of the identity."""
+    result: Tensor = _RoundHalfUp.apply(value)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -52,8 +52,9 @@ def _normalize(norm: nn.BatchNorm1d | nn.BatchNorm2d, data: Tensor) -> Tensor:
         norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
-    factor = (variance + norm.eps).rsqrt() * norm.weight
-    result: Tensor = centred * factor.reshape(spread) + norm.bias.reshape(spread)
+    result: Tensor = centred * (variance + norm.eps).rsqrt().reshape(spread)
+    if norm.affine:
+        result = result * norm.weight.reshape(spread) + norm.bias.reshape(spread)
     return result.to(data.dtype)
 
 

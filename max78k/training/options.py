@@ -9,8 +9,10 @@ from typing import Any
 
 from max78k.errors import InputError
 from max78k.training.option_table import About, check, option
+from max78k.training.quantize import RULES
 
-EXPONENT_RULES = ("mse", "max")
+LEARNED = "learned"
+EXPONENT_RULES = (*RULES, LEARNED)
 SCHEDULES = ("cosine", "one-cycle", "multistep", "plateau", "constant")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SELF = "self"  # the teacher that is the run's own float network
@@ -207,9 +209,21 @@ class TrainOptions:
         "mse",
         About(
             _QUANTIZATION,
-            "How steps are chosen: least squared error, or nothing clipped.",
+            "How steps are chosen: least squared error, nothing clipped, 0.01 % clipped; learned: "
+            "by the first, then trained with the weights until a fifth is left.",
             choices=EXPONENT_RULES,
         ),
+    )
+    weight_bits: str | None = option(
+        None,
+        About(
+            _QUANTIZATION,
+            "1, 2, 4, 8, a policy FILE.yaml, or auto: the widths that fit into the budget with the "
+            "least loss; the network's own if not given.",
+        ),
+    )
+    budget: str | None = option(
+        None, About(_QUANTIZATION, "Kernel memory for auto, like 300KiB; all of it if not given.")
     )
 
     device: str = option(

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from max78k.chip.limits import BIAS_UNIT, SHIFT
 from max78k.training.functions import integer_range
 
+RULES = ("mse", "max", "percentile")
+PERCENTILE = 0.9999  # of the magnitudes, which that rule does not clip
 SEARCH_OCTAVES = 6  # below the exponent at which nothing is clipped
 INPUT_EXPONENT = -7  # the chip's input -128...127 stands for -1...127/128
 
@@ -44,8 +47,12 @@ def activation_exponent(values: Tensor, signed: bool, rule: str = "mse") -> int:
     Args:
         values: a sample of the layer's real outputs.
         signed: whether negative outputs survive (no activation function).
-        rule: "mse" (least squared error, may clip) or "max" (never clips).
+        rule: "mse" (least squared error, may clip), "max" (never clips) or "percentile" (clips
+            0.01 % of the magnitudes at most).
     """
+    if rule == "percentile":
+        most = float(np.quantile(values.abs().cpu().numpy(), PERCENTILE))
+        return largest_exponent(torch.tensor([most]), 8)
     first = largest_exponent(values, 8)
     if rule == "max":
         return first
@@ -74,8 +81,8 @@ def weight_exponent(
         out_exponent: exponent of its output; None for a 32-bit output, which is not shifted.
         input_power: mean square of the layer's real input; weighs errors of weights against
             errors of the bias.
-        rule: "mse" minimises the expected error of the accumulator; "max" clips nothing
-            (the vendor's rule, with a bias of 8 bits at every weight width).
+        rule: "max" clips nothing (the vendor's rule, with a bias of 8 bits at every weight
+            width); any other minimises the expected error of the accumulator.
 
     Returns:
         An exponent for which the chip's shift register, -15...15, holds the total shift.
@@ -99,8 +106,14 @@ def weight_exponent(
             best = min(range(first + 3, first - SEARCH_OCTAVES, -1), key=cost)
     if out_exponent is None:
         return best
+    lowest, highest = exponent_range(in_exponent, out_exponent)
+    return max(lowest, min(highest, best))
+
+
+def exponent_range(in_exponent: int, out_exponent: int) -> tuple[int, int]:
+    """Exponents of weights for which the shift register, -15...15, holds the total shift."""
     middle = out_exponent - in_exponent - (8 - 1)  # register shift 0
-    return max(middle - SHIFT, min(middle + SHIFT, best))
+    return middle - SHIFT, middle + SHIFT
 
 
 def bias_exponent(weight_exponent: int, in_exponent: int) -> int:

@@ -13,6 +13,9 @@ from torch import nn
 
 from max78k.errors import InputError
 from max78k.shipped_files import shipped_folder
+from max78k.training.graph import allow_views
+
+_CLASSES = ("classes", "num_classes")  # names of the argument
 
 
 def shipped_networks() -> dict[str, Path]:
@@ -52,19 +55,38 @@ def network_name(spec: str) -> str:
 
 
 def input_shape(spec: str) -> tuple[int, ...] | None:
-    """The input that the network says it takes (``input_shape`` of its class), or None."""
-    shape = getattr(network_class(spec), "input_shape", None)
-    return None if shape is None else tuple(int(size) for size in shape)
+    """The input that the network says it takes, or None.
+
+    It says so by ``input_shape`` of its class, or by the defaults of its arguments
+    ``num_channels`` and ``dimensions``, as networks for ai8x-training do.
+    """
+    kind = network_class(spec)
+    shape = getattr(kind, "input_shape", None)
+    if shape is None:
+        arguments = inspect.signature(kind).parameters
+        if not {"num_channels", "dimensions"}.issubset(arguments):
+            return None
+        channels, size = (arguments[x].default for x in ("num_channels", "dimensions"))
+        if not isinstance(channels, int) or not isinstance(size, tuple):
+            return None
+        shape = (channels, *(size[:1] if size[1:] == (1,) else size))
+    return tuple(int(size) for size in shape)
 
 
 def build(
-    spec: str, classes: int, *, arguments: Mapping[str, Any] = MappingProxyType({})
+    spec: str,
+    classes: int,
+    shape: tuple[int, ...] | None = None,
+    *,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
 ) -> nn.Module:
     """An instance with ``classes`` outputs.
 
     Args:
         spec: see :func:`network_class`.
-        classes: number of outputs.
+        classes: number of outputs, given as ``classes`` or ``num_classes``.
+        shape: of the input, given as ``num_channels`` and ``dimensions`` where the class takes
+            them; its defaults otherwise.
         arguments: more keyword arguments for the class.
 
     Raises:
@@ -73,27 +95,35 @@ def build(
     """
     kind = network_class(spec)
     known = inspect.signature(kind).parameters
-    for name in arguments:
-        if name not in known or name == "classes":
-            own = [word for word in known if word != "classes"]
+    name = next((word for word in _CLASSES if word in known), None)
+    for word in arguments:
+        if word not in known or word == name:
+            own = [other for other in known if other != name]
             raise InputError(
                 "E-NETWORK-ARGUMENT",
-                f"{kind.__name__} of {spec} takes no argument {name}.",
+                f"{kind.__name__} of {spec} takes no argument {word}.",
                 f"one of {', '.join(own)}." if own else "it has none.",
             )
-    if "classes" not in inspect.signature(kind).parameters:
+    if name is None:
         raise InputError(
             "E-NETWORK-CLASS",
             f"{kind.__name__} of {spec} takes no argument classes.",
             "def __init__(self, classes: int): ...",
         )
+    given: dict[str, Any] = {name: classes}
+    if shape is not None and "num_channels" in known:
+        given["num_channels"] = shape[0]
+        if "dimensions" in known:
+            given["dimensions"] = (*shape[1:], 1)[:2]
     try:
-        return kind(classes=classes, **arguments)
+        model = kind(**{**given, **arguments})
     except (TypeError, ValueError) as error:
         raise InputError(
             "E-NETWORK-ARGUMENT",
             f"{kind.__name__} cannot be built with {dict(arguments)} ({error}).",
         ) from error
+    allow_views(model)
+    return model
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -16,6 +16,7 @@ from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError, Max78kError, MismatchError
 from max78k.network import Network, reference
 from max78k.training.augment import seeded_generator
+from max78k.training.bits import choose_bits
 from max78k.training.calibrate import calibrate, calibration_batches
 from max78k.training.checkpoint import fill, load_checkpoint, save_checkpoint
 from max78k.training.chip_limits import require_network
@@ -25,7 +26,13 @@ from max78k.training.evaluate import confusion_matrix, real_scores, scores
 from max78k.training.joined_norm import join_norms
 from max78k.training.layers import Mode
 from max78k.training.losses import class_weights, cross_entropy
-from max78k.training.options import SELF, ProgressCallback, TrainOptions, TrainProgress
+from max78k.training.options import (
+    LEARNED,
+    SELF,
+    ProgressCallback,
+    TrainOptions,
+    TrainProgress,
+)
 from max78k.training.phases import phases
 from max78k.training.processes import Processes
 from max78k.training.registry import build, input_shape, network_name
@@ -60,6 +67,7 @@ class Run:
         self.dataset = dataset
         self.folder = RunFolder(options.folder)
         self.history: list[Row] = []
+        self._epochs_are_exact = False  # until they were compared
         self._processes = processes
         self._progress = progress
         self._device = processes.device
@@ -175,10 +183,18 @@ class Run:
         self._trainer = self._new_trainer(lessons)
 
     def _quantize(self) -> None:
-        """Choose the exponents, on the CPU."""
+        """Choose widths and exponents, on the CPU."""
         self._model.cpu()
         batches = calibration_batches(self.dataset, self.options.seed)
-        calibrate(self._model, batches, self.options.exponents)
+        choose_bits(
+            self._model,
+            self.options.weight_bits,
+            budget=self.options.budget,
+            input_shape=self.dataset.input_shape,
+            batches=batches,
+        )
+        rule = self.options.exponents
+        calibrate(self._model, batches, "mse" if rule == LEARNED else rule)
         self._model.to(self._device)
 
     def _new_lessons(self, own: nn.Module | None = None) -> Lessons | None:
@@ -214,9 +230,8 @@ class Run:
                 f"{options.network} takes inputs of {wanted}, {dataset.name} has {found}.",
                 "choose a network for this data.",
             )
-        model = build(
-            options.network, len(dataset.class_names), arguments=options.network_arguments
-        )
+        arguments, classes = options.network_arguments, len(dataset.class_names)
+        model = build(options.network, classes, found, arguments=arguments)
         require_network(self._to_network(model))  # what the chip cannot run is not trained
         if self._processes.count > 1:
             join_norms(model)
@@ -318,6 +333,7 @@ class Run:
         pixels = torch.from_numpy(test.inputs)
         torch_values = scores(model, pixels, Mode.INTEGER).long().numpy()
         values = reference.outputs(network, network.from_pixels(test.inputs))
+        self._epochs_are_exact = self._is_exact(model, torch_values)
         if not np.array_equal(torch_values, values):
             raise MismatchError(
                 "E-MISMATCH-TORCH",
@@ -331,6 +347,14 @@ class Run:
             test.labels, values.argmax(1), len(self.dataset.class_names)
         )
 
+    def _is_exact(self, model: nn.Module, wanted: npt.NDArray[np.int64]) -> bool:
+        """Whether the device that measured the epochs gives the integers of the CPU."""
+        if self._test_pixels.device.type == "cpu":
+            return True
+        there = copy.deepcopy(model).to(self._test_pixels.device)
+        found = scores(there, self._test_pixels, Mode.INTEGER).cpu().long().numpy()
+        return bool(np.array_equal(found, wanted))
+
     def write_summary(self, metrics: dict[str, Any]) -> None:
         """Write run.json."""
         if not self._processes.is_first:
@@ -343,6 +367,7 @@ class Run:
                 "bf16": self._bf16,
                 "processes": self._processes.count,
                 "epochs_measured_on": str(self._test_pixels.device),
+                "epochs_measured": "exact" if self._epochs_are_exact else "inexact",
                 "metrics": metrics,
             }
         )

@@ -15,15 +15,18 @@ from max78k.training.distillation import Lessons, Student, new_projection
 from max78k.training.evaluate import model_input
 from max78k.training.graph import trace
 from max78k.training.integer_conv import fast_integers
-from max78k.training.layers import Mode, set_mode
+from max78k.training.layers import Mode, set_mode, update_norms
+from max78k.training.learned_exponents import ExponentLearner
 from max78k.training.losses import cross_entropy
 from max78k.training.optimizers import new_optimizer, set_rate
-from max78k.training.options import ProgressCallback, TrainOptions, TrainProgress
+from max78k.training.options import LEARNED, ProgressCallback, TrainOptions, TrainProgress
 from max78k.training.phases import Phase
 from max78k.training.processes import Processes
 from max78k.training.samples import Batch, Samples
 from max78k.training.schedules import Watch, factor
 
+_NORMS_FOLLOW = 0.5  # share of the quantized phase in which batch norm follows the data
+_EXPONENTS_LEARN = 0.8  # and in which learned exponents move
 _CHECKED_EVERY = 32  # steps between readings of the loss on other devices than the CPU
 
 
@@ -66,6 +69,7 @@ class Trainer:
         self.phase = phase
         self.lessons = lessons
         self.watch = Watch()
+        self._learns = False
         self.average = Average(model, options.ema) if options.ema else None
         self._samples = samples
         self._options = options
@@ -77,6 +81,9 @@ class Trainer:
             set_mode(model, Mode.FLOAT)
             sample = torch.zeros(1, *samples.pixels.shape[1:], device=processes.device)
             projection = new_projection(model, lessons.teacher, sample)
+        self._exponents: ExponentLearner | None = None
+        if phase.mode is Mode.QAT and options.exponents == LEARNED:
+            self._exponents = ExponentLearner(model)
         self._student = Student(model, projection)
         self._optimizer = new_optimizer(self._student, options)
         used = {id(p) for step in trace(model) for p in step.module.parameters()}
@@ -109,6 +116,7 @@ class Trainer:
         for step in range(samples.steps):
             batch = samples.batch(order, epoch, step)
             rate = self._set_rate(phase_epoch * samples.steps + step)
+            self._settle((phase_epoch * samples.steps + step) / (self.phase.epochs * samples.steps))
             loss, outputs = self._step(batch)
             hits = (outputs.argmax(dim=1) == batch.labels).sum()
             tally += torch.stack([loss.detach().to(tally), hits.to(tally)])
@@ -140,9 +148,23 @@ class Trainer:
         if self._options.clip_norm:
             nn.utils.clip_grad_norm_(self._student.parameters(), self._options.clip_norm)
         self._optimizer.step()
+        if self._learns and self._exponents is not None:
+            self._exponents.step()
         if self.average is not None:
             self.average.update(self.model)
         return loss, outputs
+
+    def _settle(self, share: float) -> None:
+        """What may still move when ``share`` of the phase is done: batch norm, then exponents."""
+        if self.phase.mode is not Mode.QAT:
+            return
+        update_norms(self.model, share < _NORMS_FOLLOW)
+        self._learns = share < _EXPONENTS_LEARN
+        if self._exponents is not None:
+            if self._learns:
+                self._exponents.apply()
+            else:
+                self._exponents.freeze()
 
     def _forward(self, integers: Tensor) -> tuple[Tensor, Tensor | None]:
         mode = self.phase.mode
@@ -172,6 +194,7 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
             "watch": self.watch.stored(),
             "average": None if self.average is None else self.average.stored(),
+            "exponents": None if self._exponents is None else self._exponents.stored(),
             "teacher": None if self.lessons is None else self.lessons.teacher.state_dict(),
             "projection": None if projection is None else projection.detach(),
         }
@@ -182,6 +205,8 @@ class Trainer:
         self.watch = Watch(**stored["watch"])
         if self.average is not None:
             self.average.restore(stored["average"])
+        if self._exponents is not None:
+            self._exponents.restore(stored["exponents"])
         if self.lessons is not None:
             self.lessons.teacher.load_state_dict(stored["teacher"])
         if self._student.projection is not None:

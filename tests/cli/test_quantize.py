@@ -122,7 +122,7 @@ def test_what_cannot_be_mapped_leaves_no_folder(
     [
         (("--mean", "0.1,0.2"), "E-QUANTIZE-NORMALISATION"),
         (("--std", "0"), "E-QUANTIZE-NORMALISATION"),
-        (("--weights", "none.pt"), "E-IMPORT-WEIGHTS"),
+        (("--weights", "none.pt"), "E-WEIGHTS-FILE"),
         (("--input-shape", "1,9,9,9"), "E-"),
     ],
 )
@@ -142,3 +142,78 @@ def test_numbers_that_are_none_and_models_that_are_not_there(
     command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-IMPORT-FILE", "none.onnx")
     outcome = command.run(capsys, "quantize", folder / "none.py:Net")
     command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-NETWORK-MISSING")
+
+
+def test_widths_are_searched_for_a_budget_and_drawn(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(folder)
+    more = ["--weights", folder / "net.pt", "--weight-bits", "auto", "--budget", "8KiB"]
+    picture = folder / "layers.png"
+    report = json.loads(
+        command.run(capsys, *arguments(folder, *more, "--picture", picture, "--json")).out
+    )
+    network = Network.load(folder / "model" / "network.npz")
+    chosen = report["bit_search"]["policy"]["overrides"]
+    assert {x.name: x.weight_bits for x in network.layers if x.weight is not None} == chosen
+    columns = report["bit_search"]["columns"]
+    assert sum(columns[name][str(bits)] for name, bits in chosen.items()) <= 14
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    out = command.run(capsys, *arguments(folder, *more)).out
+    assert "one layer alone" in out and "of 14 kernel columns" in out
+    outcome = command.run(capsys, *arguments(folder, "--budget", "8KiB"))
+    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-BITS-BUDGET")
+
+
+OURS = """
+from torch import nn
+from max78k.training import ai8x
+class Net(nn.Module):
+    def __init__(self, num_classes=3, num_channels=1, dimensions=(12, 12), **kwargs):
+        super().__init__()
+        self.a = ai8x.FusedConv2dBNReLU(num_channels, 8, 3, padding=1, **kwargs)
+        self.b = ai8x.FusedMaxPoolConv2dReLU(8, 8, 3, padding=1, **kwargs)
+        self.c = ai8x.Linear(8 * 36, num_classes, bias=True, wide=True)
+    def forward(self, x):
+        return self.c(self.b(self.a(x)).flatten(1))
+"""
+THEIRS = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(),
+            nn.Linear(288, 3))
+"""
+
+
+def test_weights_of_a_torch_network_go_into_one_of_our_layers_by_order(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from max78k.training.registry import network_class
+
+    (folder / "ours.py").write_text(OURS)
+    (folder / "theirs.py").write_text(THEIRS)
+    torch.save(network_class(f"{folder}/theirs.py:Net")().state_dict(), folder / "theirs.pt")
+    call = ["quantize", f"{folder}/ours.py:Net", "--data", folder / "data.npz",
+            "--out", folder / "model", "--weights", folder / "theirs.pt"]  # fmt: skip
+    outcome = command.run(capsys, *call)
+    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-WEIGHTS-MISSING")
+    out = command.run(capsys, *call, "--map", "order").out
+    assert "0.weight -> a.weight" in out and "0.bias -> a.norm.running_mean" in out
+    assert "5 tensors" not in out and "accuracy on the test part: float" in out
+    outcome = command.run(capsys, *call, "--rule", "vendor")
+    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-CHECKPOINT")
+
+
+def test_the_vendors_rule_writes_a_q_checkpoint(
+    shared_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = shared_folder / "data" / "vendor_checkpoints" / "ai85-catsdogs-qat8.pth.tar"
+    target = tmp_path / "mine-q.pth.tar"
+    report = json.loads(
+        command.run(capsys, "quantize", source, "--rule", "vendor", "--out", target, "--json").out
+    )
+    assert report["files"] == [str(target)] and len(report["layers"]) > 4
+    outcome = command.run(capsys, "quantize", tmp_path / "none.tar", "--rule", "vendor")
+    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-CHECKPOINT-FILE", "none.tar")

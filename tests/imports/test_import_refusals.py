@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from max78k.errors import InputError, RuleError
-from max78k.imports.sources import module_source, onnx_source, torch_source
+from max78k.imports.sources import build_module, module_source, onnx_source
 from max78k.training.layers import Linear as ChipLinear
 
 SHAPE = (3, 16, 16)
@@ -101,18 +101,20 @@ def test_classes_and_weights_that_cannot_be_had(tmp_path: Path) -> None:
         "        super().__init__()\n"
     )
     with pytest.raises(InputError, match="E-IMPORT-CLASS Odd"):
-        torch_source(f"{file}:Odd", (3, 2, 2), 4)
+        build_module(f"{file}:Odd", (3, 2, 2), 4)
     weights = tmp_path / "net.pt"
-    with pytest.raises(InputError, match=r"E-IMPORT-WEIGHTS .*no such file"):
-        torch_source(f"{file}:Net", (3, 2, 2), 4, weights)
+    with pytest.raises(InputError, match=r"E-WEIGHTS-FILE .*no such file"):
+        build_module(f"{file}:Net", (3, 2, 2), 4, weights)
     weights.write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match=r"E-IMPORT-WEIGHTS .*state_dict"):
-        torch_source(f"{file}:Net", (3, 2, 2), 4, weights)
+    with pytest.raises(InputError, match=r"E-WEIGHTS-FILE .*state_dict"):
+        build_module(f"{file}:Net", (3, 2, 2), 4, weights)
     torch.save(nn.Linear(12, 4).state_dict(), weights)
-    with pytest.raises(InputError, match="E-IMPORT-WEIGHTS"):
-        torch_source(f"{file}:Net", (3, 2, 2), 4, weights)
+    with pytest.raises(InputError, match="E-WEIGHTS-MISSING"):
+        build_module(f"{file}:Net", (3, 2, 2), 4, weights)
     torch.save({"state_dict": nn.Sequential(nn.Flatten(), nn.Linear(12, 4)).state_dict()}, weights)
-    assert torch_source(f"{file}:Net", (3, 2, 2), 4, weights).model().layers[0].wide
+    module, notes = build_module(f"{file}:Net", (3, 2, 2), 4, weights)
+    assert module_source(module, (3, 2, 2), "net").model().layers[0].wide
+    assert notes == (f"{weights}: 2 tensors loaded",)
 
 
 def test_networks_made_for_training_on_the_chip_are_sent_there() -> None:

@@ -15,9 +15,10 @@ from max78k.flows.accelerator_runs import run_image
 from max78k.flows.synthesis import make_image
 from max78k.imports.chip_layers import FloatModel
 from max78k.imports.losses import losses
-from max78k.imports.quantization import RULES, quantize, real_inputs
+from max78k.imports.quantization import quantize, real_inputs
 from max78k.imports.sources import module_source, onnx_source
 from max78k.network import Activation, Eltwise, Network, Operation, Pool, reference, rules
+from max78k.training.quantize import RULES
 
 SHAPE = (3, 16, 16)
 

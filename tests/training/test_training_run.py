@@ -20,7 +20,7 @@ from max78k.training.convert import to_network
 from max78k.training.evaluate import class_accuracy, confusion_matrix
 from max78k.training.fit import stored_options, train
 from max78k.training.options import Augmentation, TrainOptions
-from max78k.training.post_training import quantize_checkpoint
+from max78k.training.post_training import QuantizeMethod, quantize_checkpoint
 from max78k.training.run_folder import RunFolder
 
 STILL = Augmentation(flip=False, rotate=5.0, scale=0.05, shift=0.05, cutout=3)
@@ -159,7 +159,8 @@ def test_a_float_checkpoint_is_quantized_without_training(options, dataset):
     last = options.folder / "last.pt"
     assert not load_model(last, options.network).quantized
     for rule in ("mse", "max"):
-        quantized = quantize_checkpoint(last, dataset, network=options.network, rule=rule)
+        method = QuantizeMethod(rule=rule)
+        quantized = quantize_checkpoint(last, dataset, method, network=options.network)
         assert quantized.float_accuracy > 0.9
         assert abs(quantized.accuracy - quantized.float_accuracy) < 0.05
     small = Split(dataset.train.inputs[..., :10], dataset.train.labels)
