@@ -76,8 +76,9 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What came out: the Image, where everything was placed, the project's folder."""
+    """What came out: the network as it was placed, the Image, the project's folder."""
 
+    network: Network
     image: Image
     placement: Placement
     project: Path
@@ -148,7 +149,7 @@ def synthesize(
     project = compiled.write_project(folder, msdk=msdk, overwrite=overwrite)
     if image_file is not None:
         write_image(compiled.image, image_file)
-    return Synthesis(compiled.image, compiled.placement, project)
+    return Synthesis(compiled.network, compiled.image, compiled.placement, project)
 
 
 def default_sample(network: Network, seed: int = 0) -> npt.NDArray[np.int8]:

@@ -93,7 +93,7 @@ def test_everyday_vendor_command_line(model: Path, tmp_path: Path, capsys: Captu
     assert "PROJECT ?= my-net\n" in (project / "project.mk").read_text()
     assert "#define CNN_INFERENCE_TIMER MXC_TMR0" in (project / "cnn.h").read_text()
     assert "conv3" in outcome.err and "72x12x3x3" in outcome.err  # the checkpoint's layers
-    assert "weight bytes" in outcome.err and "resource" in outcome.err  # costs
+    assert "weight bytes" in outcome.out and "resource" in outcome.out  # costs
 
 
 def test_options_that_change_the_program(model: Path, tmp_path: Path, capsys: Capture) -> None:
