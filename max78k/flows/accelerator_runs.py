@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses, limits
 from max78k.chip.cnn_registers import CTL
+from max78k.codegen.output_places import OutputPlace, value_text
 from max78k.compiler import memory
 from max78k.compiler.image import Image, OutputRun
 from max78k.errors import MismatchError
@@ -108,17 +109,21 @@ def run_image(
     return np.stack(rows)
 
 
-def check_known_answer(image: Image) -> None:
-    """Run the Image's sample; raises MismatchError where the output differs from the expected."""
+def check_known_answer(image: Image, places: Sequence[OutputPlace] = ()) -> None:
+    """Run the Image's sample; raises MismatchError where the output differs from the expected.
+
+    ``places``, layer and channel of every output run, let the error name the first difference.
+    """
     runner = ImageRunner(image)
     got = runner.infer(image.sample_input)
     wrong = np.flatnonzero(got != image.expected_output)
     if len(wrong):
         first = int(wrong[0])
+        where = value_text(image, places, first) if places else f"value {first}"
         raise MismatchError(
             "E-KAT-MODEL",
             f"network {image.name}: {len(wrong)} of {len(got)} output values of the accelerator "
-            f"model differ from the integer reference; value {first} is {int(got[first])}, "
+            f"model differ from the integer reference; first {where}: {int(got[first])}, "
             f"expected {int(image.expected_output[first])}.",
             "this is a fault of max78k's compiler or of its model: please report the network.",
         )

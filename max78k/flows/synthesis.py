@@ -59,7 +59,8 @@ class Compiled:
             MismatchError: the accelerator model does not give the reference's output.
             InputError: the folder holds something else.
         """
-        check_known_answer(self.image)
+        places = output_places(self.network)
+        check_known_answer(self.image, places)
         target = Path(folder)
         if msdk is not None:
             return write_msdk_project(
@@ -69,7 +70,7 @@ class Compiled:
             self.image,
             target,
             class_names=self.network.class_names,
-            places=output_places(self.network),
+            places=places,
             overwrite=overwrite,
         )
 

@@ -21,7 +21,7 @@ ROWS = [(flag, spelling) for flag in VENDOR_FLAGS for spelling in flag.spellings
 @pytest.fixture
 def model(tiny_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small model file; the accelerator model's check is left out, others test it."""
-    monkeypatch.setattr("max78k.flows.synthesis.check_known_answer", lambda image: None)
+    monkeypatch.setattr("max78k.flows.synthesis.check_known_answer", lambda *_: None)
     path = tmp_path / "tiny7.npz"
     tiny_network.save(path)
     return path
@@ -142,11 +142,13 @@ def test_fifo_is_a_request_to_the_planner(
 
 
 def test_own_style_says_what_changes_nothing(model: Path, tmp_path: Path, capsys: Capture) -> None:
-    given = ("--softmax", "--timer", 0, "--no-wfi", "--energy", "--no-mexpress", "--no-kat")
+    given = ("--softmax", "--timer", 0, "--no-wfi", "--energy", "--no-mexpress", "--no-kat",
+             "--max-checklines", 3)  # fmt: skip
     outcome = run(capsys, "synthesize", model, "--out", tmp_path / "p", *given)
     assert outcome.code == 0
     said = [line.split(":")[0] for line in outcome.err.splitlines()]
-    assert said == ["--timer", "--softmax", "--energy", "--no-wfi", "--no-mexpress", "--no-kat"]
+    assert said == ["--timer", "--softmax", "--energy", "--no-wfi", "--no-mexpress", "--no-kat",
+                    "--max-checklines"]  # fmt: skip
     quiet = run(capsys, "synthesize", model, "--out", tmp_path / "q")
     assert quiet.err == ""
 
