@@ -18,6 +18,7 @@ from max78k.compiler.image import Image
 from max78k.compiler.lowering import lower
 from max78k.compiler.placement import Placement
 from max78k.flows.accelerator_runs import check_known_answer, run_image
+from max78k.flows.cost import Cost, cost_of
 from max78k.formats.image_npz import write_image
 from max78k.network import Network, reference, rules
 
@@ -44,6 +45,10 @@ class Compiled:
     def reference(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         """The same from the integer reference, which is much faster."""
         return reference.outputs(self.network, inputs)
+
+    def cost(self) -> Cost:
+        """Memories in use, and by layer: cycles, what they are spent on, MAC per cycle."""
+        return cost_of(self.network, self.placement)
 
     def write_project(
         self, folder: str | Path, *, msdk: MsdkOptions | None = None, overwrite: bool = False

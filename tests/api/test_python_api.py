@@ -21,7 +21,7 @@ def test_examples_of_the_page_run(
 ) -> None:
     page = (ROOT / "docs" / "python-api.md").read_text("utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     tiny_network.save(tmp_path / "network.npz")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
@@ -30,6 +30,7 @@ def test_examples_of_the_page_run(
     assert (tmp_path / "firmware" / "src" / "main.c").is_file()
     assert (tmp_path / "msdk" / "cnn.c").is_file()
     assert names["scores"].shape == (2, 7)
+    assert names["slowest"] == "conv1"
     assert len([line for line in examples[0].splitlines() if line.strip()]) <= 10
 
 

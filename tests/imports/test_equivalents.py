@@ -8,6 +8,7 @@ follow, gives the integers of the reference.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -192,3 +193,12 @@ def test_padding_of_max_pooling_is_not_zero_where_data_may_be_below() -> None:
     model = nn.Sequential(Conv(3, 8, 3), nn.MaxPool2d(3, 2, 1))
     with pytest.raises(Exception, match="E-IMPORT-POOL-PADDING MaxPool2d 1"):
         module_source(foreign.settle(model), SHAPE, "net").model()
+
+
+def test_page_names_layers_that_torch_has() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "ordinary-networks.md"
+    table = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| `")]
+    names = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table))
+    layers = [name for name in names if name[0].isupper() and name not in ("MaxPool", "AvgPool")]
+    assert len(layers) >= 8
+    assert [name for name in layers if not hasattr(nn, name)] == ["Resize"]  # of ONNX
