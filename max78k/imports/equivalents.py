@@ -86,9 +86,9 @@ def _padding_before(graph: Graph, node: Node) -> bool:
     """Try again with padding as a layer of its own, so that none is left in the convolution."""
     window, data = node.window, graph.shape(node.inputs[0])
     assert window is not None
-    if len(data) != 3 or not any(window.before + window.after) or max(window.before) > _PADS:
+    if not any(window.before + window.after) or max(window.before) > _PADS:
         return False
-    zeros = (0, 0)
+    zeros = (0,) * len(window.before)
     bare = replace(window, before=zeros, after=zeros)
     if next(_settings(bare, tuple(n + _PADS for n in data[1:]), node.shape[1:]), None) is None:
         return False
@@ -226,7 +226,7 @@ def padding_of_max_pool(graph: Graph, node: Node) -> bool:
     window = node.window
     if node.kind is not Kind.POOL or node.function != "max" or window is None:
         return False
-    if not window.padded or len(node.shape) != 3 or not is_positive(graph, node.inputs[0]):
+    if not window.padded or not is_positive(graph, node.inputs[0]):
         return False
     data, result = graph.shape(node.inputs[0])[1:], node.shape[1:]
     if max(window.before) > _PADS or any(
@@ -236,9 +236,34 @@ def padding_of_max_pool(graph: Graph, node: Node) -> bool:
         )
     ):
         return False
-    pad, zeros = _padding(graph, node), (0, 0)
+    pad, zeros = _padding(graph, node), (0,) * len(window.before)
     bare = replace(window, before=zeros, after=zeros)
     _insert_before(graph, pad, replace(node, inputs=(pad.name,), window=bare))
+    return True
+
+
+def large_window(graph: Graph, node: Node) -> bool:
+    """Pooling of a whole plane that is larger than a window is done in two steps."""
+    window, most = node.window, limits.POOL_SIZE
+    if node.kind is not Kind.POOL or window is None or window.padded or max(window.size) <= most:
+        return False
+    data = graph.shape(node.inputs[0])
+    if window.size != data[1:] or max(window.dilation) > 1:
+        return False
+    steps = (n for n in range(2, most + 1) if not any(size % n for size in window.size))
+    step = next((n for n in steps if max(window.size) <= n * most), 0)
+    if not step:
+        return False
+    sizes, zeros = (step,) * len(window.size), (0,) * len(window.size)
+    rest = tuple(n // step for n in window.size)
+    first = replace(
+        node,
+        name=usable_name(f"{node.name}_part", graph.nodes, "part"),
+        shape=(data[0], *rest),
+        window=Window(sizes, sizes, (1,) * len(sizes), zeros, zeros),
+    )
+    whole = replace(window, size=rest, stride=(1,) * len(rest))
+    _insert_before(graph, first, replace(node, inputs=(first.name,), window=whole))
     return True
 
 
@@ -256,13 +281,14 @@ def is_positive(graph: Graph, name: str) -> bool:
 def pad_as_layer(graph: Graph, node: Node) -> bool:
     """Two rows and columns of zeros: a convolution of 3x3, padding 2, that moves the data."""
     window = node.window
-    if node.kind is not Kind.PAD or window is None or len(node.shape) != 3:
+    if node.kind is not Kind.PAD or window is None:
         return False
     if any(a + b != _PADS for a, b in zip(window.before, window.after, strict=True)):
         return False
     starts = tuple(_PADS - n for n in window.before)
-    weight = _placed(np.eye(node.shape[0])[:, :, None, None], _SIDE, starts)
-    threes, twos, ones = (_SIDE,) * 2, (2, 2), (1, 1)
+    ones = (1,) * len(starts)
+    weight = _placed(np.eye(node.shape[0]).reshape(*node.shape[:1] * 2, *ones), _SIDE, starts)
+    threes, twos = (_SIDE,) * len(starts), (_PADS,) * len(starts)
     graph.put(replace(
         node, kind=Kind.CONV, weight=weight, window=Window(threes, ones, ones, twos, twos)
     ))  # fmt: skip

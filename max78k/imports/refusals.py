@@ -71,7 +71,8 @@ def _convolution(graph: Graph, node: Node) -> None:
         graph.refuse("KERNEL", node, f"kernel {kernel}", f"{advice}.")
     elif _padding_is_odd(node):
         text = f"kernel {kernel} with padding {window.before} before and {window.after} after"
-        hint = "a 3x3 kernel with padding 0, 1 or 2 on all sides."
+        kernel = "3x3 kernel" if len(window.size) == 2 else "kernel of up to 9 values"
+        hint = f"a {kernel} with padding 0, 1 or 2 on all sides."
         graph.refuse("PADDING", node, text, hint)
 
 
@@ -122,6 +123,10 @@ def _pooling(graph: Graph, node: Node) -> None:
             "pooling without padding and without ceil_mode, 2x2 with stride 2 as a rule; max "
             "pooling behind ReLU may have one row of zeros on each side.",
         )
+    if max(window.size) > limits.POOL_SIZE:
+        size = "x".join(map(str, window.size))
+        hint = f"windows up to {limits.POOL_SIZE}; sizes with a common divisor are pooled twice."
+        graph.refuse("POOL-SIZE", node, f"pooling of {size}", hint)
     if any(n > 1 for n in window.dilation):
         graph.refuse(
             "POOL-DILATION", node, f"pooling with dilation {max(window.dilation)}", "dilation 1."

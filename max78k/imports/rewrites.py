@@ -15,6 +15,7 @@ import numpy as np
 from max78k.imports.equivalents import (
     dense_groups,
     is_positive,
+    large_window,
     pad_as_layer,
     padding_of_max_pool,
     selection_into_next,
@@ -366,7 +367,7 @@ FORM: tuple[Rewrite, ...] = (
     small_transposed,
     selection_into_next,
 )
-STRIDES: tuple[Rewrite, ...] = (stride_after_convolution,)
+STRIDES: tuple[Rewrite, ...] = (stride_after_convolution, large_window)
 BACKWARD: tuple[Rewrite, ...] = (
     merge_affine,
     affine_before_pool,

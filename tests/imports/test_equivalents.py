@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from max78k.errors import RuleError
 from max78k.flows.synthesis import compile_network
 from max78k.imports.chip_layers import FloatModel
 from max78k.imports.losses import losses
@@ -122,24 +123,41 @@ MODELS: dict[str, nn.Module] = {
         lambda x, a, b, c: c(torch.cat([a(x), b(a(x)), x], 1)), conv(3, 8), conv(8, 8),
         Conv(19, 4, 1)),
 }  # fmt: skip
+Line = nn.Conv1d
+LINES: dict[str, nn.Module] = {
+    "stride 4": nn.Sequential(Line(8, 16, 8, stride=4, padding=2), nn.ReLU(), Line(16, 4, 1)),
+    "depthwise": nn.Sequential(Line(8, 8, 5, padding=2, groups=8), Line(8, 16, 1), nn.ReLU6()),
+    "padding before the data alone": Function(lambda x, a: a(F.pad(x, (2, 0))), Line(8, 16, 3)),
+    "even kernel with equal size": nn.Sequential(
+        nn.ConstantPad1d((1, 2), 0.0), Line(8, 16, 4), Line(16, 4, 1)),
+    "padded max pooling": nn.Sequential(Line(8, 16, 3), nn.ReLU(), nn.MaxPool1d(3, 2, 1)),
+    "padded average pooling": nn.Sequential(
+        Line(8, 16, 3, padding=1), nn.ReLU(), nn.AvgPool1d(3, 2, 1), Line(16, 4, 1)),
+    "mean of 64": nn.Sequential(
+        Line(8, 16, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(),
+        nn.Linear(16, 4)),
+    "maximum of 64": nn.Sequential(
+        Line(8, 16, 3, padding=1), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(16, 4)),
+}  # fmt: skip
 GROWN = {"depthwise", "depthwise stride 2", "groups", "inverted residual"}
 
 
 def through_the_chain(model: FloatModel, least: float = 25) -> None:
     """Integers close to the model, and equal on the accelerator model."""
-    quantized = quantize(model, PIXELS)
-    assert losses(model, quantized, PIXELS)[-1].sqnr > least
+    pixels = PIXELS if model.input_shape == SHAPE else foreign.pixels(model.input_shape, 48)
+    quantized = quantize(model, pixels)
+    assert losses(model, quantized, pixels)[-1].sqnr > least
     compiled = compile_network(quantized.network)
-    inputs = compiled.network.from_pixels(PIXELS[:2])
+    inputs = compiled.network.from_pixels(pixels[:2])
     np.testing.assert_array_equal(compiled.run(inputs), compiled.reference(inputs))
 
 
-def module(name: str) -> nn.Module:
+def module(name: str, models: dict[str, nn.Module] = MODELS) -> nn.Module:
     torch.manual_seed(1)
-    for part in MODELS[name].modules():
+    for part in models[name].modules():
         if hasattr(part, "reset_parameters"):
             part.reset_parameters()
-    return foreign.settle(MODELS[name])
+    return foreign.settle(models[name])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -149,6 +167,23 @@ def test_model_goes_through_the_whole_chain(name: str) -> None:
         name in GROWN or "groups" in name or "shuffle" in name
     )
     through_the_chain(model)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_model_in_one_dimension_goes_through_the_whole_chain(name: str) -> None:
+    through_the_chain(module_source(module(name, LINES), (8, 64), "net").model())
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(17, "pooling of 17x17"), (46, "pooling of 46x46|pooled twice")]
+)
+def test_a_plane_that_no_windows_make_up_is_refused(size: int, words: str) -> None:
+    model = nn.Sequential(Conv(1, 4, 1), nn.AdaptiveAvgPool2d(1), Conv(4, 2, 1))
+    with pytest.raises(RuleError) as found:
+        module_source(foreign.settle(model), (1, size, size), "net").model()
+    assert found.value.code == "E-IMPORT-POOL-SIZE" and "AdaptiveAvgPool2d 1" in str(found.value)
+    for word in words.split("|"):
+        assert word in str(found.value)
 
 
 @pytest.mark.parametrize("name", MODELS)
