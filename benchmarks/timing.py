@@ -1,12 +1,39 @@
-"""Timing helpers of the benchmarks: medians of interleaved whole-process runs."""
+"""Timing helpers of the benchmarks: interleaved whole-process runs, processor time and memory."""
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process took: CPU seconds, peak memory, and what it wrote to stderr."""
+
+    seconds: float
+    mib: float
+    errors: str
+
+
+def process_usage(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
+    """One run of ``command``; raises CalledProcessError if it fails."""
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=errors, env=dict(environment)
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        text = errors.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=text)
+    return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
 
 
 def whole_process_seconds(command: Sequence[str]) -> float:

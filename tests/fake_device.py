@@ -52,6 +52,7 @@ class FakeBoard:
     timer_hz: int = 50_000_000
     max_payload: int = messages.MAX_PAYLOAD
     name: bytes = b"fake"
+    network_id: int = 0xCAFEF00D
     version: int = 1
     baud: int = 115200
     has_class: bool = True
@@ -115,7 +116,7 @@ class FakeBoard:
     def _hello(self, payload: bytes) -> tuple[int, bytes]:
         return Status.OK, struct.pack(
             "<BBBBHHIIIII64s", self.version, 1, 0, 0, self.max_payload, self.output_values,
-            0xCAFEF00D, 100_000_000, self.timer_hz, self.input_bytes, 4 * self.output_values,
+            self.network_id, 100_000_000, self.timer_hz, self.input_bytes, 4 * self.output_values,
             self.name,
         )  # fmt: skip
 

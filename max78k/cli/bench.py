@@ -30,6 +30,7 @@ _SIDE = 48  # data sets hold 48x48 pictures
 @click.option("--meter", is_flag=True, help="With --port sim: energy from its current trace.")
 @click.option("--max-baud", type=int, default=921600, show_default=True)
 @click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
+@click.option("--model", help="What the board runs: a failed test then names layer and channel.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
               help="Folder for bench.csv, bench.json and latency.png.")  # fmt: skip
 @seed_option
@@ -46,6 +47,7 @@ def command(
     meter: bool,
     max_baud: int,
     self_test: bool,
+    model: str | None,
     out: Path,
     seed: int,
     as_json: bool,
@@ -75,7 +77,7 @@ def command(
     with connect(port, elf=elf, highest_baud=max_baud, power=power) as device:
         inputs, labels = _inputs(device, data, count, seed)
         if self_test:
-            _self_test(device)
+            _self_test(device, model)
         with csv_log(out / "bench.csv") as log, progress("bench", repeats * len(inputs)) as advance:
             result = run_bench(
                 device,
@@ -120,18 +122,27 @@ def _inputs(device: Device, spec: str, count: int, seed: int) -> tuple[Any, list
     return pixels.astype(np.int8), split.labels.tolist()
 
 
-def _self_test(device: Device) -> None:
+def _self_test(device: Device, model: str | None) -> None:
     from max78k.errors import MismatchError
 
     result = device.self_test()
-    if not result.passed:
-        raise MismatchError(
-            "E-KAT-BOARD",
-            f"the board's known-answer test fails in {result.mismatches} of {result.words} words; "
-            f"address 0x{result.address:08x}: expected 0x{result.expected:08x}, "
-            f"read 0x{result.read:08x}.",
-            "flash again; check the supply; `--no-self-test` measures all the same.",
-        )
+    if result.passed:
+        return
+    where = f"address 0x{result.address:08x}"
+    if model is not None:
+        from max78k.flows.models import load_model
+        from max78k.flows.self_test import first_difference
+
+        wrong = result.expected ^ result.read
+        place = first_difference(load_model(model), device.info.network_id, result.address, wrong)
+        where = f"{where} ({place})"
+    raise MismatchError(
+        "E-KAT-BOARD",
+        f"the board's known-answer test fails in {result.mismatches} of {result.words} words; "
+        f"{where}: expected 0x{result.expected:08x}, read 0x{result.read:08x}.",
+        "flash again; check the supply; `--model MODEL` names layer and channel; "
+        "`--no-self-test` measures all the same.",
+    )
 
 
 def _write(result: BenchResult, out: Path) -> None:

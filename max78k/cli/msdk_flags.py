@@ -30,6 +30,9 @@ _OPTIONS = (
                  help="Express kernel loading."),
     click.option("--boost", metavar="PORT.PIN", help="Pin of a booster of the supply."),
     click.option("--no-kat", is_flag=True, help="No known-answer test in main.c."),
+    click.option("--max-checklines", "--max-verify-length", "max_checklines",
+                 type=click.IntRange(1), metavar="WORDS",
+                 help="Compare no more than so many words of the output."),
 )  # fmt: skip
 
 # Why an option changes nothing in a project of our own style.
@@ -40,6 +43,7 @@ _WITHOUT_EFFECT = {
     "wfi": "the firmware sleeps while the accelerator runs",
     "mexpress": "kernels are loaded by the express path",
     "no_kat": "the known answer is tested when the host asks for it",
+    "max_checklines": "the whole output is compared",
 }
 
 
@@ -76,6 +80,7 @@ def _options(chosen: dict[str, Any], prefix: str | None) -> MsdkOptions:
         sleep=chosen["wfi"],
         express=chosen["mexpress"],
         check=not chosen["no_kat"],
+        checked_words=chosen["max_checklines"],
         boost=None if chosen["boost"] is None else boost_pin(chosen["boost"]),
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from max78k.codegen.msdk_options import MsdkOptions
     from max78k.compiler.placement import Placement
-    from max78k.flows.models import Model
+    from max78k.network import Network
 
 _DEVICES = ("MAX78000", "85")
 
@@ -43,7 +43,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--device", default=_DEVICES[0], metavar="NAME", help="MAX78000.")
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
-@click.option("-v", "--verbose", is_flag=True, help="Print layers, memories and cycles.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the use of the memories, too.")
 @json_option
 @msdk_options
 @vendor_flags
@@ -66,7 +66,7 @@ def command(
     as_json: bool,
     msdk: MsdkOptions | None,
 ) -> None:
-    """Turn MODEL (a folder from `max78k export`, an .npz network, a shipped name) into C firmware.
+    """Turn MODEL (a folder of `max78k export`, its .npz or .onnx, a shipped name) into C firmware.
 
     \b
     Examples:
@@ -77,10 +77,12 @@ def command(
       max78k synthesize fer7 --out fer7-msdk --style msdk --timer 0 --softmax
 
     Processors, memory offsets, kernel columns and biases are placed without any address given by
-    hand. The result is checked on the accelerator model before anything is written. Other options
-    of the vendor's synthesizer are accepted where they change nothing, with a line that says so,
-    or refused with what to use instead.
+    hand. The table says what takes the time of each layer. The result is checked on the
+    accelerator model before anything is written. Other options of the vendor's synthesizer are
+    accepted where they change nothing, with a line that says so, or refused with what to use
+    instead.
     """
+    from max78k.flows.cost import cost_of
     from max78k.flows.models import load_model
     from max78k.flows.synthesis import default_sample, synthesize
 
@@ -97,8 +99,8 @@ def command(
         loaded.network, average_rounds=loaded.network.average_rounds or avg_pool_rounding
     )
     given = _fed(loaded.given) if fifo else loaded.given
-    shown = replace(loaded, network=network, given=given)
-    _show(shown, display_checkpoint, verbose, search_seconds)
+    if display_checkpoint:
+        _show_weights(network)
     folder = _project_folder(out, test_dir, prefix, network.name)
     result = synthesize(
         network,
@@ -110,18 +112,14 @@ def command(
         image_file=image_file,
         msdk=msdk,
     )
-    cycles = sum(result.image.layer_cycles.values())
+    price = cost_of(result.network, result.placement)
     text = (
-        f"{result.project}: {len(network.layers)} layers, {network.weight_bytes:,} weight bytes, "
-        f"{cycles:,} cycles estimated; known answer checked on the accelerator model"
+        f"{price.text() if verbose else price.layers_text()}\n\n"
+        f"{result.project}: {len(result.network.layers)} layers, {network.weight_bytes:,} weight "
+        f"bytes, {price.total_cycles:,} cycles estimated; "
+        "known answer checked on the accelerator model"
     )
-    data = {
-        "project": str(result.project),
-        "network": network.name,
-        "layers": len(network.layers),
-        "weight_bytes": network.weight_bytes,
-        "layer_cycles": result.image.layer_cycles,
-    }
+    data = {"project": str(result.project), **price.to_json()}
     emit(text, data, as_json)
 
 
@@ -131,23 +129,18 @@ def _fed(given: Placement | None) -> Placement:
     return replace(given or Placement({}), feed=FIFO)
 
 
-def _show(model: Model, weights: bool, costs: bool, seconds: float) -> None:
-    """What --display-checkpoint and --verbose print, on stderr."""
-    if weights:
-        from max78k.report.tables import table
+def _show_weights(network: Network) -> None:
+    """What --display-checkpoint prints, on stderr."""
+    from max78k.report.tables import table
 
-        rows = [
-            (layer.name, "x".join(map(str, layer.weight.shape)), str(layer.weight_bits),
-             str(layer.output_shift), f"{layer.weight.min()}...{layer.weight.max()}",
-             "-" if layer.bias is None else str(layer.bias.size))
-            for layer in model.network.layers
-            if layer.weight is not None
-        ]  # fmt: skip
-        say(table(("layer", "weights", "bits", "output shift", "range", "biases"), rows))
-    if costs:
-        from max78k.flows.cost import cost
-
-        say(cost(model.network, model.given, seconds).text())
+    rows = [
+        (layer.name, "x".join(map(str, layer.weight.shape)), str(layer.weight_bits),
+         str(layer.output_shift), f"{layer.weight.min()}...{layer.weight.max()}",
+         "-" if layer.bias is None else str(layer.bias.size))
+        for layer in network.layers
+        if layer.weight is not None
+    ]  # fmt: skip
+    say(table(("layer", "weights", "bits", "output shift", "range", "biases"), rows))
 
 
 def _read_sample(path: Path | None) -> npt.NDArray[np.int8] | None:

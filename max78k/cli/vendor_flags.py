@@ -82,6 +82,8 @@ VENDOR_FLAGS: tuple[VendorFlag, ...] = (
     _same("--mexpress --no-mexpress", "express kernel loading; here the default, --style msdk"),
     _same("--boost", "PORT.PIN of a supply booster, --style msdk", True),
     _same("--no-kat", "no known-answer test in main.c, --style msdk"),
+    _same("--max-checklines --max-verify-length", "words of the output that are compared,"
+          " --style msdk", True),
     _same("--avg-pool-rounding", "average pooling rounds"),
     _same("--fifo", "the input comes through FIFOs"),
     _same("--display-checkpoint", "print weights, widths and shifts of the layers"),
@@ -99,7 +101,6 @@ VENDOR_FLAGS: tuple[VendorFlag, ...] = (
              True),
     _nothing("--new-kernel-loader --old-kernel-loader", "there is one kernel loader"),
     _nothing("--verify-writes --verify-kernels", _LAYOUT),
-    _nothing("--max-verify-length --max-checklines", "the whole output is compared", True),
     _nothing("--no-greedy-kernel", "kernel columns are placed by our own search"),
     _nothing("--ignore-bias-groups", "biases are placed in quadrants that are in use"),
     _nothing("--define-default-riscv", _RISCV, True),

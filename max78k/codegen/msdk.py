@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from max78k.chip import addresses
 from max78k.codegen import msdk_cnn, msdk_data, msdk_main, tables
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.project_folder import ProjectFiles, put
@@ -53,6 +54,7 @@ def write_msdk_project(
             f"network {network.name}: its output is no vector of one value per class.",
             "leave out --softmax.",
         )
+    _require_flash(image, options)
     texts = {
         "cnn.c": msdk_cnn.source(image, network, options),
         "cnn.h": msdk_cnn.header(image, network, options),
@@ -62,7 +64,7 @@ def write_msdk_project(
         "project.mk": _settings(network, options),
     }
     if options.check:
-        texts["sampleoutput.h"] = msdk_data.sample_output(image, network)
+        texts["sampleoutput.h"] = msdk_data.sample_output(image, network, options.checked_words)
     files = {PurePosixPath(name): text.encode("ascii") for name, text in texts.items()}
     shipped = shipped_folder("firmware") / "msdk"
     for name in _COPIED:
@@ -70,6 +72,19 @@ def write_msdk_project(
     facts = {"network": image.name, "network_id": f"{tables.network_id(image):08x}"}
     put(ProjectFiles(files, facts, _FOR_USER), folder, overwrite=overwrite)
     return folder
+
+
+def _require_flash(image: Image, options: MsdkOptions) -> None:
+    """Refuse what no linker could place: constants alone that are larger than the flash."""
+    size = msdk_data.constant_bytes(image, options)
+    if size > addresses.FLASH_BYTES:
+        output = 4 * msdk_data.output_words(image)
+        raise InputError(
+            "E-BUILD-FLASH",
+            f"network {image.name}: weights, sample input and expected output take {size:,} bytes, "
+            f"{output:,} of them the output; the flash has {addresses.FLASH_BYTES:,}.",
+            "--max-checklines WORDS compares a part of the output, --no-kat none of it.",
+        )
 
 
 def _settings(network: Network, options: MsdkOptions) -> str:

@@ -18,7 +18,7 @@ from max78k.codegen.layer_lines import bias_parts, kernel_owners
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.msdk_text import layer_comments, title
 from max78k.codegen.output_places import block_text, output_places
-from max78k.compiler.image import Image, InputRun, KernelBlock
+from max78k.compiler.image import Image, InputRun, KernelBlock, MemoryBlock
 from max78k.compiler.memory import input_words
 from max78k.network import Network
 
@@ -73,18 +73,19 @@ def sample_data(image: Image, network: Network) -> str:
     return "\n".join([*lines, "#endif", ""])
 
 
-def sample_output(image: Image, network: Network) -> str:
+def sample_output(image: Image, network: Network, most: int | None = None) -> str:
     """Text of ``sampleoutput.h``: what must be in memory after the sample, and what is where.
 
     ``SAMPLE_OUTPUT`` is a list of {address, mask, number of words, words}, ended by 0.
     ``SAMPLE_OUTPUT_MAP`` has a row per output channel: layer name, layer, channel, columns,
-    address, values, words from one value to the next, first bit, bits.
+    address, values, words from one value to the next, first bit, bits. ``most`` words are compared,
+    all if None.
     """
     places = output_places(network)
     lines = [*title(network, "Expected output"), "#ifndef SAMPLEOUTPUT_H"]
     lines += ["#define SAMPLEOUTPUT_H", ""]
     parts = []
-    for block in sorted(image.expected, key=lambda block: (block.mask, block.address)):
+    for block in _first_words(image, most):
         head = np.array([block.address, block.mask, len(block.words)], np.uint32)
         content = np.concatenate([head, block.words & np.uint32(block.mask)])
         parts.append((block_text(image, places, block), content))
@@ -99,6 +100,29 @@ def sample_output(image: Image, network: Network) -> str:
         rows.append("{" + ", ".join(map(str, values)) + "},")
     lines += [*_continued("SAMPLE_OUTPUT_MAP", rows), ""]
     return "\n".join([*lines, "#endif", ""])
+
+
+def _first_words(image: Image, most: int | None) -> Iterator[MemoryBlock]:
+    """The expected output in the order of its comparison, no more than ``most`` words of it."""
+    left = output_words(image) if most is None else most
+    for block in sorted(image.expected, key=lambda block: (block.mask, block.address)):
+        if left > 0:
+            yield replace(block, words=block.words[:left])
+        left -= len(block.words)
+
+
+def output_words(image: Image) -> int:
+    """Words of memory that the sample's whole output takes."""
+    return sum(len(block.words) for block in image.expected)
+
+
+def constant_bytes(image: Image, options: MsdkOptions) -> int:
+    """Bytes of flash that weights, biases, sample input and expected output take."""
+    words = sum(len(_kernel_words(block, options.express)) for block in image.kernels)
+    words += sum(len(block.words) for block in input_blocks(image))
+    if options.check:
+        words += min(output_words(image), options.checked_words or output_words(image))
+    return 4 * words + sum(len(entries) for entries in image.bias)
 
 
 def input_blocks(image: Image) -> list[InputBlock]:

@@ -26,6 +26,7 @@ class MsdkOptions:
         sleep: sleep while the accelerator runs, instead of asking for its end again and again.
         express: load kernels by the express path, which takes 9 bytes per column instead of 12.
         check: compare the sample's output with the expected one.
+        checked_words: of which no more than so many words; None compares all.
         boost: (port, pin) of a booster of the accelerator's supply, switched on for the run.
     """
 
@@ -37,6 +38,7 @@ class MsdkOptions:
     sleep: bool = True
     express: bool = True
     check: bool = True
+    checked_words: int | None = None
     boost: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.chip import addresses, limits
 from max78k.chip.cnn_registers import CTL
+from max78k.codegen.output_places import OutputPlace, value_text
 from max78k.compiler import memory
 from max78k.compiler.image import Image, OutputRun
 from max78k.errors import MismatchError
@@ -64,7 +65,8 @@ class ImageRunner:
             self._accelerator.write(access.address, access.value)
         self._feed(inputs)
         self._accelerator.run()
-        parts = [self._read(run) for run in self.image.output_runs]
+        words: dict[int, int] = {}  # four channels share a word, which is read once
+        parts = [self._read(run, words) for run in self.image.output_runs]
         self._acknowledge()
         return np.concatenate(parts)
 
@@ -76,9 +78,12 @@ class ImageRunner:
             for port, word in zip(ports, step, strict=True):
                 self._accelerator.write(port, word)
 
-    def _read(self, run: OutputRun) -> npt.NDArray[np.int64]:
-        words = [self._accelerator.read(run.address + 4 * run.step * p) for p in range(run.count)]
-        array = np.array(words, np.uint32)
+    def _read(self, run: OutputRun, words: dict[int, int]) -> npt.NDArray[np.int64]:
+        places = [run.address + 4 * run.step * p for p in range(run.count)]
+        for address in places:
+            if address not in words:
+                words[address] = self._accelerator.read(address)
+        array = np.array([words[address] for address in places], np.uint32)
         if run.width == 8:
             lane = (array >> np.uint32(8 * run.lane)).astype(np.uint8)
             return np.asarray(lane.view(np.int8), np.int64)
@@ -104,17 +109,21 @@ def run_image(
     return np.stack(rows)
 
 
-def check_known_answer(image: Image) -> None:
-    """Run the Image's sample; raises MismatchError where the output differs from the expected."""
+def check_known_answer(image: Image, places: Sequence[OutputPlace] = ()) -> None:
+    """Run the Image's sample; raises MismatchError where the output differs from the expected.
+
+    ``places``, layer and channel of every output run, let the error name the first difference.
+    """
     runner = ImageRunner(image)
     got = runner.infer(image.sample_input)
     wrong = np.flatnonzero(got != image.expected_output)
     if len(wrong):
         first = int(wrong[0])
+        where = value_text(image, places, first) if places else f"value {first}"
         raise MismatchError(
             "E-KAT-MODEL",
             f"network {image.name}: {len(wrong)} of {len(got)} output values of the accelerator "
-            f"model differ from the integer reference; value {first} is {int(got[first])}, "
+            f"model differ from the integer reference; first {where}: {int(got[first])}, "
             f"expected {int(image.expected_output[first])}.",
             "this is a fault of max78k's compiler or of its model: please report the network.",
         )

@@ -9,7 +9,7 @@ from typing import Any
 from max78k.chip import limits
 from max78k.compiler import bits
 from max78k.compiler.arrange import Arrangement, arrange
-from max78k.compiler.cycles import layer_cycles, macs
+from max78k.compiler.cycles import Cycles, cycle_parts
 from max78k.compiler.placement import Placement
 from max78k.compiler.usage import Usage, usage
 from max78k.network import Network, shapes
@@ -25,18 +25,22 @@ class Cost:
     network: Network
     placement: Placement
     usage: Usage
-    cycles: dict[str, int]
-    macs: dict[str, int]
+    cycles: dict[str, Cycles]
+
+    @property
+    def total_cycles(self) -> int:
+        """Estimated cycles of one inference."""
+        return sum(spent.total for spent in self.cycles.values())
 
     @property
     def microseconds(self) -> float:
         """Estimated time of one inference at the 50 MHz accelerator clock."""
-        return sum(self.cycles.values()) * 1e6 / limits.CNN_CLOCK_HZ
+        return self.total_cycles * 1e6 / limits.CNN_CLOCK_HZ
 
     def text(self) -> str:
         """Two tables, by layer and use of every limited resource, and how the input comes in."""
         feeding = Arrangement(self.network, self.placement).feeding
-        return f"{self._layers()}\n\n{self._resources()}\n\n{feeding}"
+        return f"{self.layers_text()}\n\n{self._resources()}\n\n{feeding}"
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -46,46 +50,62 @@ class Cost:
             "feed": self.placement.feed,
             "streaming": [layer.name for layer in self.network.layers if layer.streaming],
             "microseconds": round(self.microseconds, 2),
-            "layers": {
-                layer.name: {
-                    "weight_bytes": layer.weight_bytes,
-                    "macs": self.macs[layer.name],
-                    "cycles": self.cycles[layer.name],
-                }
-                for layer in self.network.layers
-            },
+            "layers": self.layers_json(),
             "resources": {
                 what: {"used": used, "available": available}
                 for what, used, available in self.usage.limits()
             },
         }
 
-    def _layers(self) -> str:
+    def layers_json(self) -> dict[str, Any]:
+        """Costs of every layer by name; ``cycle_parts`` add up to ``cycles``."""
+        return {
+            layer.name: {
+                "weight_bytes": layer.weight_bytes,
+                "macs": self.cycles[layer.name].macs,
+                "cycles": self.cycles[layer.name].total,
+                "macs_per_cycle": round(self._rate(layer.name), 2),
+                "bound_by": self.cycles[layer.name].bound,
+                "cycle_parts": self.cycles[layer.name].parts,
+            }
+            for layer in self.network.layers
+        }
+
+    def _rate(self, name: str) -> float:
+        """Multiply-accumulate operations in each cycle; the chip has 64 x 9 multipliers."""
+        return self.cycles[name].macs / self.cycles[name].total
+
+    def layers_text(self) -> str:
+        """The table by layer."""
         known = shapes.infer(self.network)
         rows = []
         for layer in self.network.layers:
-            cycles = self.cycles[layer.name]
+            spent = self.cycles[layer.name]
             rows.append(
                 (
                     layer.name,
                     layer.operation.value,
                     "x".join(map(str, known[layer.name].output)),
                     count(layer.weight_bytes),
-                    count(self.macs[layer.name]),
-                    count(cycles),
-                    f"{cycles * 1e6 / limits.CNN_CLOCK_HZ:.1f}",
+                    count(self.cycles[layer.name].macs),
+                    count(spent.total),
+                    f"{spent.total * 1e6 / limits.CNN_CLOCK_HZ:.1f}",
+                    f"{self._rate(layer.name):.1f}",
+                    spent.bound,
                 )
             )
+        macs = sum(spent.macs for spent in self.cycles.values())
         total = (
-            "all",
-            "",
-            "",
+            *("all", "", ""),
             count(self.network.weight_bytes),
-            count(sum(self.macs.values())),
-            count(sum(self.cycles.values())),
+            count(macs),
+            count(self.total_cycles),
             f"{self.microseconds:.1f}",
+            f"{macs / self.total_cycles:.1f}",
+            "",
         )
-        headers = ("layer", "operation", "output", "weight bytes", "MACs", "cycles", "us")
+        headers = ("layer", "operation", "output", "weight bytes", "MACs", "cycles", "us",
+                   "MAC/cycle", "bound by")  # fmt: skip
         return table(headers, rows, total)
 
     def _resources(self) -> str:
@@ -138,6 +158,10 @@ def cost(network: Network, given: Placement | None = None, seconds: float = 5.0)
 
     Raises RuleError with every broken rule.
     """
-    network, placement = arrange(network, given, seconds)
-    spent = layer_cycles(network, placement)
-    return Cost(network, placement, usage(network, placement), spent, macs(network))
+    return cost_of(*arrange(network, given, seconds))
+
+
+def cost_of(network: Network, placement: Placement) -> Cost:
+    """Costs of a network whose placement is complete."""
+    spent = cycle_parts(network, placement)
+    return Cost(network, placement, usage(network, placement), spent)

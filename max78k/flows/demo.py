@@ -112,7 +112,9 @@ class Demo:
             exported = export(network, self._folder / "model")
             price = cost(network, exported.placement)
             price.draw_memory(self._folder / "memory.png")
-            draw_layers(self._folder / "cycles.png", price.cycles)
+            draw_layers(
+                self._folder / "cycles.png", {name: x.total for name, x in price.cycles.items()}
+            )
         with self._step("synthesize C and check it on the accelerator model"):
             sample = network.from_pixels(dataset.test.inputs[0])
             synthesis = synthesize(network, sample, self._folder / "firmware", overwrite=True)

@@ -47,7 +47,8 @@ def load_model(
     """The network called or stored at ``source``.
 
     Args:
-        source: a model folder, an ``.npz`` network file, or the name of a shipped model.
+        source: a model folder, an ``.npz`` network file, an integer ``.onnx`` file that
+            ``max78k export`` wrote, or the name of a shipped model.
         yaml: network description whose placement is to be respected.
         checkpoint: vendor ``-q`` checkpoint to take the integers from; needs ``yaml`` and
             ``input_shape``. ``source`` is then not read.
@@ -71,12 +72,27 @@ def load_model(
             "E-MODEL-MISSING", f"{source}: no such folder, file or shipped model.",
             f"a folder written by `max78k export`, or one of the shipped models: {names}.",
         )  # fmt: skip
-    network = Network.load(path)
+    network = _from_onnx(path) if path.suffix.lower() == ".onnx" else Network.load(path)
     folder = path.parent if path.name == NETWORK_FILE else None
     if yaml is None:
         return Model(network, None, folder)
     network, given = bind(read_yaml(yaml), network, network.input_shape)
     return Model(network, given, folder)
+
+
+def _from_onnx(path: Path) -> Network:
+    from max78k.formats.onnx_import import is_integer_export, network_of_onnx
+    from max78k.imports.onnx_file import parse_onnx
+
+    proto = parse_onnx(path)
+    if not is_integer_export(proto):
+        raise InputError(
+            "E-MODEL-ONNX",
+            f"{path} is not an integer network that max78k exported.",
+            f"`max78k quantize {path.name} --data DATA` makes one of it: a folder with its "
+            "integers, which this verb takes.",
+        )
+    return network_of_onnx(path, proto)
 
 
 def _from_vendor(checkpoint: Path, yaml: Path | None, input_shape: tuple[int, ...] | None) -> Model:

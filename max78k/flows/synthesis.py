@@ -17,6 +17,7 @@ from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
 from max78k.compiler.placement import Placement
 from max78k.flows.accelerator_runs import check_known_answer, run_image
+from max78k.flows.cost import Cost, cost_of
 from max78k.formats.image_npz import write_image
 from max78k.network import Network, reference
 
@@ -44,6 +45,10 @@ class Compiled:
         """The same from the integer reference, which is much faster."""
         return reference.outputs(self.network, inputs)
 
+    def cost(self) -> Cost:
+        """Memories in use, and by layer: cycles, what they are spent on, MAC per cycle."""
+        return cost_of(self.network, self.placement)
+
     def write_project(
         self, folder: str | Path, *, msdk: MsdkOptions | None = None, overwrite: bool = False
     ) -> Path:
@@ -58,7 +63,8 @@ class Compiled:
             MismatchError: the accelerator model does not give the reference's output.
             InputError: the folder holds something else.
         """
-        check_known_answer(self.image)
+        places = output_places(self.network)
+        check_known_answer(self.image, places)
         target = Path(folder)
         if msdk is not None:
             return write_msdk_project(
@@ -68,15 +74,16 @@ class Compiled:
             self.image,
             target,
             class_names=self.network.class_names,
-            places=output_places(self.network),
+            places=places,
             overwrite=overwrite,
         )
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What came out: the Image, where everything was placed, the project's folder."""
+    """What came out: the network as it was placed, the Image, the project's folder."""
 
+    network: Network
     image: Image
     placement: Placement
     project: Path
@@ -147,7 +154,7 @@ def synthesize(
     project = compiled.write_project(folder, msdk=msdk, overwrite=overwrite)
     if image_file is not None:
         write_image(compiled.image, image_file)
-    return Synthesis(compiled.image, compiled.placement, project)
+    return Synthesis(compiled.network, compiled.image, compiled.placement, project)
 
 
 def default_sample(network: Network, seed: int = 0) -> npt.NDArray[np.int8]:

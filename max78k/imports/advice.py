@@ -7,6 +7,8 @@ _NORM = "batch normalization, which is folded into the weights."
 _RECURRENT = "1-D convolutions over the last samples."
 _ATTENTION = "convolutions: the chip multiplies data with stored weights alone."
 _TAIL = "softmax after the last layer alone, where it is left to the processor."
+_LARGER = "repeating pixels (mode nearest, by 2), or a transposed convolution of stride 2."
+_STATIC = "the float model, or static quantization: steps that are known before the data are."
 
 _ADVICE = {
     "leakyrelu": _RELU, "prelu": _RELU, "elu": _RELU, "selu": _RELU, "celu": _RELU,
@@ -21,12 +23,10 @@ _ADVICE = {
     "softmax": _TAIL, "logsoftmax": _TAIL, "log_softmax": _TAIL,
     "mul": "addition or concatenation of the two.",
     "div": "a constant divisor, which is folded into the weights.",
-    "resize": "a transposed convolution (3x3, stride 2, output padding 1).",
-    "upsample": "a transposed convolution (3x3, stride 2, output padding 1).",
-    "interpolate": "a transposed convolution (3x3, stride 2, output padding 1).",
-    "split": "a convolution of its own for every part.",
-    "chunk": "a convolution of its own for every part.",
-    "slice": "a convolution of its own for every part.",
+    "upsample": _LARGER, "pixelshuffle": _LARGER, "depthtospace": _LARGER,
+    "pixelunshuffle": "2x2 pooling, or a 2x2 convolution of stride 2.",
+    "spacetodepth": "2x2 pooling, or a 2x2 convolution of stride 2.",
+    "convinteger": _STATIC, "matmulinteger": _STATIC, "dynamicquantizelinear": _STATIC,
     "conv3d": "2-D convolutions with the third axis as channels.",
     "embedding": "data of one number per channel.",
 }  # fmt: skip

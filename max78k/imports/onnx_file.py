@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from max78k.errors import InputError
 from max78k.imports.onnx_constants import Known, too_large
+from max78k.imports.onnx_qlinear import without_integer_operators
 
 MAX_BYTES = 256 << 20  # of the file, and of external data; the chip holds 442,368 bytes of weights
 MAX_NODES = 4096
@@ -46,12 +47,13 @@ def read_onnx(path: Path) -> OnnxFile:
     """
     model = parse_onnx(path)
     try:
+        without_integer_operators(model)
         onnx.checker.check_model(model)
         source, batch = _input(path, model)
         known = Known(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise _unreadable(path, error) from error
-    except (ValueError, TypeError, KeyError, RuntimeError, MemoryError) as error:
+    except (ValueError, TypeError, LookupError, RuntimeError, MemoryError) as error:
         raise _unreadable(path, error) from error
     nodes = tuple(known.model.graph.node)
     return OnnxFile(path, model, source, batch, known.shapes, known.constants, nodes)

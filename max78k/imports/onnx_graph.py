@@ -21,8 +21,10 @@ from max78k.imports.float_graph import (
     usable_name,
     with_ceiling,
 )
+from max78k.imports.onnx_channels import negative, resize, slice_of, split
 from max78k.imports.onnx_file import OnnxFile, read_onnx
 from max78k.imports.onnx_reader import Reader, attribute
+from max78k.network.network import INPUT
 
 _SIZES = "an export with fixed sizes; onnx.shape_inference.infer_shapes shows where they end."
 TAIL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
@@ -173,23 +175,31 @@ def _pool(reader: Reader, node: onnx.NodeProto) -> None:
         return
     window = _window(reader, node, tuple(attribute(node, "kernel_shape")))
     data, result = reader.shape(node.input[0])[1:], reader.shape(node.output[0])[1:]
-    window = with_ceiling(window, data, result)
-    reader.add(node, Kind.POOL, function=function, window=window)
+    source, rounded = reader.source(node), with_ceiling(window, data, result)
+    counts_zeros = function == "avg" and attribute(node, "count_include_pad", 0)
+    if counts_zeros and window.padded and rounded == window:
+        pads = zip(data, window.before, window.after, strict=True)
+        shape = (reader.shape(node.input[0])[0], *(b + n + a for n, b, a in pads))
+        ones, zeros = (1,) * len(data), (0,) * len(data)
+        pad = replace(window, size=ones, stride=ones, dilation=ones)
+        reader.add(node, Kind.PAD, window=pad, shape=shape)
+        source, rounded = reader.names[node.output[0]], replace(window, before=zeros, after=zeros)
+    reader.add(node, Kind.POOL, source, function=function, window=rounded)
 
 
-def _mean(reader: Reader, node: onnx.NodeProto) -> None:
+def _reduce(reader: Reader, node: onnx.NodeProto) -> None:
     axes = attribute(node, "axes")
     if axes is None and reader.constant(node, 1) is not None:
         axes = reader.constant(node, 1)
     shape = reader.shape(node.input[0])
     rank = len(shape) + 1
     reduced = sorted(int(axis) % rank for axis in (axes if axes is not None else ()))
+    function, word = ("avg", "mean") if node.op_type == "ReduceMean" else ("max", "maximum")
     if reduced != list(range(2, rank)):
-        reader.refuse(
-            node, f"a mean over the axes {reduced}", "the mean over all rows and columns."
-        )
+        text, hint = f"a {word} over the axes {reduced}", f"the {word} over all rows and columns."
+        reader.refuse(node, text, hint)
         return
-    reader.add(node, Kind.POOL, function="avg", window=plane_window(shape[1:]))
+    reader.add(node, Kind.POOL, function=function, window=plane_window(shape[1:]))
     pooled = reader.graph.nodes[reader.names[node.output[0]]]
     if len(pooled.shape) == 1:  # keepdims=0: one value per channel
         reader.graph.put(replace(pooled, shape=(shape[0], *(1,) * (rank - 2))))
@@ -311,7 +321,10 @@ def _tail(reader: Reader, node: onnx.NodeProto) -> None:
 
 
 def _quantize(reader: Reader, node: onnx.NodeProto) -> None:
-    """QuantizeLinear: what it gives is a range; the pair's second half changes nothing."""
+    """QuantizeLinear: what it gives is a range; the pair's second half changes nothing.
+
+    Integers that begin at zero stand for ReLU, which quantizers leave out before them.
+    """
     scale = reader.weights(node, 1)
     zero = reader.constant(node, 2)
     kind = np.dtype(np.uint8) if zero is None else zero.dtype
@@ -322,7 +335,11 @@ def _quantize(reader: Reader, node: onnx.NodeProto) -> None:
     bounds = np.iinfo(kind)
     low, high = bounds.min - offset, bounds.max - offset
     step = float(scale.item()) * max(-low / 128, high / 127)
-    reader.add(node, Kind.QUANTIZE, scale=step)
+    if low == 0 and reader.source(node) != INPUT:
+        reader.add(node, Kind.ACTIVATION, function="relu")
+        reader.add(node, Kind.QUANTIZE, reader.names[node.output[0]], scale=step)
+    else:
+        reader.add(node, Kind.QUANTIZE, scale=step)
 
 
 def _cast(reader: Reader, node: onnx.NodeProto) -> None:
@@ -337,10 +354,12 @@ _HANDLERS: dict[str, Callable[[Reader, onnx.NodeProto], None]] = {
     "Conv": _conv, "ConvTranspose": _conv, "Gemm": _gemm, "MatMul": _gemm,
     "BatchNormalization": _batch_norm, "Relu": _relu, "Abs": _relu, "Clip": _clip,
     "MaxPool": _pool, "AveragePool": _pool, "GlobalAveragePool": _pool, "GlobalMaxPool": _pool,
-    "ReduceMean": _mean, "Add": _arithmetic, "Sub": _arithmetic, "Mul": _arithmetic,
-    "Div": _arithmetic, "Sum": _combination, "Concat": _concat, "Flatten": _reshape,
-    "Reshape": _reshape, "Squeeze": _reshape, "Unsqueeze": _reshape, "Transpose": _transpose,
+    "ReduceMean": _reduce, "ReduceMax": _reduce, "Add": _arithmetic, "Sub": _arithmetic,
+    "Mul": _arithmetic, "Div": _arithmetic, "Sum": _combination, "Concat": _concat,
+    "Flatten": _reshape, "Reshape": _reshape, "Squeeze": _reshape, "Unsqueeze": _reshape,
+    "Transpose": _transpose,
     "Pad": _pad, "Identity": Reader.same, "Dropout": Reader.same, "Cast": _cast,
     "Softmax": _tail, "LogSoftmax": _tail, "Sigmoid": _tail,
     "QuantizeLinear": _quantize, "DequantizeLinear": Reader.same,
+    "Neg": negative, "Slice": slice_of, "Split": split, "Resize": resize, "Upsample": resize,
 }  # fmt: skip

@@ -47,8 +47,9 @@ class Reader:
         if not outputs:
             raise InputError("E-IMPORT-OUTPUT", f"{self.file.path} has no output.")
         for value in outputs:
-            if value.name not in self.names or self.names[value.name] == INPUT:
-                text = f"output {value.name} of {self.file.path} does not depend on the input."
+            if self.names.get(value.name, INPUT) == INPUT:
+                what = "is" if value.name in self.names else "does not depend on"
+                text = f"output {value.name} of {self.file.path} {what} the input."
                 raise InputError("E-IMPORT-OUTPUT", text)
             self.graph.outputs.append(self.names[value.name])
 
@@ -85,20 +86,19 @@ class Reader:
         """Shape of a tensor without the batch axis."""
         return self.file.shapes[tensor][1:]
 
-    def add(self, node: onnx.NodeProto, kind: Kind, *inputs: str, **fields: Any) -> None:
+    def add(
+        self, node: onnx.NodeProto, kind: Kind, *inputs: str, output: int = 0, **fields: Any
+    ) -> None:
         """Add a node of ``kind``; reads ``inputs``, or the first input of ``node``."""
-        name = usable_name(node.name or node.output[0], self.graph.nodes, node.op_type.lower())
-        added = Node(
-            name=name,
-            kind=kind,
-            inputs=inputs or (self.source(node),),
-            shape=self.shape(node.output[0]),
-            origin=self.origin(node),
-            **fields,
-        )
+        result = node.output[output]
+        label = node.name if node.name and not output else result
+        name = usable_name(label, self.graph.nodes, node.op_type.lower())
+        fields.setdefault("shape", self.shape(result))
+        sources = inputs or (self.source(node),)
+        added = Node(name=name, kind=kind, inputs=sources, origin=self.origin(node), **fields)
         _check_sizes(added, self.graph.shape(added.inputs[0]))
         self.graph.put(added)
-        self.names[node.output[0]] = name
+        self.names[result] = name
 
     def same(self, node: onnx.NodeProto) -> None:
         """``node`` changes nothing."""

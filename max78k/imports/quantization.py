@@ -146,12 +146,17 @@ def _output_steps(model: FloatModel, observed: dict[str, Tensor], rule: str) -> 
 
 
 def _wish(layer: FloatLayer, observed: dict[str, Tensor], rule: str) -> int:
-    if layer.scale:
-        return nearest_exponent(layer.scale)
+    """The exponent that the layer's output asks for; next to the step that its model gives."""
+    values = observed[layer.name]
+    if layer.scale and float(values.abs().max()) >= layer.scale:  # else it is no step at all
+        signed = layer.activation is Activation.NONE
+        exact = math.log2(layer.scale)
+        return min(
+            max(activation_exponent(values, signed, rule), math.floor(exact)), math.ceil(exact)
+        )
     if layer.limit is not None and limit_is_reached(layer, observed):
         return math.frexp(layer.limit)[1] - 1 - (BITS - 1)  # saturation is the limit
-    signed = layer.activation is Activation.NONE
-    return activation_exponent(observed[layer.name], signed, rule)
+    return activation_exponent(values, layer.activation is Activation.NONE, rule)
 
 
 def nearest_exponent(scale: float) -> int:
@@ -237,6 +242,9 @@ def _weight_step(
     if layer.weight_scale:
         given = nearest_exponent(layer.weight_scale)
         given += float(weight.abs().max()) > 128 * 2.0**given  # what was no clipping stays none
+        if bias is not None:  # a model may keep its biases in more bits
+            while float(bias.abs().max()) > 127.5 * 2.0 ** bias_exponent(given, data):
+                given += 1
         return given
     names = [layer.name + SUM] if layer.eltwise else layer.inputs
     power = torch.cat([observed[name] for name in names]).double().square().mean()

@@ -8,7 +8,7 @@ from max78k.chip import limits
 from max78k.imports.float_graph import Graph, Kind, Node
 from max78k.imports.kernels import chip_kernel
 
-_TWO = "5x5: two 3x3 convolutions one after the other see as much; train it so"
+_MORE = "{0} convolutions of 3x3 one after the other see {1}x{1} pixels; train it so"
 
 
 def check_node(graph: Graph, node: Node) -> None:
@@ -35,8 +35,10 @@ def check_node(graph: Graph, node: Node) -> None:
             "channels first throughout, without permute.",
         )
     elif node.kind is Kind.PAD:
+        assert node.window is not None
+        text = f"padding {node.window.before} before and {node.window.after} after the data"
         graph.refuse(
-            "PAD", node, "padding that no convolution follows", "padding of the convolution itself."
+            "PAD", node, text, "padding of the convolution itself, 0, 1 or 2 on all sides."
         )
 
 
@@ -44,14 +46,6 @@ def _convolution(graph: Graph, node: Node) -> None:
     window, weight = node.window, node.weight
     assert window is not None and weight is not None
     kernel = "x".join(map(str, window.size))
-    if node.groups != 1:
-        graph.refuse(
-            "GROUPS",
-            node,
-            f"{node.groups} groups",
-            "an ordinary convolution (groups=1), 1x1 where channels are mixed anyway.",
-        )
-        return
     if any(n > 1 for n in window.stride):
         free = all(n == 1 for n in window.size) and not window.padded
         if not free or len(set(window.stride)) > 1 or max(window.stride) > limits.POOL_STRIDE:
@@ -59,8 +53,9 @@ def _convolution(graph: Graph, node: Node) -> None:
             graph.refuse(
                 "STRIDE",
                 node,
-                f"a {kernel} convolution of stride {stride}",
-                "stride 1, and max or average pooling of 2x2 before or after it.",
+                f"a {kernel} convolution of stride {stride}, padding {window.before} before and "
+                f"{window.after} after",
+                "a 3x3 kernel of stride 2, padding 1 on all sides, or stride 1 and pooling.",
             )
     if len(window.size) == 2 and any(n > 1 for n in window.dilation):
         graph.refuse(
@@ -71,11 +66,13 @@ def _convolution(graph: Graph, node: Node) -> None:
         )
     largest = 3 if len(window.size) == 2 else limits.CONV1D_KERNEL
     if max(window.size) > largest:
-        advice = _TWO if largest == 3 else f"at most {largest} values"
+        count = max(window.size) // 2
+        advice = f"at most {largest} values" if largest > 3 else _MORE.format(count, 2 * count + 1)
         graph.refuse("KERNEL", node, f"kernel {kernel}", f"{advice}.")
     elif _padding_is_odd(node):
         text = f"kernel {kernel} with padding {window.before} before and {window.after} after"
-        hint = "a 3x3 kernel with padding 0, 1 or 2 on all sides."
+        kernel = "3x3 kernel" if len(window.size) == 2 else "kernel of up to 9 values"
+        hint = f"a {kernel} with padding 0, 1 or 2 on all sides."
         graph.refuse("PADDING", node, text, hint)
 
 
@@ -92,8 +89,7 @@ def _transposed(graph: Graph, node: Node) -> None:
     window = node.window
     assert window is not None
     fits = (
-        node.groups == 1
-        and window.size == (3, 3)
+        window.size == (3, 3)
         and window.stride == (2, 2)
         and window.dilation == (1, 1)
         and len(set(window.before)) == 1
@@ -105,8 +101,9 @@ def _transposed(graph: Graph, node: Node) -> None:
         graph.refuse(
             "TRANSPOSED",
             node,
-            f"kernel {kernel}, stride {stride}, {node.groups} groups",
-            "kernel 3x3, stride 2, padding 0-2 and output padding 1, not grouped.",
+            f"kernel {kernel}, stride {stride}, padding {window.before}",
+            "stride 2 and kernel 3x3, or 2x2 without padding; with 3x3 padding 0-2 and output "
+            "padding 1.",
         )
 
 
@@ -123,8 +120,13 @@ def _pooling(graph: Graph, node: Node) -> None:
             "POOL-PADDING",
             node,
             text,
-            "pooling without padding and without ceil_mode, 2x2 with stride 2 as a rule.",
+            "pooling without padding and without ceil_mode, 2x2 with stride 2 as a rule; max "
+            "pooling behind ReLU may have one row of zeros on each side.",
         )
+    if max(window.size) > limits.POOL_SIZE:
+        size = "x".join(map(str, window.size))
+        hint = f"windows up to {limits.POOL_SIZE}; sizes with a common divisor are pooled twice."
+        graph.refuse("POOL-SIZE", node, f"pooling of {size}", hint)
     if any(n > 1 for n in window.dilation):
         graph.refuse(
             "POOL-DILATION", node, f"pooling with dilation {max(window.dilation)}", "dilation 1."

@@ -12,6 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from max78k.imports.equivalents import (
+    dense_groups,
+    is_positive,
+    large_window,
+    pad_as_layer,
+    padding_of_max_pool,
+    selection_into_next,
+    shuffled_channels,
+    small_transposed,
+    stride_after_convolution,
+)
 from max78k.imports.float_graph import FloatArray, Graph, Kind, Node, Window
 
 Rewrite = Callable[[Graph, Node], bool]
@@ -27,7 +38,7 @@ _WEIGHTED = (Kind.CONV, Kind.CONVTRANSPOSE, Kind.LINEAR)
 def simplify(graph: Graph) -> None:
     """Run all rewrites on ``graph`` in place, stage by stage."""
     _remove_unread(graph)
-    for stage in (FORM, BACKWARD, FORWARD, REMAINDER):
+    for stage in (FORM, STRIDES, BACKWARD, FORWARD, REMAINDER):
         _until_stable(graph, stage)
 
 
@@ -56,13 +67,18 @@ def keep_given_steps(graph: Graph, node: Node) -> bool:
     before = graph.nodes.get(node.inputs[0])
     if before is None and node.scale is not None and node.scale != _INPUT_STEP:
         graph.notes.append(f"the model's input has steps of {node.scale:.4g}, the chip's of 1/128")
-    while before is not None:
-        scale = max(before.scale or 0.0, node.scale or 0.0)
-        graph.put(replace(before, scale=scale))
-        same = before.kind in (Kind.POOL, Kind.RESHAPE, Kind.TRANSPOSE)
-        before = graph.nodes.get(before.inputs[0]) if same else None
+    _give_step(graph, node.inputs[0], node.scale)
     graph.bypass(node.name)
     return True
+
+
+def _give_step(graph: Graph, name: str, step: float | None) -> None:
+    """Let the output of node ``name`` have ``step`` or a larger one, and what it hands on."""
+    before = graph.nodes.get(name)
+    while before is not None and step:
+        graph.put(replace(before, scale=max(before.scale or 0.0, step)))
+        same = before.kind in (Kind.POOL, Kind.RESHAPE, Kind.TRANSPOSE)
+        before = graph.nodes.get(before.inputs[0]) if same else None
 
 
 def cancel_transposes(graph: Graph, node: Node) -> bool:
@@ -184,8 +200,6 @@ def affine_into_weights(graph: Graph, node: Node) -> bool:
     if before is None or before.function or before.limit is not None:
         return False
     assert node.weight is not None and before.weight is not None
-    if before.groups != 1:
-        return False  # refused as a whole later
     axes = [1] * before.weight.ndim
     axes[1 if before.kind is Kind.CONVTRANSPOSE else 0] = -1
     weight = before.weight * node.weight.reshape(axes)
@@ -219,15 +233,13 @@ def activation_in_layer(graph: Graph, node: Node) -> bool:
     return True
 
 
-def repeated_activation(graph: Graph, node: Node) -> bool:
-    """An activation without limit after the same one, or after ReLU, changes nothing."""
-    if node.kind is not Kind.ACTIVATION or node.limit is not None:
+def needless_activation(graph: Graph, node: Node) -> bool:
+    """ReLU or Abs without limit changes nothing where no data are below zero."""
+    if node.kind is not Kind.ACTIVATION or node.limit is not None or not node.function:
         return False
-    before = graph.nodes.get(node.inputs[0])
-    if before is None or before.function not in ("relu", node.function):
+    if not is_positive(graph, node.inputs[0]):
         return False
-    if before.kind not in (Kind.ACTIVATION, *_WEIGHTED):
-        return False
+    _give_step(graph, node.inputs[0], node.scale)
     graph.bypass(node.name)
     return True
 
@@ -267,7 +279,7 @@ def affine_into_next(graph: Graph, node: Node) -> bool:
     A convolution that pads takes the scale alone: the zeros around the data are not shifted. The
     normalisation of the input is folded all the same, and a note tells of the edges.
     """
-    if node.kind not in (Kind.CONV, Kind.LINEAR) or node.groups != 1:
+    if node.kind not in (Kind.CONV, Kind.LINEAR):
         return False
     affine = graph.producer(node, Kind.AFFINE)
     if affine is None:
@@ -322,6 +334,8 @@ def _commutes(pool: Node, affine: Node) -> bool:
     assert affine.weight is not None and pool.window is not None
     if pool.window.padded:
         return False
+    if set(pool.window.size) == {1}:  # a stride alone
+        return True
     return pool.function == "avg" or bool((affine.weight > 0).all())
 
 
@@ -342,25 +356,36 @@ def _swap(graph: Graph, first: Node, second: Node, shape: tuple[int, ...]) -> No
 
 FORM: tuple[Rewrite, ...] = (
     keep_given_steps,
+    shuffled_channels,
     cancel_transposes,
     transpose_after_activation,
     remove_equal_reshape,
     flatten_transposed,
     pad_in_convolution,
     double_operand,
+    dense_groups,
+    small_transposed,
+    selection_into_next,
 )
+STRIDES: tuple[Rewrite, ...] = (stride_after_convolution, large_window)
 BACKWARD: tuple[Rewrite, ...] = (
     merge_affine,
     affine_before_pool,
     affine_into_weights,
     relu_before_max_pool,
     activation_in_layer,
-    repeated_activation,
+    needless_activation,
 )
 FORWARD: tuple[Rewrite, ...] = (
     merge_affine,
     affine_after_pool,
     affine_after_flatten,
     affine_into_next,
+    padding_of_max_pool,
 )
-REMAINDER: tuple[Rewrite, ...] = (affine_as_layer, activation_in_layer, activation_as_layer)
+REMAINDER: tuple[Rewrite, ...] = (
+    affine_as_layer,
+    activation_in_layer,
+    activation_as_layer,
+    pad_as_layer,
+)

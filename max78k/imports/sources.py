@@ -127,17 +127,27 @@ def onnx_source(path: Path) -> Foreign:
 
 
 def _without_rounding(file: OnnxFile) -> onnx.ModelProto:
-    """A copy of the model whose quantize-dequantize pairs hand the data on."""
+    """A copy of the model whose quantize-dequantize pairs hand the data on, or end at zero."""
     model = onnx.ModelProto()
     model.CopyFrom(file.model)
     del model.graph.value_info[:]
     for node in model.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             if node.input[0] not in file.constants:
-                node.op_type = "Identity"
+                node.op_type = "Relu" if _begins_at_zero(file, node) else "Identity"
                 del node.input[1:]
                 del node.attribute[:]
     return model
+
+
+def _begins_at_zero(file: OnnxFile, node: onnx.NodeProto) -> bool:
+    """True if ``node`` quantizes what a layer gives to integers of which the least is zero."""
+    if node.op_type != "QuantizeLinear" or node.input[0] == file.input:
+        return False
+    if len(node.input) < 3:
+        return True
+    zero = file.constants[node.input[2]]
+    return int(zero.item()) == np.iinfo(zero.dtype).min
 
 
 def _onnx_original(file: OnnxFile, model: onnx.ModelProto) -> Original:
@@ -168,6 +178,8 @@ def _session(path: Path, model: onnx.ModelProto) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal errors alone
+    # Optimizations round data near dequantized weights where the model itself does not.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +18,12 @@ from max78k.imports.float_graph import (
     Kind,
     Sizes,
     Window,
-    plane_window,
-    with_ceiling,
 )
-from max78k.imports.torch_reader import Reader, Recorder
+from max78k.imports.torch_channels import part, parts, shuffle
+from max78k.imports.torch_pooling import adaptive, largest, mean, pool, repeat
+from max78k.imports.torch_reader import Handler, Reader, Recorder, spread
 from max78k.network.network import INPUT
 from max78k.network.shapes import Shape
-
-Handler = Callable[["Reader", fx.Node], None]
 
 
 def torch_graph(model: nn.Module, input_shape: Shape, name: str) -> Graph:
@@ -69,14 +65,21 @@ def _read(reader: Reader, node: fx.Node) -> None:
         reader.names[node] = INPUT
     elif node.op == "output":
         reader.outputs(node)
-    elif isinstance(reader.values[node], Tensor) and any(
+    elif _holds_data(reader.values[node]) and any(
         source in reader.names for source in node.all_input_nodes
     ):
         handler = _handler(reader, node)
-        if handler is None or reader.values[node].shape[:1] != (1,):
+        value = reader.values[node]
+        if handler is None or (isinstance(value, Tensor) and value.shape[:1] != (1,)):
             reader.refuse(node)
         else:
             handler(reader, node)
+
+
+def _holds_data(value: Any) -> bool:
+    """True for a tensor, and for several of them; a size is no data."""
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    return any(isinstance(part, Tensor) for part in parts)
 
 
 def _handler(reader: Reader, node: fx.Node) -> Handler | None:
@@ -95,13 +98,6 @@ def _array(values: Tensor) -> FloatArray:
     return array
 
 
-def _spread(value: Any, axes: int) -> Sizes:
-    """A number or a tuple as one number per axis."""
-    if isinstance(value, int):
-        return (value,) * axes
-    return tuple(int(n) for n in value)
-
-
 def _convolution(reader: Reader, node: fx.Node) -> None:
     module = reader.module(node)
     axes = module.weight.ndim - 2
@@ -115,7 +111,7 @@ def _convolution(reader: Reader, node: fx.Node) -> None:
         total = [d * (k - 1) if padding == "same" else 0 for d, k in spans]
         before, after = tuple(n // 2 for n in total), tuple(n - n // 2 for n in total)
     else:
-        before = after = _spread(padding, axes)
+        before = after = spread(padding, axes)
     window = Window(
         tuple(module.kernel_size), tuple(module.stride), tuple(module.dilation), before, after
     )
@@ -180,60 +176,6 @@ def _clip(reader: Reader, node: fx.Node) -> None:
         reader.refuse(node, f"clipping to {low:g}...{high:g}", "clipping from 0 up: ReLU.")
 
 
-def _pool(function: str) -> Handler:
-    return lambda reader, node: _add_pool(reader, node, function)
-
-
-def _add_pool(reader: Reader, node: fx.Node, function: str) -> None:
-    data, result = reader.source_shape(node)[1:], reader.shape(node)[1:]
-    names = ["kernel_size", "stride", "padding"] + ["dilation"] * (function == "max")
-    if node.op == "call_module":
-        found = [getattr(reader.module(node), name) for name in names]
-    else:
-        found = [
-            reader.argument(node, n + 1, name, {"padding": 0, "dilation": 1}.get(name))
-            for n, name in enumerate(names)
-        ]
-    size, stride, padding, dilation = (*found, 1)[:4]
-    axes = len(data)
-    pads = _spread(padding, axes)
-    spread = _spread(size, axes)
-    window = Window(spread, _spread(stride or spread, axes), _spread(dilation, axes), pads, pads)
-    reader.add(node, Kind.POOL, function=function, window=with_ceiling(window, data, result))
-
-
-def _adaptive(function: str) -> Handler:
-    return lambda reader, node: _add_adaptive(reader, node, function)
-
-
-def _add_adaptive(reader: Reader, node: fx.Node, function: str) -> None:
-    data, result = reader.source_shape(node)[1:], reader.shape(node)[1:]
-    if any(n % m for n, m in zip(data, result, strict=True)):
-        text = f"adaptive pooling of {data} to {result}"
-        reader.refuse(node, text, "output sizes that divide the input's.")
-        return
-    size = tuple(n // m for n, m in zip(data, result, strict=True))
-    window = plane_window(size)
-    if any(n > 1 for n in result):
-        window = replace(window, stride=size)
-    reader.add(node, Kind.POOL, function=function, window=window)
-
-
-def _mean(reader: Reader, node: fx.Node) -> None:
-    shape = reader.source_shape(node)
-    rank = len(shape) + 1
-    dimension = reader.argument(node, 1, "dim", ())
-    given = (dimension,) if isinstance(dimension, int) else tuple(dimension)
-    if sorted(axis % rank for axis in given) != list(range(2, rank)):
-        reader.refuse(node, f"a mean over {given}", "the mean over all rows and columns.")
-        return
-    pixel = (shape[0], *(1,) * (rank - 2))
-    window = plane_window(shape[1:])
-    name = reader.add(node, Kind.POOL, function="avg", window=window, shape=pixel)
-    if len(reader.shape(node)) == 1:
-        reader.add(node, Kind.RESHAPE, name)
-
-
 def _arithmetic(reader: Reader, node: fx.Node) -> None:
     left, right = node.args[0], node.args[1] if len(node.args) > 1 else node.kwargs.get("other")
     sub = node.target in (operator.sub, operator.isub, torch.sub, "sub", "sub_")
@@ -269,6 +211,10 @@ def _scale(reader: Reader, node: fx.Node) -> None:
         reader.refuse(node, "a product or quotient of data", advice("mul"))
         return
     reader.add(node, Kind.AFFINE, weight=1 / value if divides else value)
+
+
+def _negative(reader: Reader, node: fx.Node) -> None:
+    reader.add(node, Kind.AFFINE, weight=-np.ones(reader.shape(node)[0]))
 
 
 def _by_channel(reader: Reader, node: fx.Node, constant: Any) -> FloatArray | None:
@@ -357,25 +303,26 @@ _MODULES: dict[type[nn.Module], Handler] = {
     nn.Conv1d: _convolution, nn.Conv2d: _convolution, nn.ConvTranspose2d: _convolution,
     nn.Linear: _linear, nn.BatchNorm1d: _batch_norm, nn.BatchNorm2d: _batch_norm,
     nn.ReLU: _activation("relu"), nn.Hardtanh: _clip,
-    nn.MaxPool1d: _pool("max"), nn.MaxPool2d: _pool("max"),
-    nn.AvgPool1d: _pool("avg"), nn.AvgPool2d: _pool("avg"),
-    nn.AdaptiveAvgPool1d: _adaptive("avg"), nn.AdaptiveAvgPool2d: _adaptive("avg"),
-    nn.AdaptiveMaxPool1d: _adaptive("max"), nn.AdaptiveMaxPool2d: _adaptive("max"),
+    nn.MaxPool1d: pool("max"), nn.MaxPool2d: pool("max"),
+    nn.AvgPool1d: pool("avg"), nn.AvgPool2d: pool("avg"),
+    nn.AdaptiveAvgPool1d: adaptive("avg"), nn.AdaptiveAvgPool2d: adaptive("avg"),
+    nn.AdaptiveMaxPool1d: adaptive("max"), nn.AdaptiveMaxPool2d: adaptive("max"),
     nn.Flatten: _reshape, nn.Unflatten: _reshape, nn.Identity: Reader.same,
     nn.Dropout: Reader.same, nn.Dropout1d: Reader.same, nn.Dropout2d: Reader.same,
     nn.ConstantPad1d: _pad, nn.ConstantPad2d: _pad, nn.ZeroPad1d: _pad, nn.ZeroPad2d: _pad,
     nn.Softmax: _tail, nn.LogSoftmax: _tail, nn.Sigmoid: _tail,
+    nn.Upsample: repeat, nn.UpsamplingNearest2d: repeat, nn.ChannelShuffle: shuffle,
 }  # fmt: skip
 _FUNCTIONS: dict[Any, Handler] = {
     F.relu: _activation("relu"), torch.relu: _activation("relu"), F.relu_: _activation("relu"),
     torch.abs: _activation("abs"), operator.abs: _activation("abs"),
     F.relu6: _clip, F.hardtanh: _clip, torch.clamp: _clip, torch.clip: _clip,
-    F.max_pool1d: _pool("max"), F.max_pool2d: _pool("max"),
-    torch.max_pool1d: _pool("max"), torch.max_pool2d: _pool("max"),
-    F.avg_pool1d: _pool("avg"), F.avg_pool2d: _pool("avg"),
-    F.adaptive_avg_pool1d: _adaptive("avg"), F.adaptive_avg_pool2d: _adaptive("avg"),
-    F.adaptive_max_pool1d: _adaptive("max"), F.adaptive_max_pool2d: _adaptive("max"),
-    torch.mean: _mean, torch.flatten: _reshape, torch.reshape: _reshape,
+    F.max_pool1d: pool("max"), F.max_pool2d: pool("max"),
+    torch.max_pool1d: pool("max"), torch.max_pool2d: pool("max"),
+    F.avg_pool1d: pool("avg"), F.avg_pool2d: pool("avg"),
+    F.adaptive_avg_pool1d: adaptive("avg"), F.adaptive_avg_pool2d: adaptive("avg"),
+    F.adaptive_max_pool1d: adaptive("max"), F.adaptive_max_pool2d: adaptive("max"),
+    torch.mean: mean, torch.flatten: _reshape, torch.reshape: _reshape,
     torch.squeeze: _reshape, torch.unsqueeze: _reshape, torch.cat: _concat, torch.concat: _concat,
     operator.add: _arithmetic, operator.iadd: _arithmetic, torch.add: _arithmetic,
     operator.sub: _arithmetic, operator.isub: _arithmetic, torch.sub: _arithmetic,
@@ -384,13 +331,16 @@ _FUNCTIONS: dict[Any, Handler] = {
     torch.permute: _permute, torch.transpose: _permute,
     F.softmax: _tail, torch.softmax: _tail, F.log_softmax: _tail, torch.log_softmax: _tail,
     torch.sigmoid: _tail, F.sigmoid: _tail,
+    torch.amax: largest, operator.neg: _negative, torch.neg: _negative, F.interpolate: repeat,
+    operator.getitem: part, torch.chunk: parts, torch.split: parts,
 }  # fmt: skip
 _METHODS: dict[str, Handler] = {
     "relu": _activation("relu"), "relu_": _activation("relu"), "abs": _activation("abs"),
-    "clamp": _clip, "clip": _clip, "mean": _mean,
+    "clamp": _clip, "clip": _clip, "mean": mean,
     "flatten": _reshape, "view": _reshape, "reshape": _reshape, "squeeze": _reshape,
     "unsqueeze": _reshape, "add": _arithmetic, "add_": _arithmetic, "sub": _arithmetic,
     "mul": _scale, "div": _scale, "permute": _permute, "transpose": _permute,
     "contiguous": Reader.same, "float": Reader.same,
     "softmax": _tail, "log_softmax": _tail, "sigmoid": _tail,
+    "amax": largest, "neg": _negative, "chunk": parts, "split": parts,
 }  # fmt: skip

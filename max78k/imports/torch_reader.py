@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 
 from max78k.errors import InputError, Max78kError
 from max78k.imports.advice import advice
-from max78k.imports.float_graph import Graph, Kind, Node, usable_name
+from max78k.imports.float_graph import Graph, Kind, Node, Sizes, usable_name
 from max78k.network.network import INPUT
 from max78k.network.shapes import Shape
+
+Handler = Callable[["Reader", fx.Node], None]
 
 
 class Recorder(fx.Interpreter):
@@ -40,7 +43,8 @@ class Reader:
         """Let what ``node`` returns be the graph's outputs."""
         for source in node.all_input_nodes:
             if self.names.get(source, INPUT) == INPUT:
-                text = f"output {source} does not depend on the input."
+                what = "is" if source in self.names else "does not depend on"
+                text = f"output {source} {what} the input."
                 raise InputError("E-IMPORT-OUTPUT", text)
             self.graph.outputs.append(self.names[source])
 
@@ -79,7 +83,8 @@ class Reader:
         """Add a node of ``kind``; reads ``inputs``, or what feeds ``node``."""
         label = str(node.target) if node.op == "call_module" else node.name
         name = usable_name(label, self.graph.nodes, "layer")
-        fields.setdefault("shape", self.shape(node))
+        if "shape" not in fields:
+            fields["shape"] = self.shape(node)
         sources = inputs or (self.source(node),)
         self.graph.put(Node(name, kind, sources, origin=self.origin(node), **fields))
         self.names[node] = name
@@ -91,9 +96,23 @@ class Reader:
 
     def refuse(self, node: fx.Node, text: str = "", hint: str = "") -> None:
         """Remember that ``node`` cannot be mapped and go on behind it."""
-        output = "x".join(map(str, self.values[node].shape))
+        value = self.values[node]
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        output = "x".join(map(str, shape)) or "of several parts"
         message = f"{self.origin(node)} (output {output}): {text or 'the chip has no such layer'}."
         self.graph.refusals.append(
             Max78kError("E-IMPORT-OPERATION", message, hint or advice(self.operation(node)))
         )
-        self.add(node, Kind.REFUSED)
+        self.add(node, Kind.REFUSED, shape=shape[1:] or self.source_shape(node))
+
+    def is_refused(self, node: fx.Node) -> bool:
+        """True if ``node`` was refused."""
+        name = self.names.get(node, INPUT)
+        return name != INPUT and self.graph.nodes[name].kind is Kind.REFUSED
+
+
+def spread(value: Any, axes: int) -> Sizes:
+    """A number or a tuple as one number per axis."""
+    if isinstance(value, int):
+        return (value,) * axes
+    return tuple(int(n) for n in value)

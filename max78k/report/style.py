@@ -54,6 +54,12 @@ def layer_colour(number: int) -> str:
     return _LAYER_COLOURS[number % len(_LAYER_COLOURS)]
 
 
+def ink_on(colour: str) -> str:
+    """Black or white, whichever can be read on ``colour``."""
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "#ffffff"
+
+
 @contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches, written to ``path`` as PNG when the block ends.

@@ -21,7 +21,7 @@ def test_examples_of_the_page_run(
 ) -> None:
     page = (ROOT / "docs" / "python-api.md").read_text("utf-8")
     examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     tiny_network.save(tmp_path / "network.npz")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
@@ -32,6 +32,7 @@ def test_examples_of_the_page_run(
     assert names["scores"].shape == (2, 7)
     mine = Network.load(tmp_path / "mine.npz")
     assert [x.weight_bits for x in mine.layers if x.weight is not None] == [4, 4, 4]
+    assert names["slowest"] == "conv1"
     assert len([line for line in examples[0].splitlines() if line.strip()]) <= 10
 
 

@@ -14,6 +14,8 @@ import pytest
 from command import assert_one_error, run
 from fake_device import FakeBoard, serve
 
+from max78k.codegen.tables import network_id
+from max78k.flows.synthesis import compile_network
 from max78k.host import session
 from max78k.host.exchange import Timing
 from max78k.network import Network
@@ -177,6 +179,27 @@ def test_a_board_that_resets_in_mid_run_keeps_its_rows(
 def test_meter_belongs_to_the_virtual_board(tmp_path: Path, capsys: Capture) -> None:
     outcome = run(capsys, "bench", "--port", "/dev/ttyACM0", "--meter", "--out", tmp_path)
     assert_one_error(outcome, 2, "E-BENCH-METER", "--current-ma")
+
+
+def test_a_failed_self_test_names_layer_channel_and_position(
+    tmp_path: Path, model: Path, pty: tuple[int, str], capsys: Capture
+) -> None:
+    image = compile_network(Network.load(model)).image
+    place = image.output_runs[2]
+    master, path = pty
+    failure = (1, 5, place.address, 0x00001000, 0x00001001)
+    board = FakeBoard(
+        input_bytes=2304, output_values=7, self_test=failure, network_id=network_id(image)
+    )
+    threading.Thread(target=serve, args=(board, master), daemon=True).start()
+    arguments = ("bench", "--port", path, "--data", "faces:train=8,test=8", "--out", tmp_path / "b")
+    outcome = run(capsys, *arguments, "--model", model)
+    words = (f"0x{place.address:08x} (layer 4 (output), channel 2, row 0, column 0)", "0x00001001")
+    assert_one_error(outcome, 5, "E-KAT-BOARD", *words)
+    board.network_id = 7
+    outcome = run(capsys, *arguments, "--model", model)
+    assert_one_error(outcome, 5, "E-KAT-BOARD", "the board runs network 00000007")
+    assert_one_error(run(capsys, *arguments), 5, "E-KAT-BOARD", "`--model MODEL` names layer")
 
 
 def test_energy_needs_current_and_voltage(

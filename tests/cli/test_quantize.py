@@ -111,9 +111,9 @@ def test_normalisation_is_folded_and_padding_is_warned_of(
 def test_what_cannot_be_mapped_leaves_no_folder(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(folder, padding=1, stride=2)
+    write(folder, padding=1, stride=17)
     outcome = command.run(capsys, *arguments(folder))
-    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-IMPORT-STRIDE", "Conv2d 4", "2x2")
+    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-IMPORT-STRIDE", "Conv2d 4", "17x17")
     assert not (folder / "model").exists()
 
 

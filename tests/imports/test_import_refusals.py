@@ -26,21 +26,26 @@ def refusal(module: nn.Module) -> RuleError:
 @pytest.mark.parametrize(
     ("module", "code", "words"),
     [
-        (nn.Conv2d(3, 8, 5, padding=2), "KERNEL", "Conv2d 0 (output 8x16x16): kernel 5x5|two 3x3"),
-        (nn.Conv2d(3, 8, 3, stride=2, padding=1), "STRIDE", "stride 2x2|pooling of 2x2"),
-        (nn.Conv2d(3, 6, 3, groups=3), "GROUPS", "3 groups|groups=1"),
+        (nn.Conv2d(3, 8, 5, padding=2), "KERNEL", "(output 8x16x16): kernel 5x5|2 convolutions of"),
+        (nn.Conv2d(3, 8, 7, padding=3), "KERNEL", "kernel 7x7|3 convolutions of 3x3|7x7 pixels"),
+        (nn.Conv2d(3, 8, 3, stride=(2, 1), padding=1), "STRIDE", "stride 2x1|a 3x3 kernel"),
+        (nn.Conv2d(3, 8, 3, stride=17), "STRIDE", "stride 17x17|pooling"),
         (nn.Conv2d(3, 8, 3, dilation=2), "DILATION", "dilation 2 in two dimensions|pooling"),
         (nn.Conv2d(3, 8, 2, padding=1), "PADDING", "kernel 2x2|3x3"),
         (nn.LeakyReLU(0.1), "OPERATION", "LeakyReLU 0|ReLU"),
-        (nn.MaxPool2d(3, 2, padding=1), "POOL-PADDING", "padding (1, 1)|without padding"),
+        (nn.MaxPool2d(3, 2, padding=1), "POOL-PADDING", "padding (1, 1)|max pooling behind ReLU"),
+        (nn.AvgPool2d(3, 1, 1, count_include_pad=False), "POOL-PADDING", "padding (1, 1)|ReLU"),
         (nn.AvgPool2d(3, 2, ceil_mode=True), "POOL-PADDING", "after|ceil_mode"),
         (nn.MaxPool2d(2, dilation=2), "POOL-DILATION", "dilation 2|dilation 1"),
-        (nn.Upsample(scale_factor=2), "OPERATION", "Upsample|transposed convolution"),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), "OPERATION", "Upsample|mode nearest"),
+        (nn.Upsample(scale_factor=3), "OPERATION", "(48, 48)|mode nearest, by 2"),
+        (nn.PixelShuffle(1), "OPERATION", "PixelShuffle|repeating pixels"),
         (nn.InstanceNorm2d(3), "OPERATION", "InstanceNorm2d|batch normalization"),
         (nn.AdaptiveAvgPool2d(5), "OPERATION", "(16, 16) to (5, 5)|divide"),
         (nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), "OPERATION", "reflect|zero"),
-        (nn.ConvTranspose2d(3, 4, 2, stride=2), "TRANSPOSED", "kernel 2x2|3x3, stride 2"),
-        (nn.PixelUnshuffle(2), "OPERATION", "PixelUnshuffle|convolutions 3x3"),
+        (nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1), "TRANSPOSED", "kernel 4x4|3x3, or 2x2"),
+        (nn.PixelUnshuffle(2), "OPERATION", "PixelUnshuffle|2x2 pooling"),
+        (nn.ZeroPad2d(3), "PAD", "(3, 3) before|padding of the convolution"),
         (nn.ReLU6(), "", ""),
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, nn.Module) else "",
@@ -58,12 +63,13 @@ def test_a_layer_that_the_chip_does_not_have(module: nn.Module, code: str, words
 def test_all_refusals_come_together() -> None:
     error = refusal(
         nn.Sequential(
-            nn.Conv2d(3, 8, 5), nn.LeakyReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.BatchNorm2d(8),
-            nn.Conv2d(8, 8, 3, groups=8), nn.Tanh(), nn.Conv2d(8, 4, 3, dilation=2, padding=2),
+            nn.Conv2d(3, 8, 5), nn.LeakyReLU(), nn.Conv2d(8, 8, 3, stride=(2, 1)),
+            nn.BatchNorm2d(8), nn.Conv2d(8, 8, 4, groups=8), nn.Tanh(),
+            nn.Conv2d(8, 4, 3, dilation=2, padding=2),
         )
     )  # fmt: skip
     codes = [violation.code.removeprefix("E-IMPORT-") for violation in error.violations]
-    assert sorted(codes) == ["DILATION", "GROUPS", "KERNEL", "OPERATION", "OPERATION", "STRIDE"]
+    assert sorted(codes) == ["DILATION", "KERNEL", "KERNEL", "OPERATION", "OPERATION", "STRIDE"]
     assert len(str(error).splitlines()) == 6
 
 
@@ -76,6 +82,45 @@ def test_attention_and_softmax_inside_are_refused() -> None:
     error = refusal(Net())
     assert "multiplies data with stored weights alone" in str(error)
     assert "softmax" in str(error) and "left to the processor" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: nn.MultiheadAttention(16, 2, batch_first=True), "MultiheadAttention|stored"),
+        (lambda: nn.LSTM(16, 4, batch_first=True), "LSTM|1-D convolutions"),
+    ],
+)  # fmt: skip
+def test_modules_that_give_several_parts_are_refused_by_name(make, word: str) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = make()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            lines = x[:, 0]
+            attends = isinstance(self.part, nn.MultiheadAttention)
+            return (self.part(lines, lines, lines) if attends else self.part(lines))[0]
+
+    error = refusal(Net())
+    for text in word.split("|"):
+        assert text in str(error)
+
+
+def test_a_part_that_is_not_of_the_channels_is_refused() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            top, bottom = torch.chunk(x, 2, dim=2)
+            return top + bottom + x[:, :, 8:]
+
+    error = refusal(Net())
+    assert "parts along axis 2" in str(error) and "getitem" in str(error)
+    assert len(error.violations) == 2
+
+
+def test_a_model_that_does_nothing_is_told_so() -> None:
+    with pytest.raises(InputError, match=r"E-IMPORT-OUTPUT output .* is the input"):
+        module_source(nn.Identity(), SHAPE, "nothing")
 
 
 def test_forward_with_conditions_on_data_and_wrong_shapes() -> None:

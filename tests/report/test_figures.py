@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -97,12 +98,28 @@ def test_the_memory_picture_counts_bytes_and_colours_layers(tmp_path: Path) -> N
     net = memory_map()
     assert net.kernel_bytes == 9 * 28
     assert net.bias_bytes == 28
+    assert net.data_by_step == [9216, 9216 + 4096, 4096 + 1024, 4096 + 1024 + 16]
     assert net.data_bytes == 9216 + 4096  # while conv1 runs; later 4096 + 1024 (+ 16)
     draw_memory(tmp_path / "a.png", net)
     picture = cv2.imread(str(tmp_path / "a.png"))[:, :, ::-1]
     for number in range(len(LAYERS)):
         colour = [int(layer_colour(number)[start : start + 2], 16) for start in (1, 3, 5)]
         assert (picture == colour).all(axis=2).sum() > 100
+
+
+def test_a_layer_is_named_where_there_is_room(tmp_path: Path) -> None:
+    kernels = tuple(Span("conv1", n, 0, 400) for n in range(64))
+    data = tuple(Span("conv1", n, 0, 9216) for n in range(16))
+    drawn = []
+    for name in ("conv1", "other"):
+        net = MemoryMap(
+            "net", (name,), tuple(replace(x, layer=name) for x in kernels),
+            tuple(replace(x, layer=name) for x in data), (),
+        )  # fmt: skip
+        draw_memory(tmp_path / f"{name}.png", net)
+        picture = cv2.imread(str(tmp_path / f"{name}.png"))
+        drawn.append(picture[60:700, 60:600])  # inside the kernels, without axes and key
+    assert drawn[0].shape == drawn[1].shape and (drawn[0] != drawn[1]).any()
 
 
 def test_settings_of_the_user_do_not_change_a_figure(tmp_path: Path) -> None:
