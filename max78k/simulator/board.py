@@ -18,13 +18,14 @@ from max78k.simulator.clock import SECOND, Clock
 from max78k.simulator.cnn_port import CnnPort
 from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
-from max78k.simulator.disturbances import Disturbances
+from max78k.simulator.disturbances import Disturbances, Faults
 from max78k.simulator.energy import CORE_STATES, StateTimes
 from max78k.simulator.faults import FAULTS, CoreChecks, dump, has_handler
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
 from max78k.simulator.gpio import BUTTONS, Leds
 from max78k.simulator.power import Supply
 from max78k.simulator.program import read_program
+from max78k.simulator.signals import Signals, tell
 from max78k.simulator.soc import Peripherals
 from max78k.simulator.trace import Trace
 from max78k.simulator.uart import Uart
@@ -49,12 +50,13 @@ class VirtualBoard:
         strict: raise SimulatorError at the first finding instead of going on.
         seed: of the random number generator; None takes the system's randomness.
         report: called with each finding.
-        disturbances: faults that are to happen.
+        disturbances: faults that are to happen, counted in ``faults``.
         trace: kinds of events of :mod:`max78k.simulator.trace` to be told.
         write_trace: called with each line of it.
 
     Attributes:
         supply: the estimated supply current.
+        signals: lists of functions to be called when something happens.
         console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
 
     Raises:
@@ -78,7 +80,7 @@ class VirtualBoard:
         self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
         self._next_instruction = self._cpu.bank(("PC", "CONTROL", "PRIMASK"))
         self._masked_cycles = 0
-        self._spinning = False
+        self._spinning = self._watched = False
         self._clock = Clock(SECOND // mcu.ISO_HZ)
         self._clock.take_cycles = self._cpu.take_cycles
         self._clock.on_earlier = self._cpu.end_slice
@@ -89,8 +91,6 @@ class VirtualBoard:
         )
         self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
         self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
-        if "irq" in trace:
-            self._exceptions.on_change = self._trace.exception
         self.supply = Supply(lambda: self._clock.now)
         self._cnn = CnnPort(
             self._clock, self._cpu.stall,
@@ -105,33 +105,26 @@ class VirtualBoard:
         self.debug = DebugPort(self._cpu)
         self._asleep: Stop | None = None
         self._reset_requested = self._power_lost = False
-        self._watched = False
         self._known_handlers: set[int] = set()
         self._core_checks = CoreChecks(self._cpu, self._log, self._program.symbols)
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._cnn.set_power,
-            pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
+            pins_changed=self._pins_changed, seed=seed,
             clock_changed=lambda: self._core_draws("core_active"),
         )  # fmt: skip
         self._cnn.clocks = self._chip.gcr
-        self._cnn.on_run = self._trace.run
+        self.signals = Signals(self._clock)
+        self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
+        self._trace.follow(self.signals)
+        self.debug.flash = self._chip.flash
+        self.faults = Faults(disturbances, seed)
         for start, data in self._program.segments:
-            self._cpu.write_memory(start, data)
+            self._cpu.write_memory(start, self.faults.stored(start, data))
         self._cpu.on_return = self._leave_handler
-        self._disturb(disturbances, seed)
+        self.faults.arm(self._clock, self._chip, self._brown_out, self._hang)
         self.reset(power_on=True)
-
-    def _disturb(self, disturbances: Disturbances, seed: int | None) -> None:
-        """Prepare the faults that are asked for."""
-        self._chip.flash.failing_pages = disturbances.failing_pages
-        if disturbances.flip or disturbances.drop:
-            self.console.line = disturbances.line(seed)
-        for seconds in disturbances.brownouts:
-            self._clock.schedule(round(seconds * SECOND), self._brown_out)
-        for seconds in disturbances.hangs:
-            self._clock.schedule(round(seconds * SECOND), self._hang)
 
     def _brown_out(self) -> None:
         self._power_lost = True
@@ -201,6 +194,7 @@ class VirtualBoard:
         """Press ("SW1" or "SW2") or let go."""
         port, pin = BUTTONS[button]
         self._chip.ports[port].drive(pin, not down)
+        self._pins_changed()
 
     def symbol(self, name: str) -> int:
         """Address of a symbol of the program; raises KeyError."""
@@ -225,6 +219,7 @@ class VirtualBoard:
         self._chip.reset()
         self._cpu.reset(addresses.FLASH_BASE)
         self._core_times.enter("core_active")
+        tell(self.signals.resets)()
 
     def run(self, seconds: float | None = None, until: Callable[[], bool] | None = None) -> None:
         """Let virtual time pass.
@@ -297,6 +292,10 @@ class VirtualBoard:
 
     # -- the core
 
+    def _pins_changed(self) -> None:
+        self._leds.look(self._chip.ports)
+        tell(self.signals.pins)(self._chip.ports)
+
     def _core_draws(self, state: str) -> None:
         self.supply.enter("core", state, mhz=SECOND / self._clock.period / 1e6)
 
@@ -367,7 +366,7 @@ class VirtualBoard:
         elif halt.stop is Stop.SUPERVISOR_CALL:
             self._check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
         elif halt.stop is Stop.DEBUG or (halt.stop is Stop.BREAKPOINT and self.debug.attached):
-            self.debug.stopped = True
+            self.debug.stop(halt.address)
         else:
             self._fault(halt)
 

@@ -51,6 +51,7 @@ class Exceptions:
         cfsr, hfsr, bfar, mmfar: fault status.
         event: the event register that WFE waits for.
         on_change: called with an exception's number and True at its entry, False at its return.
+        on_line: called with an external interrupt's number and the new level of its line.
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -61,6 +62,7 @@ class Exceptions:
         self._leaving = cpu.bank(("PC", "CONTROL", "MSP", "PSP", "FAULTMASK"))
         self._returned = cpu.bank(("FAULTMASK", "XPSR", "CONTROL", "SP", *_BASIC_FRAME, "PC"))
         self.on_change: Callable[[int, bool], None] = lambda number, entered: None
+        self.on_line: Callable[[int, bool], None] = lambda irq, level: None
         self._floats = cpu.bank(_FP_FRAME)
         self.reset()
 
@@ -88,6 +90,7 @@ class Exceptions:
         if level == self.levels[number]:
             return
         self.levels[number] = level
+        self.on_line(irq, level)
         if level:
             self.set_pending(number)
 
