@@ -23,8 +23,8 @@ from max78k.host.virtual_board import SIMULATOR, VirtualBoard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals need a Unix system")
 
-TIMING = Timing(reply_s=0.5, hello_s=0.5, infer_s=0.7, connect_s=6.0, reboot_s=3.0, tries=3)
-INFERENCES = 12
+TIMING = Timing(reply_s=0.5, hello_s=0.5, infer_s=0.7, connect_s=6.0, reboot_s=2.0, tries=2)
+INFERENCES = 8
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def test_answers_are_right_although_bytes_are_lost_and_wrong(tiny_firmware: Firm
     with disturbed(tiny_firmware, "") as (device, _):
         right = [device.infer(picture(device, n)).scores for n in range(INFERENCES)]
         assert device.retries == 0
-    with disturbed(tiny_firmware, "uart-flip=5e-5,uart-drop=5e-5") as (device, board):
+    with disturbed(tiny_firmware, "uart-flip=8e-5,uart-drop=8e-5") as (device, board):
         answers = [device.infer(picture(device, n)).scores for n in range(INFERENCES)]
         assert device.retries > 0
     assert np.array_equal(answers, right)
@@ -57,7 +57,7 @@ def test_answers_are_right_although_bytes_are_lost_and_wrong(tiny_firmware: Firm
 
 def test_a_supply_failure_is_told_from_a_silent_board(tiny_firmware: Firmware):
     with pytest.raises(RebootError, match=r"E-LINK-REBOOT .* reset cause power on"):
-        with disturbed(tiny_firmware, "brownout@700ms") as (device, board):
+        with disturbed(tiny_firmware, "brownout@500ms") as (device, board):
             for n in range(200):
                 device.infer(picture(device, n))
     assert "fault brownout: 1 of 1" in board.messages()
@@ -65,7 +65,7 @@ def test_a_supply_failure_is_told_from_a_silent_board(tiny_firmware: Firmware):
 
 def test_a_core_that_stops_is_a_silent_board(tiny_firmware: Firmware):
     with pytest.raises(LinkError, match="E-LINK-SILENT"):
-        with disturbed(tiny_firmware, "hang@700ms") as (device, board):
+        with disturbed(tiny_firmware, "hang@500ms") as (device, board):
             for n in range(200):
                 device.infer(picture(device, n))
     assert "fault hang: 1 of 1" in board.messages()
