@@ -18,7 +18,7 @@ from max78k.simulator.clock import SECOND, Clock
 from max78k.simulator.cnn_port import CnnPort
 from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
-from max78k.simulator.disturbances import Disturbances, Faults
+from max78k.simulator.disturbances import Disturbances, Disturber
 from max78k.simulator.energy import CORE_STATES, StateTimes
 from max78k.simulator.faults import FAULTS, CoreChecks, dump, has_handler
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
@@ -119,7 +119,7 @@ class VirtualBoard:
         self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
         self._trace.follow(self.signals)
         self.debug.flash = self._chip.flash
-        self.faults = Faults(disturbances, seed)
+        self.faults = Disturber(disturbances, seed)
         for start, data in self._program.segments:
             self._cpu.write_memory(start, self.faults.stored(start, data))
         self._cpu.on_return = self._leave_handler

@@ -149,7 +149,7 @@ def _read(item: str) -> tuple[Kind, float]:
         ) from error
 
 
-class Faults:
+class Disturber:
     """The disturbances of one run, the same for the same seed, and how often each has happened."""
 
     def __init__(self, wanted: Disturbances, seed: int | None) -> None:
