@@ -118,10 +118,9 @@ class VirtualBoard:
         self.signals = Signals(self._clock)
         self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
         self._trace.follow(self.signals)
-        self.debug.flash = self._chip.flash
-        self.faults = Disturber(disturbances, seed)
+        self.faults = self.debug.faults = Disturber(disturbances, seed)
         for start, data in self._program.segments:
-            self._cpu.write_memory(start, self.faults.stored(start, data))
+            self.debug.program_flash(start, data)
         self._cpu.on_return = self._leave_handler
         self.faults.arm(self._clock, self._chip, self._brown_out, self._hang)
         self.reset(power_on=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from max78k.chip import addresses
 from max78k.simulator.cpu import Cpu, ReadDevice, WriteDevice
-from max78k.simulator.flash import FlashController
+from max78k.simulator.disturbances import Disturber
 
 CORE = (*(f"R{n}" for n in range(13)), "SP", "LR", "PC", "XPSR")
 FLOATING_POINT = (*(f"D{n}" for n in range(16)), "FPSCR")
@@ -21,7 +21,7 @@ class DebugPort:
         attached: a debugger is there: BKPT stops for it.
         stopped: the core has come to a breakpoint; the debugger takes this back.
         hit: the kind and place of the watchpoint that it has stopped for, if it is one.
-        flash: programs flash.
+        faults: tells what flash takes.
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -32,7 +32,7 @@ class DebugPort:
         self.attached = False
         self.stopped = False
         self.hit: tuple[str, int] | None = None
-        self.flash: FlashController | None = None
+        self.faults: Disturber | None = None
 
     def add_device(self, where: range, read: ReadDevice, write: WriteDevice) -> None:
         """Let the debugger reach a device at these addresses."""
@@ -79,14 +79,16 @@ class DebugPort:
         """Erase whole pages; raises LookupError outside flash."""
         first, last = self._in_flash(address, size)
         page = addresses.FLASH_PAGE_BYTES
-        assert self.flash is not None
-        self.flash.erase(range(first // page, -(-last // page)))
+        start, end = first // page * page, -(-last // page) * page
+        self.program_flash(addresses.FLASH_BASE + start, b"\xff" * (end - start))
 
     def program_flash(self, address: int, data: bytes) -> None:
         """Write to flash that has been erased; raises LookupError outside flash."""
         self._in_flash(address, len(data))
-        assert self.flash is not None
-        self.flash.program(address, data)
+        parts = [(address, data)] if self.faults is None else self.faults.stored(address, data)
+        for start, part in parts:
+            self._cpu.write_memory(start, part)
+        self._cpu.forget_code()
 
     @staticmethod
     def _in_flash(address: int, size: int) -> tuple[int, int]:

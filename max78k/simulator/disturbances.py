@@ -10,7 +10,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,14 +149,34 @@ def _read(item: str) -> tuple[Kind, float]:
         ) from error
 
 
+class _FailingPages(frozenset[int]):
+    """Pages that cannot be changed; whoever finds a page among them has tried in vain."""
+
+    counts: Counter[str]
+
+    def __new__(cls, pages: Iterable[int], counts: Counter[str]) -> _FailingPages:
+        made = super().__new__(cls, pages)
+        made.counts = counts
+        return made
+
+    def __contains__(self, page: object) -> bool:
+        fails = super().__contains__(page)
+        self.counts["flash-fail"] += fails
+        return fails
+
+
 class Disturber:
-    """The disturbances of one run, the same for the same seed, and how often each has happened."""
+    """The disturbances of one run, the same for the same seed, and how often each has happened.
+
+    ``failing_pages`` are those of flash that keep their content.
+    """
 
     def __init__(self, wanted: Disturbances, seed: int | None) -> None:
         self._wanted = wanted
         self._dice = random.Random(seed or 0)
         self._noise = np.random.default_rng(abs(seed or 0))
         self._counts: Counter[str] = Counter()
+        self.failing_pages = _FailingPages(wanted.failing_pages, self._counts)
 
     def arm(
         self,
@@ -167,7 +187,7 @@ class Disturber:
     ) -> None:
         """Prepare them; ``brown_out`` and ``hang`` are called at their times."""
         wanted = self._wanted
-        chip.flash.fails = self._fails
+        chip.flash.failing_pages = self.failing_pages
         if wanted.flip or wanted.drop:
             chip.uarts[0].line = self._line
         if wanted.noise:
@@ -179,17 +199,14 @@ class Disturber:
             for seconds in times:
                 clock.schedule(round(seconds * SECOND), self._counted(name, action))
 
-    def stored(self, start: int, data: bytes) -> bytes:
-        """What flash holds from ``start`` on after ``data`` was programmed there."""
-        kept = bytearray(data)
-        for page in self._wanted.failing_pages:
-            first = max(addresses.FLASH_BASE + page * _PAGE_BYTES - start, 0)
-            last = addresses.FLASH_BASE + (page + 1) * _PAGE_BYTES - start
-            lost = len(kept[first : max(last, 0)])
-            if lost:
-                kept[first : first + lost] = b"\xff" * lost
-                self._counts["flash-fail"] += 1
-        return bytes(kept)
+    def stored(self, start: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """What of ``data`` is stored when a probe programs it from ``start`` on, page by page."""
+        while data:
+            page, offset = divmod(start - addresses.FLASH_BASE, _PAGE_BYTES)
+            part = data[: _PAGE_BYTES - offset]
+            if page not in self.failing_pages:
+                yield start, part
+            start, data = start + len(part), data[len(part) :]
 
     def report(self) -> list[str]:
         """A line for each kind of fault that was asked for: how often it has happened."""
@@ -218,11 +235,6 @@ class Disturber:
             action()
 
         return happen
-
-    def _fails(self, page: int) -> bool:
-        fails = page in self._wanted.failing_pages
-        self._counts["flash-fail"] += fails
-        return fails
 
     def _line(self, byte: int) -> int | None:
         """What a byte becomes on the console's line; None where it is lost."""

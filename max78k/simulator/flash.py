@@ -14,14 +14,13 @@ from max78k.simulator.peripherals import Block
 _CTRL = mcu.FLC_CTRL
 _UNLOCKED, _ERASE_PAGE, _ERASE_ALL = 2, 0x55, 0xAA
 _WRITE_BYTES = 16
-_PAGES = addresses.FLASH_BYTES // addresses.FLASH_PAGE_BYTES
 _DONE, _FAILED = mcu.FLC_INTR.field("DONE").mask, mcu.FLC_INTR.field("AF").mask
 
 
 class FlashController(Block):
     """Pages of 8 KiB, written in aligned units of 128 bits that must have been erased.
 
-    ``fails`` tells of a page that keeps its content whatever the controller does.
+    ``failing_pages`` keep their content whatever the controller does.
     """
 
     def __init__(self, cpu: Cpu, log: FindingLog, set_irq: Callable[[bool], None]) -> None:
@@ -29,7 +28,7 @@ class FlashController(Block):
         self._cpu = cpu
         self._log = log
         self._set_irq = set_irq
-        self.fails: Callable[[int], bool] = lambda page: False
+        self.failing_pages: frozenset[int] = frozenset()
         self.writers[mcu.FLC_CTRL.offset] = self._write_ctrl
         self.writers[mcu.FLC_INTR.offset] = self._write_intr
 
@@ -49,13 +48,13 @@ class FlashController(Block):
 
     def _act(self, fields: dict[str, int]) -> bool:
         address = self.words.get(mcu.FLC_ADDR.offset, 0) % addresses.FLASH_BYTES
-        page = address // addresses.FLASH_PAGE_BYTES
-        if fields["PGE"]:
-            return fields["ERASE_CODE"] == _ERASE_PAGE and self.erase(range(page, page + 1))
-        if fields["ME"]:
-            return fields["ERASE_CODE"] == _ERASE_ALL and self.erase(range(_PAGES))
-        if self.fails(page):
+        if address // addresses.FLASH_PAGE_BYTES in self.failing_pages:
             return True  # as worn-out cells do: without a word
+        if fields["PGE"]:
+            page = address & ~(addresses.FLASH_PAGE_BYTES - 1)
+            return self._erase(page, addresses.FLASH_PAGE_BYTES, fields, _ERASE_PAGE)
+        if fields["ME"]:
+            return self._erase(0, addresses.FLASH_BYTES, fields, _ERASE_ALL)
         start = addresses.FLASH_BASE + (address & ~(_WRITE_BYTES - 1))
         data = struct.pack("<4I", *(self.words.get(r.offset, 0) for r in mcu.FLC_DATA))
         old = self._cpu.read_memory(start, _WRITE_BYTES)
@@ -66,25 +65,11 @@ class FlashController(Block):
         self._cpu.forget_code()
         return True
 
-    def program(self, address: int, data: bytes) -> None:
-        """Write from outside, as a debug probe does, to flash that has been erased."""
-        size = addresses.FLASH_PAGE_BYTES
-        while data:
-            offset = address - addresses.FLASH_BASE
-            part = data[: size - offset % size]
-            if not self.fails(offset // size):
-                self._cpu.write_memory(address, part)
-            address, data = address + len(part), data[len(part) :]
-        self._cpu.forget_code()
-
-    def erase(self, pages: range) -> bool:
-        """Erase pages by their numbers."""
-        size = addresses.FLASH_PAGE_BYTES
-        for page in pages:
-            if not self.fails(page):
-                self._cpu.write_memory(addresses.FLASH_BASE + page * size, b"\xff" * size)
-        self._cpu.forget_code()
-        return True
+    def _erase(self, offset: int, size: int, fields: dict[str, int], code: int) -> bool:
+        if fields["ERASE_CODE"] == code:
+            self._cpu.write_memory(addresses.FLASH_BASE + offset, b"\xff" * size)
+            self._cpu.forget_code()
+        return fields["ERASE_CODE"] == code
 
     def _write_intr(self, value: int) -> None:
         self._write_flags(value)  # the flags are cleared by writing 0
