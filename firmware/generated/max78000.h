@@ -8,18 +8,25 @@
 #define MMIO32(address) (*(volatile uint32_t *)(uintptr_t)(address))
 #define MMIO8(address) (*(volatile uint8_t *)(uintptr_t)(address))
 
+#define IRQ_ADC 20
+#define IRQ_AES 97
 #define IRQ_CNN 101
 #define IRQ_CNN_FIFO 100
 #define IRQ_COUNT 104
 #define IRQ_DMA0 28
 #define IRQ_FLC 23
 #define IRQ_GPIO0 24
+#define IRQ_GPIO_WAKE 54
 #define IRQ_I2C0 13
 #define IRQ_I2C1 36
 #define IRQ_I2C2 62
+#define IRQ_I2S 99
+#define IRQ_OWM 67
 #define IRQ_PCIF 91
 #define IRQ_RTC 3
 #define IRQ_SEMA 63
+#define IRQ_SPI0 56
+#define IRQ_SPI1 16
 #define IRQ_TMR0 5
 #define IRQ_TMR4 9
 #define IRQ_UART0 14
@@ -405,6 +412,10 @@
 #define FLC_DATA3 MMIO32(FLC_BASE + 0x3CU)
 /* Access to the information block */
 #define FLC_ACTRL MMIO32(FLC_BASE + 0x40U)
+/* Bit n protects page 0 + n until a reset */
+#define FLC_WELR0 MMIO32(FLC_BASE + 0x80U)
+/* Bit n protects page 32 + n until a reset */
+#define FLC_WELR1 MMIO32(FLC_BASE + 0x88U)
 
 #define UART0_BASE 0x40042000U
 #define UART1_BASE 0x40043000U

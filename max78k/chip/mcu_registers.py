@@ -437,5 +437,10 @@ FLC_INTR = Register("INTR", 0x24, "Interrupts", _bits("DONE:0 AF:1 DONE_IE:8 AF_
 FLC_DATA = tuple(Register(f"DATA{n}", 0x30 + 4 * n, f"Word {n} to write") for n in range(4))
 FLC_ACTRL = Register("ACTRL", 0x40, "Access to the information block")
 
-FLC_REGISTERS = (FLC_ADDR, FLC_CLKDIV, FLC_CTRL, FLC_INTR, *FLC_DATA, FLC_ACTRL)
+FLC_WELR = tuple(
+    Register(f"WELR{n}", 0x80 + 8 * n, f"Bit n protects page {32 * n} + n until a reset")
+    for n in range(2)
+)
+
+FLC_REGISTERS = (FLC_ADDR, FLC_CLKDIV, FLC_CTRL, FLC_INTR, *FLC_DATA, FLC_ACTRL, *FLC_WELR)
 FLC_RESET_VALUES = {"CLKDIV": 0x64}

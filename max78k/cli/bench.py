@@ -27,6 +27,7 @@ _SIDE = 48  # data sets hold 48x48 pictures
 @click.option("--warmup", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--current-ma", type=float, help="Supply current that you measured, in mA.")
 @click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
+@click.option("--meter", is_flag=True, help="With --port sim: energy from its current trace.")
 @click.option("--max-baud", type=int, default=921600, show_default=True)
 @click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
@@ -42,6 +43,7 @@ def command(
     warmup: int,
     current_ma: float | None,
     voltage_v: float | None,
+    meter: bool,
     max_baud: int,
     self_test: bool,
     out: Path,
@@ -57,12 +59,20 @@ def command(
       max78k bench --port /tmp/fthr --json
 
     Energy is I*V*t of the current and voltage that you give; without them it is an estimate, and
-    is called one.
+    is called one. --meter reads current.csv, the trace that the virtual board writes, like an
+    instrument; its current model is an estimate too.
     """
-    from max78k.host.bench import csv_log, run_bench
-    from max78k.host.session import connect
+    from max78k.host.bench import csv_log, run_bench, write_csv
+    from max78k.host.energy import read_trace
+    from max78k.host.session import SIM, connect
 
-    with connect(port, elf=elf, highest_baud=max_baud) as device:
+    if meter and (port != SIM or current_ma is not None or voltage_v is not None):
+        raise InputError(
+            "E-BENCH-METER", "--meter reads the current trace of --port sim alone.",
+            "measure the current of a board, and give --current-ma and --voltage",
+        )  # fmt: skip
+    power = out / "current.csv" if meter else None
+    with connect(port, elf=elf, highest_baud=max_baud, power=power) as device:
         inputs, labels = _inputs(device, data, count, seed)
         if self_test:
             _self_test(device)
@@ -78,9 +88,18 @@ def command(
                 progress=lambda done, total: advance(1, ""),
                 on_row=log,
             )
-        _write(result, out)
-        emit(f"{result.summary()}\nfiles: {out}", result.to_json(), as_json)
+        if power is None or result.interrupted:
+            _show(result, out, as_json)
         result.raise_if_interrupted()  # inside: a virtual board that died explains itself
+    if power is not None:
+        result.take_trace(read_trace(power))
+        write_csv(out / "bench.csv", result.rows)
+        _show(result, out, as_json)
+
+
+def _show(result: BenchResult, out: Path, as_json: bool) -> None:
+    _write(result, out)
+    emit(f"{result.summary()}\nfiles: {out}", result.to_json(), as_json)
 
 
 def _inputs(device: Device, spec: str, count: int, seed: int) -> tuple[Any, list[int]]:

@@ -9,12 +9,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from max78k.errors import InputError, LinkError, Max78kError
-from max78k.host.energy import ESTIMATE, Energy, energy_from_current, estimate_energy
+from max78k.host.energy import (
+    ESTIMATE,
+    FROM_TRACE,
+    CurrentTrace,
+    Energy,
+    energy_from_current,
+    estimate_energy,
+)
 from max78k.host.link import Device, int8_bytes
 from max78k.host.replies import DeviceInfo, Inference
 
@@ -60,6 +67,30 @@ class BenchResult:
     retries: int = 0
     bad_chunks: int = 0
     error: BaseException | None = None
+    bounds: list[tuple[float, float]] = field(default_factory=list)  # of each row, from a trace
+
+    def take_trace(self, trace: CurrentTrace) -> None:
+        """Replace the energies by those of a current trace of the same run.
+
+        Its last runs are those of the rows: nothing else may have run the accelerator after them.
+        Raises InputError ``E-BENCH-METER`` if the trace has fewer runs.
+        """
+        if len(trace.runs) < len(self.rows):
+            raise InputError(
+                "E-BENCH-METER",
+                f"the current trace has {len(trace.runs)} runs of the accelerator for "
+                f"{len(self.rows)} inferences.",
+                "the network runs the accelerator once per inference; bench fewer inferences",
+            )
+        first = len(trace.runs) - len(self.rows)
+        for number, row in enumerate(self.rows):
+            before, after = row.load_us / 1e3, (row.unload_us + row.post_us) / 1e3
+            frame = trace.energy_around(first + number, before, after)
+            run = trace.energy_of_run(first + number)
+            self.bounds.append((frame.low_mj, frame.high_mj))
+            self.rows[number] = replace(
+                row, inference_energy_mj=run.mj, energy_mj=frame.mj, energy_kind=frame.kind
+            )
 
     @property
     def interrupted(self) -> bool:
@@ -102,6 +133,9 @@ class BenchResult:
                       for row in self.rows]  # fmt: skip
             mean["frame_low_mj"] = sum(bound.low_mj for bound in bounds) / count
             mean["frame_high_mj"] = sum(bound.high_mj for bound in bounds) / count
+        elif kind == FROM_TRACE:
+            mean["frame_low_mj"] = sum(low for low, _ in self.bounds) / count
+            mean["frame_high_mj"] = sum(high for _, high in self.bounds) / count
         return {"kind": kind, **mean}
 
     def raise_if_interrupted(self) -> None:
@@ -117,9 +151,9 @@ class BenchResult:
         ``frames_planned``; ``elapsed_s``, ``frames_per_s`` (wall time, link included);
         ``accuracy`` (null or 0-1); ``phases_us`` (phase -> min, median, mean, p95, p99, max, std;
         ``board`` is the sum of the four phases on the board, without ``link``); ``energy`` (null,
-        or ``kind``: "estimate" or "from the given current", ``frame_mj``, ``inference_mj``, and
-        for an estimate ``frame_low_mj``, ``frame_high_mj``); ``link`` (``retries``,
-        ``bad_chunks``).
+        or ``kind``: "estimate", "from the given current" or that of a current trace, which is an
+        estimate too, ``frame_mj``, ``inference_mj``, and for an estimate ``frame_low_mj``,
+        ``frame_high_mj``); ``link`` (``retries``, ``bad_chunks``).
         """
         return {
             "schema": SCHEMA,
@@ -163,7 +197,7 @@ class BenchResult:
         if energy is None:
             return []
         bounds = ""
-        if energy["kind"] == ESTIMATE:
+        if "frame_low_mj" in energy:
             bounds = f" ({energy['frame_low_mj']:.4f} to {energy['frame_high_mj']:.4f})"
         return [
             f"energy per inference {energy['frame_mj']:.4f} mJ{bounds}, of it accelerator"

@@ -6,14 +6,17 @@ the estimate below, and every result says which of the two it is.
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from max78k.chip.limits import CORE_CLOCK_HZ
 from max78k.errors import InputError
 
 ESTIMATE = "estimate"
 FROM_CURRENT = "from the given current"
+FROM_TRACE = "estimate, from the virtual board's current trace"
 
 
 @dataclass(frozen=True)
@@ -91,3 +94,74 @@ def estimate_energy(inference_ms: float, processor_ms: float) -> Energy:
         high_mj=sum(state.high_mw * time for state, time in parts) / 1e3,
         kind=ESTIMATE,
     )
+
+
+@dataclass(frozen=True)
+class Span:
+    """Mean current between two bounds, in mA, over ``milliseconds`` from ``start``."""
+
+    start: float
+    milliseconds: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class CurrentTrace:
+    """What the virtual board's current model wrote: an estimate, read like an instrument.
+
+    Attributes:
+        voltage_v: of the supply.
+        means: the trace, in order.
+        runs: the accelerator's runs, in order, marked as by an analyser's digital input.
+    """
+
+    voltage_v: float
+    means: tuple[Span, ...]
+    runs: tuple[Span, ...]
+
+    def energy_of_run(self, index: int) -> Energy:
+        """Energy of the chip during run ``index``; negative counts from the last."""
+        run = self.runs[index]
+        return self._energy(run.low * run.milliseconds, run.high * run.milliseconds)
+
+    def energy_around(self, index: int, before_ms: float, after_ms: float) -> Energy:
+        """The same with the time before and after the run, in which inputs and outputs move."""
+        run = self.runs[index]
+        low, high = run.low * run.milliseconds, run.high * run.milliseconds
+        end = run.start + run.milliseconds
+        for first, last in ((run.start - before_ms, run.start), (end, end + after_ms)):
+            for span in self.means:
+                shared = min(last, span.start + span.milliseconds) - max(first, span.start)
+                if shared > 0:
+                    low += span.low * shared
+                    high += span.high * shared
+        return self._energy(low, high)
+
+    def _energy(self, low: float, high: float) -> Energy:
+        low, high = low * self.voltage_v / 1e3, high * self.voltage_v / 1e3
+        return Energy(math.sqrt(low * high), low, high, FROM_TRACE)
+
+
+def read_trace(path: Path) -> CurrentTrace:
+    """Read the file that ``max78k board run --power`` writes.
+
+    Raises InputError ``E-BENCH-METER`` if it is not one.
+    """
+    spans: dict[str, list[Span]] = {"mean": [], "run": []}
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            voltage = float(stream.readline().split(" V,")[0].rpartition(" ")[2])
+            for row in csv.DictReader(stream):
+                values = (float(row[name]) for name in _TRACE_COLUMNS)
+                spans[row["kind"]].append(Span(*values))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "E-BENCH-METER",
+            f"{path} is not a current trace of the virtual board: {error}",
+            "`max78k board run --power FILE` writes one",
+        ) from error
+    return CurrentTrace(voltage, tuple(spans["mean"]), tuple(spans["run"]))
+
+
+_TRACE_COLUMNS = ("start_ms", "duration_ms", "low_ma", "high_ma")

@@ -14,7 +14,7 @@ from max78k.host.link import Device
 from max78k.host.messages import DEFAULT_BAUD
 from max78k.host.ports import open_port
 from max78k.host.state import virtual_flash
-from max78k.host.virtual_board import VirtualBoard
+from max78k.host.virtual_board import SIMULATOR, VirtualBoard
 
 SIM = "sim"
 
@@ -39,11 +39,13 @@ def connect(
     elf: Path | None = None,
     timing: Timing | None = None,
     report: Callable[[str], None] = _to_stderr,
+    power: Path | None = None,
 ) -> Iterator[Device]:
     """A connected Device on port ``name``: see :func:`max78k.host.ports.open_port`, or ``sim``.
 
     ``highest_baud``: negotiate upward to this rate. ``elf``: what ``sim`` boots, by default what
-    was flashed to it last. ``report`` gets what the virtual board says at the end of the session
+    was flashed to it last. ``power``: where ``sim`` writes its estimated supply current when the
+    session ends. ``report`` gets what the virtual board says at the end of the session
     (accesses that silicon would not forgive). Raises the errors of ``open_port``, ``Device`` and
     ``VirtualBoard``.
     """
@@ -54,7 +56,9 @@ def connect(
             device.negotiate_baud(highest_baud)
             yield device
         return
-    with VirtualBoard(elf or virtual_flash()) as board:
+    firmware = elf or virtual_flash()
+    command = (*SIMULATOR, "--power", str(power))
+    with VirtualBoard(firmware, command=command) if power else VirtualBoard(firmware) as board:
         try:
             with Device(open_port(board.port, baud), timing=timing or VIRTUAL_TIMING) as device:
                 device.negotiate_baud(highest_baud)

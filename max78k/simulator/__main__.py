@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="end at the first finding")
     parser.add_argument("--seed", type=int, help="of the random number generator")
     parser.add_argument("--fault", default="", help=f"what is to go wrong: such as {EXAMPLES}")
+    parser.add_argument("--power", type=Path, help="where the estimated current is written")
     parser.add_argument(
         "--stop-with-stdin", action="store_true", help="end when standard input is closed"
     )
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             disturbances=parse(options.fault),
             stop_with_stdin=options.stop_with_stdin,
+            power=options.power,
             ready=lambda path: print(f"pty {path}", flush=True),
         )
     except Max78kError as error:

@@ -6,27 +6,31 @@ core sleeps, time moves on to the next event at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from max78k.chip import addresses
+from max78k.chip import addresses, limits
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
+from max78k.simulator.adc import Adc
 from max78k.simulator.camera import Camera
 from max78k.simulator.clock import SECOND, Clock
 from max78k.simulator.cnn_port import CnnPort
+from max78k.simulator.core_sleep import CoreSleep
 from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
 from max78k.simulator.disturbances import Disturbances, Disturber
 from max78k.simulator.energy import CORE_STATES, StateTimes
-from max78k.simulator.faults import FAULTS, CoreChecks, dump, has_handler
+from max78k.simulator.faults import CoreChecks, Faults
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
 from max78k.simulator.gpio import BUTTONS, Leds
+from max78k.simulator.i2s import I2s
 from max78k.simulator.power import Supply
 from max78k.simulator.program import read_program
 from max78k.simulator.signals import Signals, tell
 from max78k.simulator.soc import Peripherals
+from max78k.simulator.spi import Spi
 from max78k.simulator.trace import Trace
 from max78k.simulator.uart import Uart
 
@@ -38,7 +42,6 @@ _SPIN_INSTRUCTIONS = 1000  # a slice of so many that used up its time may end in
 _AFTER_SKIP_CYCLES = 64  # to see whether the loop goes on
 _CPSIE_I = 0xB662
 _UNPRIVILEGED = 1  # CONTROL.nPRIV
-_SRAM_PATTERN = bytes.fromhex("a5c35a3c")  # what SRAM holds at power-on; real content is random
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
 
 
@@ -86,6 +89,7 @@ class VirtualBoard:
         self._clock.on_earlier = self._cpu.end_slice
         self._log = FindingLog(self._locate, strict, report)
         self._exceptions = exc.Exceptions(self._cpu)
+        self._faults = Faults(self._cpu, self._exceptions, self._log, self._program.name_of)
         self._system = system_control.SystemControl(
             self._cpu, self._clock, self._exceptions, self._request_reset
         )
@@ -97,23 +101,27 @@ class VirtualBoard:
             lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
             lambda message, address: self._log.add("E-BOARD-CNN", message, address), self.supply,
         )  # fmt: skip
-        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
         self._leds = Leds(
             lambda: self._clock.seconds,
             lambda count: self.supply.enter("leds", "led", load=count),
         )
         self.debug = DebugPort(self._cpu)
-        self._asleep: Stop | None = None
         self._reset_requested = self._power_lost = False
-        self._known_handlers: set[int] = set()
         self._core_checks = CoreChecks(self._cpu, self._log, self._program.symbols)
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
-            request_reset=self._request_reset, cnn_power=self._cnn.set_power,
+            request_reset=self._request_reset, cnn_power=self._set_cnn_power,
             pins_changed=self._pins_changed, seed=seed,
-            clock_changed=lambda: self._core_draws("core_active"),
+            clock_changed=lambda: self._core_draws("core_active"), leave_power=self._leave_power,
         )  # fmt: skip
+        for uart in self._chip.uarts:
+            uart.on_enable = self._uarts_draw
+        self._chip.sequencer.on_wake = self._power_returns
+        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
+        self._sleep = CoreSleep(
+            self._exceptions, self._system, self._chip.sequencer, self._core_times
+        )
         self._cnn.clocks = self._chip.gcr
         self.signals = Signals(self._clock)
         self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
@@ -130,8 +138,7 @@ class VirtualBoard:
         self._request_reset()
 
     def _hang(self) -> None:
-        self._asleep = Stop.HANG
-        self._core_times.enter("core_active")
+        self._sleep.hang()
 
     def _map(self) -> None:
         cpu, unit = self._cpu, self._system
@@ -163,6 +170,21 @@ class VirtualBoard:
     def camera(self) -> Camera:
         """The camera, whose ``show`` takes what it sees."""
         return self._chip.camera
+
+    @property
+    def microphone(self) -> I2s:
+        """The I2S interface, whose ``hear`` takes the samples of the microphone."""
+        return self._chip.i2s
+
+    @property
+    def spi(self) -> Sequence[Spi]:
+        """SPI0 and SPI1, whose ``exchange`` is what answers at the other end."""
+        return self._chip.spis
+
+    @property
+    def adc(self) -> Adc:
+        """The converter, whose ``volts`` are the voltages at its channels."""
+        return self._chip.adc
 
     @property
     def now(self) -> float:
@@ -206,18 +228,15 @@ class VirtualBoard:
     def reset(self, *, power_on: bool = False) -> None:
         """Reset the chip; SRAM is kept unless the power was off."""
         self._reset_requested = self._power_lost = False
-        self._asleep = None
         if power_on:
-            pattern = _SRAM_PATTERN * (addresses.SRAM_BYTES // len(_SRAM_PATTERN))
-            self._cpu.write_memory(addresses.SRAM_BASE, pattern)
-            self._cpu.forget_code()
+            self._chip.forget_memory(retained=0)
             for watchdog in self._chip.watchdogs:
                 watchdog.forget()
         self._exceptions.reset()
         self._system.reset()
-        self._chip.reset()
+        self._chip.reset(power_on=power_on)
         self._cpu.reset(addresses.FLASH_BASE)
-        self._core_times.enter("core_active")
+        self._sleep.end()
         tell(self.signals.resets)()
 
     def run(self, seconds: float | None = None, until: Callable[[], bool] | None = None) -> None:
@@ -245,7 +264,7 @@ class VirtualBoard:
     @property
     def asleep(self) -> bool:
         """The core waits for an interrupt or an event."""
-        return self._asleep is not None
+        return self._sleep.reason is not None
 
     @property
     def has_work(self) -> bool:
@@ -260,7 +279,7 @@ class VirtualBoard:
 
     def pass_time(self, until: float) -> None:
         """Let a sleeping core sleep on until the given virtual second, or to the next event."""
-        self._sleep(round(until * SECOND))
+        self._sleep_on(round(until * SECOND))
         self._settle()
 
     def step(self, end: int | None = None) -> bool:
@@ -268,9 +287,9 @@ class VirtualBoard:
 
         Returns False if the core sleeps and nothing will wake it, which takes no time.
         """
-        self._wake()
-        if self._asleep is not None:
-            passed = self._sleep(end)
+        self._sleep.look()
+        if self.asleep:
+            passed = self._sleep_on(end)
             self._settle()
             return passed
         try:
@@ -284,7 +303,7 @@ class VirtualBoard:
             raise SimulatorError(
                 "E-BOARD-LOCKUP",
                 "the core locked up: a fault inside a fault handler, or a stack pointer that "
-                f"points nowhere\n{self._dump()}",
+                f"points nowhere\n{self._faults.dump()}",
             ) from None
         self._settle()
         return True
@@ -297,29 +316,26 @@ class VirtualBoard:
 
     def _core_draws(self, state: str) -> None:
         self.supply.enter("core", state, mhz=SECOND / self._clock.period / 1e6)
+        running = 0 if state == "core_deep_sleep" else self._chip.gcr.fast_oscillators
+        self.supply.enter("oscillators", "oscillator", load=running)
+
+    def _uarts_draw(self) -> None:
+        enabled = sum(uart.enabled for uart in self._chip.uarts)
+        self.supply.enter("uarts", "uart", load=enabled)
+
+    def _set_cnn_power(self, powered: int, ram: int, isolated: int, reset: int) -> None:
+        self._cnn.set_power(powered, ram, isolated, reset)
+        share = bin(powered & ram).count("1") / limits.QUADRANTS
+        self.supply.enter("cnn memory", "cnn_memory", load=share)
 
     def _settle(self) -> None:
         """Carry out what is due, and wake the core if that wakes it."""
         self._clock.fire_due()
         if self._reset_requested:
             self.reset(power_on=self._power_lost)
-        self._wake()
+        self._sleep.look()
 
-    def _wake(self) -> None:
-        if self._asleep is not None and self._awakes():
-            self._asleep = None
-            self._core_times.enter("core_active")
-
-    def _awakes(self) -> bool:
-        unit = self._exceptions
-        if self._asleep is Stop.HANG:
-            return False
-        if self._asleep is Stop.WAIT_FOR_EVENT and unit.event:
-            unit.event = False
-            return True
-        return unit.wakes
-
-    def _sleep(self, end: int | None) -> bool:
+    def _sleep_on(self, end: int | None) -> bool:
         following = self._clock.next_time
         times = [time for time in (following, end) if time is not None]
         if times:
@@ -359,20 +375,20 @@ class VirtualBoard:
 
     def _stopped(self, halt: Halt) -> None:
         if halt.stop in (Stop.WAIT_FOR_INTERRUPT, Stop.WAIT_FOR_EVENT):
-            self._fall_asleep(halt.stop)
+            self._sleep.begin(halt.stop)
         elif halt.stop is Stop.EXCEPTION_RETURN:
-            self._fall_asleep(Stop.WAIT_FOR_INTERRUPT)
+            self._sleep.begin(Stop.WAIT_FOR_INTERRUPT)
         elif halt.stop is Stop.SUPERVISOR_CALL:
-            self._check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
+            self._faults.check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
         elif halt.stop is Stop.DEBUG or (halt.stop is Stop.BREAKPOINT and self.debug.attached):
             self.debug.stop(halt.address)
         else:
-            self._fault(halt)
+            self._faults.take(halt)
 
     def _enter_pending(self) -> None:
         entered = self._exceptions.enter_pending()
         if entered is not None:
-            self._check_handler(entered)
+            self._faults.check_handler(entered)
 
     def _unmask(self) -> None:
         """Carry out a CPSIE that comes next, as it does after most WFI."""
@@ -389,53 +405,37 @@ class VirtualBoard:
 
     def _leave_handler(self) -> bool:
         """Carry out an exception return; False if the core is to sleep then."""
-        if self._exceptions.leave():
-            return False
-        if self._exceptions.pending:
-            self._enter_pending()
+        unit = self._exceptions
+        sleeps = unit.leave()
+        entered = unit.enter_pending(exc.CHAIN_CYCLES) if unit.pending else None
+        if entered is not None:
+            self._faults.check_handler(entered)
+        else:
+            self._cpu.stall(exc.RETURN_CYCLES)
+            if sleeps:
+                return False
         if self._watched:
             self._cpu.end_slice()
         return True
 
-    def _fall_asleep(self, stop: Stop) -> None:
-        self._asleep = stop
-        if not self._awakes():
-            deep = "core_deep_sleep" if self._system.sleep_deep else "core_sleep"
-            self._core_times.enter(deep)
-        else:
-            self._asleep = None
+    def _leave_power(self, off: bool) -> None:
+        """Backup mode keeps the RAM banks that are to be retained, power-down none."""
+        self._power_lost = off
+        self._sleep.lose_power()
+        self._cpu.end_slice()
 
-    def _fault(self, halt: Halt) -> None:
-        fault = FAULTS[halt.stop]
-        self._log.add(fault.code, fault.message, halt.address)
-        state = self._dump()
-        number = self._exceptions.raise_fault(fault.number, fault.cfsr, fault.hfsr, halt.address)
-        self._check_handler(number, f"{fault.message} (0x{halt.address:08x})\n{state}")
-
-    def _check_handler(self, number: int, state: str = "") -> None:
-        """A vector that is empty or leads to an endless loop is the end of the program."""
-        address = self._exceptions.handler(number)
-        if address in self._known_handlers:
-            return
-        if not has_handler(self._cpu, address):
-            irq = number - exc.EXTERNAL
-            what = f"interrupt {irq}" if irq >= 0 else f"exception {number}"
-            raise SimulatorError(
-                "E-BOARD-HANDLER",
-                f"{what} happened, which the firmware has no handler for: {state or self._dump()}",
-            )
-        self._known_handlers.add(address)
+    def _power_returns(self) -> None:
+        if self._sleep.reason is Stop.NO_POWER:
+            self._chip.forget_memory(self._chip.sequencer.retained)
+            self._reset_requested = True
 
     def _request_reset(self) -> None:
         self._reset_requested = True
         self._cpu.end_slice()
 
-    def _locate(self) -> tuple[int, str, float]:
-        pc = self._cpu.get("PC")
+    def _locate(self, pc: int | None = None) -> tuple[int, str, float]:
+        pc = self._cpu.get("PC") if pc is None else pc
         return pc, self._program.name_of(pc), self._clock.seconds
-
-    def _dump(self) -> str:
-        return dump(self._cpu, self._program.name_of)
 
     def _polled(self, read: ReadDevice) -> ReadDevice:
         """Reads that may be part of a polling loop."""

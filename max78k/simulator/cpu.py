@@ -63,6 +63,7 @@ class Stop(Enum):
     BAD_WRITE = auto()
     BAD_FETCH = auto()
     GUARDED_WRITE = auto()
+    NO_POWER = auto()  # backup mode or power-down, until a wake-up event resets the chip
     HANG = auto()  # for good, until a reset
     DEBUG = auto()  # before the instruction at a breakpoint, or after an access that is watched
 

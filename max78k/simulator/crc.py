@@ -18,6 +18,11 @@ class CrcUnit(Block):
         for lane in range(4):
             self.narrow_writers[io.CRC_DATAIN.offset + lane] = self._take
 
+    def wants_dma(self) -> bool:
+        """Request line for data."""
+        fields = _CTRL.unpack(self.words.get(_CTRL.offset, 0))
+        return bool(fields["EN"] and fields["DMA_EN"])
+
     def _take(self, value: int, size: int) -> None:
         fields = _CTRL.unpack(self.words.get(_CTRL.offset, 0))
         if not fields["EN"]:

@@ -208,7 +208,7 @@ class Dma(Block):
         width = 1 << min(fields["SRCWD"], 2)
         step = 0 if fixed or not fields["SRCINC"] else width
         data = b"".join(
-            self._read_word(address + step * n).to_bytes(4, "little")[:width]
+            self._read_word(address + step * n, width).to_bytes(4, "little")[:width]
             for n in range(-(-size // width))
         )
         return data[:size]
@@ -224,10 +224,10 @@ class Dma(Block):
         step = 0 if fixed or not fields["DSTINC"] else width
         for n in range(0, len(data), width):
             word = int.from_bytes(data[n : n + width], "little")
-            self._bus.poke(address + step * (n // width), word)
+            self._bus.poke(address + step * (n // width), word, width)
 
-    def _read_word(self, address: int) -> int:
+    def _read_word(self, address: int, width: int) -> int:
         try:
-            return int.from_bytes(self._cpu.read_memory(address, 4), "little")
+            return int.from_bytes(self._cpu.read_memory(address, width), "little")
         except LookupError:
-            return self._bus.peek(address, 4)
+            return self._bus.peek(address, width)

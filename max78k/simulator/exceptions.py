@@ -18,6 +18,8 @@ PRIORITY_MASK = 0xE0  # three bits of priority are implemented
 THREAD_PRIORITY = 0x100
 ENTRY_CYCLES = 12
 RETURN_CYCLES = 10
+CHAIN_CYCLES = 6  # from one handler to the next, instead of a return and an entry
+UNACKNOWLEDGED = 100  # returns in a row with the line still high
 
 _FIXED_PRIORITY = {NMI: -2, HARD_FAULT: -1}
 _ALWAYS_ENABLED = (NMI, HARD_FAULT, SUPERVISOR_CALL, 12, PEND_SV, SYS_TICK)
@@ -52,6 +54,8 @@ class Exceptions:
         event: the event register that WFE waits for.
         on_change: called with an exception's number and True at its entry, False at its return.
         on_line: called with an external interrupt's number and the new level of its line.
+        on_unacknowledged: called with the number of an exception whose handler has returned again
+            and again without its line having been low.
     """
 
     def __init__(self, cpu: Cpu) -> None:
@@ -63,6 +67,7 @@ class Exceptions:
         self._returned = cpu.bank(("FAULTMASK", "XPSR", "CONTROL", "SP", *_BASIC_FRAME, "PC"))
         self.on_change: Callable[[int, bool], None] = lambda number, entered: None
         self.on_line: Callable[[int, bool], None] = lambda irq, level: None
+        self.on_unacknowledged: Callable[[int], None] = lambda number: None
         self._floats = cpu.bank(_FP_FRAME)
         self.reset()
 
@@ -77,6 +82,7 @@ class Exceptions:
         self.pending: set[int] = set()
         self.active: list[int] = []
         self.levels = bytearray(COUNT)
+        self._still_high = [0] * COUNT  # returns since the line was low
         self.cfsr = self.hfsr = self.bfar = self.mmfar = 0
         self.event = False
         self.sleep_on_exit = False
@@ -93,6 +99,8 @@ class Exceptions:
         self.on_line(irq, level)
         if level:
             self.set_pending(number)
+        else:
+            self._still_high[number] = 0
 
     def set_pending(self, number: int) -> None:
         """Make an exception pending."""
@@ -152,13 +160,13 @@ class Exceptions:
 
     # -- entry and return
 
-    def enter_pending(self) -> int | None:
+    def enter_pending(self, cycles: int = ENTRY_CYCLES) -> int | None:
         """Enter the highest pending exception if it may preempt; returns its number."""
         number = self.candidate()
         if number is None or self._group(number) >= self._current_priority():
             return None
         self.pending.discard(number)
-        self.enter(number)
+        self.enter(number, cycles)
         return number
 
     def raise_fault(self, number: int, cfsr: int = 0, hfsr: int = 0, address: int = 0) -> int:
@@ -188,7 +196,7 @@ class Exceptions:
         except LookupError:
             return 0
 
-    def enter(self, number: int) -> None:
+    def enter(self, number: int, cycles: int = ENTRY_CYCLES) -> None:
         """Stack the registers and go to the handler; raises Lockup if the stack is not memory."""
         cpu = self._cpu
         *basic, pc, xpsr, stack, control = self._interrupted.read()
@@ -212,12 +220,13 @@ class Exceptions:
         self.active.append(number)
         self.on_change(number, True)
         self.event = True
-        cpu.stall(ENTRY_CYCLES)
+        cpu.stall(cycles)
 
     def leave(self) -> bool:
         """Carry out the exception return that the core stopped at; True if it is to sleep then.
 
-        Raises Lockup on a return that does not fit the state.
+        Its time, RETURN_CYCLES or CHAIN_CYCLES, is left to the caller. Raises Lockup on a return
+        that does not fit the state.
         """
         cpu = self._cpu
         pc, control, msp, psp, faultmask = self._leaving.read()
@@ -246,8 +255,14 @@ class Exceptions:
         if with_fp:
             self._floats.write(list(struct.unpack("<17I4x", frame[32:])))
         if self.levels[number]:
-            self.pending.add(number)
+            self._come_again(number)
         self.on_change(number, False)
         self.event = True
-        cpu.stall(RETURN_CYCLES)
         return self.sleep_on_exit and not self.active
+
+    def _come_again(self, number: int) -> None:
+        """The line is high at the end of its handler."""
+        self.pending.add(number)
+        self._still_high[number] += 1
+        if self._still_high[number] == UNACKNOWLEDGED:
+            self.on_unacknowledged(number)

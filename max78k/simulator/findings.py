@@ -51,14 +51,15 @@ class FindingLog:
     """Collects findings: one per code, message and function.
 
     Args:
-        locate: returns (pc, symbol, virtual seconds) of the present moment.
+        locate: returns (pc, symbol, virtual seconds); its argument is the program counter, None
+            for that of the present moment.
         strict: raise :class:`SimulatorError` at the first finding that is an error.
         report: called with each new finding.
     """
 
     def __init__(
         self,
-        locate: Callable[[], tuple[int, str, float]],
+        locate: Callable[[int | None], tuple[int, str, float]],
         strict: bool = False,
         report: Callable[[Finding], None] | None = None,
     ) -> None:
@@ -68,9 +69,9 @@ class FindingLog:
         self._report = report
         self._seen: set[tuple[str, str, str]] = set()
 
-    def add(self, code: str, message: str, address: int = 0) -> None:
-        """Note one observation at the present program counter."""
-        pc, symbol, seconds = self._locate()
+    def add(self, code: str, message: str, address: int = 0, pc: int | None = None) -> None:
+        """Note one observation at ``pc``, or at the present program counter."""
+        pc, symbol, seconds = self._locate(pc)
         key = (code, message, symbol.partition("+")[0] if symbol != UNKNOWN else f"{pc:x}")
         if key in self._seen or len(self.findings) >= FINDINGS_KEPT:
             return

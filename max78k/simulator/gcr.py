@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from max78k.chip import addresses
 from max78k.chip import mcu_registers as mcu
 from max78k.chip.registers import Register
 from max78k.simulator.clock import SECOND
+from max78k.simulator.findings import FindingLog
 from max78k.simulator.peripherals import Block, by_offset
 
 _SEL = mcu.GCR_CLKCTRL.field("SYSCLK_SEL")
@@ -18,6 +20,13 @@ _READY_MASK = sum(
 )
 _ENABLE_TO_READY = 8  # ready bit n + 8 follows enable bit n: 17 -> 25 ... 20 -> 28
 _ENABLES = sum(mcu.GCR_CLKCTRL.field(f"{name}_EN").mask for name in ("ERTCO", "ISO", "IPO", "IBRO"))
+_ENABLE_OF = {
+    mcu.CLOCK_SOURCE_ISO: mcu.GCR_CLKCTRL.field("ISO_EN").mask,
+    mcu.CLOCK_SOURCE_IPO: mcu.GCR_CLKCTRL.field("IPO_EN").mask,
+    mcu.CLOCK_SOURCE_IBRO: mcu.GCR_CLKCTRL.field("IBRO_EN").mask,
+}
+_PM_MODE = mcu.GCR_PM.field("MODE")
+_BACKUP, _POWER_DOWN = 4, 10
 _CNN_CLOCK_OFF = mcu.GCR_PCLKDIS0.field("CNN").mask
 _SYSTEM_RESETS = mcu.GCR_RST0.field("SYS").mask
 _PERIPHERAL_RESETS = mcu.GCR_RST0.field("PERIPH").mask | mcu.GCR_RST0.field("SOFT").mask
@@ -36,6 +45,8 @@ class ClockTree(Block):
         reset_blocks: called with the names of blocks to reset, None for all peripherals.
         request_reset: called for a system reset.
         zero_memory: called with the mask of MEMZ.
+        leave_power: called with True when the chip is to be switched off, False for backup mode.
+        log: told of a clock that does not run.
     """
 
     def __init__(
@@ -45,6 +56,8 @@ class ClockTree(Block):
         reset_blocks: Callable[[list[str] | None], None],
         request_reset: Callable[[], None],
         zero_memory: Callable[[int], None],
+        leave_power: Callable[[bool], None],
+        log: FindingLog,
     ) -> None:
         super().__init__("GCR", by_offset(mcu.GCR_REGISTERS, mcu.GCR_RESET_VALUES))
         self._before_change = before_change
@@ -52,8 +65,11 @@ class ClockTree(Block):
         self._reset_blocks = reset_blocks
         self._request_reset = request_reset
         self._zero_memory = zero_memory
+        self._leave_power = leave_power
+        self._log = log
         self.readers[mcu.GCR_CLKCTRL.offset] = self._read_clkctrl
         self.writers[mcu.GCR_CLKCTRL.offset] = self._write_clkctrl
+        self.writers[mcu.GCR_PM.offset] = self._write_pm
         self.writers[mcu.GCR_RST0.offset] = self._write_rst0
         self.writers[mcu.GCR_RST1.offset] = self._write_rst1
         self.writers[mcu.GCR_MEMZ.offset] = self._zero_memory
@@ -91,7 +107,33 @@ class ClockTree(Block):
         word = self.words[mcu.GCR_CLKCTRL.offset] & ~_READY_MASK
         return word | (word & _ENABLES) << _ENABLE_TO_READY | _INRO_RDY | _SYSCLK_RDY
 
+    @property
+    def fast_oscillators(self) -> int:
+        """How many of ISO, IPO and IBRO run."""
+        word = self.words[mcu.GCR_CLKCTRL.offset]
+        return sum(bool(word & mask) for mask in _ENABLE_OF.values())
+
+    @property
+    def power_mode(self) -> int:
+        """GCR.PM."""
+        return self.words.get(mcu.GCR_PM.offset, 0)
+
+    def _write_pm(self, value: int) -> None:
+        """Sleep modes wait for WFI; backup and power-down begin at once."""
+        self.words[mcu.GCR_PM.offset] = value
+        mode = _PM_MODE.get(value)
+        if mode in (_BACKUP, _POWER_DOWN):
+            self._leave_power(mode == _POWER_DOWN)
+
     def _write_clkctrl(self, value: int) -> None:
+        source, enable = _SEL.get(value), _ENABLE_OF.get(_SEL.get(value), 0)
+        if enable & ~value:
+            self._log.add(
+                "E-BOARD-OSC",
+                f"the system clock is taken from source {source}, whose oscillator is not enabled: "
+                "silicon stops here",
+                addresses.GCR + mcu.GCR_CLKCTRL.offset,
+            )
         self._before_change()
         self.words[mcu.GCR_CLKCTRL.offset] = value
         self._after_change(self.core_period)

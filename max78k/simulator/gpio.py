@@ -10,6 +10,7 @@ from max78k.chip import mcu_registers as mcu
 from max78k.simulator.peripherals import Block
 
 _OFFSET = {register.name: register.offset for register in mcu.GPIO_REGISTERS}
+_FUNCTION_REGISTER = "EN0"  # all pins are plain GPIO after a reset
 _LED_EVENTS = 1000
 _TRIGGERS = ("INTMODE", "INTPOL", "DUALEDGE")
 _WITH_SET_AND_CLEAR = ("EN0", "EN1", "EN2", "OUTEN", "OUT", "INTEN", "WKEN")
@@ -28,15 +29,19 @@ class Gpio(Block):
     Args:
         set_irq: drives the port's interrupt line.
         changed: called after the output registers change.
+
+    Attributes:
+        on_drive: called with a pin and its new level when it is driven from outside.
     """
 
     def __init__(
         self, name: str, set_irq: Callable[[bool], None], changed: Callable[[], None]
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, {_OFFSET[_FUNCTION_REGISTER]: 0xFFFF_FFFF})
         self._set_irq = set_irq
         self._changed = changed
         self._pins = 0xFFFF_FFFF
+        self.on_drive: Callable[[int, bool], None] = lambda pin, level: None
         self.readers[_OFFSET["IN"]] = lambda: self.levels
         self.writers[_OFFSET["IN"]] = lambda value: None
         self.writers[_OFFSET["INTFL"]] = lambda value: None
@@ -53,6 +58,16 @@ class Gpio(Block):
         super().reset()
         self._set_irq(False)
         self._changed()
+
+    @property
+    def flags(self) -> int:
+        """Mask of the pins whose enabled interrupt is requested."""
+        return self._word(_OFFSET["INTFL"]) & self._word(_OFFSET["INTEN"])
+
+    @property
+    def plain(self) -> int:
+        """Mask of the pins that are GPIO, not those of a peripheral."""
+        return self._word(_OFFSET[_FUNCTION_REGISTER])
 
     @property
     def outputs(self) -> int:
@@ -74,6 +89,8 @@ class Gpio(Block):
         edges = changed & wanted & self._word(_OFFSET["INTMODE"])
         self.words[_OFFSET["INTFL"]] = self._word(_OFFSET["INTFL"]) | edges
         self._update_irq()
+        if changed:
+            self.on_drive(pin, level)
 
     def _word(self, offset: int) -> int:
         return self.words.get(offset, 0)
@@ -98,7 +115,7 @@ class Gpio(Block):
         if by_level:
             active = (self.levels ^ self._word(_OFFSET["INTPOL"])) & by_level
             self.words[_OFFSET["INTFL"]] = self._word(_OFFSET["INTFL"]) | active
-        self._set_irq(bool(self._word(_OFFSET["INTFL"]) & self._word(_OFFSET["INTEN"])))
+        self._set_irq(bool(self.flags))
 
 
 class Leds:

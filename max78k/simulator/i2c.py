@@ -114,6 +114,8 @@ class I2c(Block):
             io.I2C_CTRL.offset: self._write_ctrl,
         }
 
+        self.narrow_writers[io.I2C_FIFO.offset] = lambda value, size: self._write_fifo(value)
+
     def reset(self) -> None:
         """Idle, FIFOs empty."""
         super().reset()

@@ -24,6 +24,8 @@ _WAITED_SHIFT = 12
 _LONGEST_SKIP = 10_000  # cycles that one read of a counter may be stretched by
 # The same where a value stays and nothing is known to come: a slow counter may still change it.
 _EQUAL_SKIP, _EQUAL_SHIFT = 1000, 6
+# Thumb instructions that read several words: LDM, and LDRD, LDM.W, VLDM by their upper bits.
+_SEVERAL_WORDS, _POP = (0b11001, 0b11101), 0b1011110
 
 
 class Block:
@@ -36,7 +38,8 @@ class Block:
 
     Attributes:
         readers, writers: functions of registers, by offset.
-        narrow_writers: by offset, called with the value and size of accesses of 1 and 2 bytes.
+        narrow_readers, narrow_writers: functions of byte addresses that take accesses of 1 and 2
+            bytes: called with the size, or the value and the size.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Block:
         self._always_set = dict(always_set or {})
         self.readers: dict[int, Callable[[], int]] = {}
         self.writers: dict[int, Callable[[int], None]] = {}
+        self.narrow_readers: dict[int, Callable[[int], int]] = {}
         self.narrow_writers: dict[int, Callable[[int, int], None]] = {}
         self.words = dict(self._reset_values)
 
@@ -83,7 +87,6 @@ STORAGE: tuple[tuple[int, int, str, dict[int, int]], ...] = (
     (addresses.FCR, 0x400, "FCR", {}),
     (addresses.SIMO, 0x400, "SIMO", {mcu.SIMO_BUCK_OUT_READY.offset: 0xF}),
     (addresses.TRIMSIR, 0x400, "TRIMSIR", {}),
-    (addresses.PWRSEQ, 0x400, "PWRSEQ", {}),
     (addresses.MCR, 0x400, "MCR", {}),
     (addresses.ICC0, 0x800, "ICC0", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
     (addresses.ICC0 + 0x800, 0x800, "ICC1", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
@@ -135,11 +138,17 @@ class PeripheralBus:
             self._report(address, entry)
             if entry is None:
                 return 0
-        value = entry.block.read((address & ~3) - entry.base)
-        if size < 4:
-            value = value >> 8 * (address & 3) & ((1 << 8 * size) - 1)
+        value = self._read_block(entry, address, size)
         self.polled(address, value)
         return value
+
+    @staticmethod
+    def _read_block(entry: _Mapping, address: int, size: int) -> int:
+        block, offset = entry.block, address - entry.base
+        if size < 4 and offset in block.narrow_readers:
+            return block.narrow_readers[offset](size)
+        value = block.read(offset & ~3)
+        return value >> 8 * (address & 3) & ((1 << 8 * size) - 1) if size < 4 else value
 
     def write(self, address: int, value: int, size: int) -> None:
         """Write a register; a narrow write writes 0 to the rest of the word."""
@@ -151,9 +160,13 @@ class PeripheralBus:
             if entry is None:
                 return
         block, offset = entry.block, address - entry.base
-        if size < 4 and offset in block.narrow_writers:
+        if size == 4:
+            block.write(offset & ~3, value)
+        elif offset in block.narrow_writers:
             block.narrow_writers[offset](value, size)
         else:
+            message = f"{block.name} is written {size} byte(s) wide; its registers take words"
+            self._log.add("E-BOARD-WIDTH", message, address)
             block.write(offset & ~3, value << 8 * (address & 3))
 
     def name_of(self, address: int) -> str:
@@ -162,25 +175,30 @@ class PeripheralBus:
         return f"{entry.block.name}+0x{address - entry.base:x}" if entry else ""
 
     def peek(self, address: int, size: int) -> int:
-        """Read 4 bytes without time and findings; raises LookupError where no block is."""
-        assert size == 4
+        """Read without time and findings; raises LookupError where no block is."""
         entry = self._granules.get(address >> _GRANULE_SHIFT)
         if entry is None:
             raise LookupError(f"no block at 0x{address:08x}")
-        return entry.block.read((address & ~3) - entry.base)
+        return self._read_block(entry, address, size)
 
-    def poke(self, address: int, value: int) -> None:
-        """Write 4 bytes for another master than the core; raises LookupError where no block is."""
+    def poke(self, address: int, value: int, size: int) -> None:
+        """Write for another master than the core; raises LookupError where no block is."""
         entry = self._granules.get(address >> _GRANULE_SHIFT)
         if entry is None:
             raise LookupError(f"no block at 0x{address:08x}")
-        entry.block.write((address & ~3) - entry.base, value)
+        block, offset = entry.block, address - entry.base
+        if size < 4 and offset in block.narrow_writers:
+            block.narrow_writers[offset](value, size)
+        else:
+            block.write(offset & ~3, value)
 
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""
         executed = self._cpu.executed
         recent, read = self._recent, (address, executed - self._read_at, value)
         self._read_at = executed
+        if not read[1] and address == recent[0][0] + 4:
+            self._check_alignment(address)
         before = recent[self._period - 1]
         if before[0] == address and before[1] == read[1]:
             self._repeats += 1
@@ -213,6 +231,16 @@ class PeripheralBus:
             waited = (self._clock.now - self._equal_since) // self._clock.period
             left = min(left, max(waited >> _EQUAL_SHIFT, _EQUAL_SKIP))
         self._cpu.stall(left)
+
+    def _check_alignment(self, address: int) -> None:
+        """The second read of one instruction: part of a list or pair, or of an unaligned word."""
+        try:
+            code = self._cpu.halfword(self._cpu.get("PC"))
+        except LookupError:
+            return
+        if code >> 11 not in _SEVERAL_WORDS and code >> 9 != _POP:
+            name = self.name_of(address - 4) or f"0x{address - 4:08x}"
+            self._log.add("E-BOARD-ALIGN", f"{name} is read as a word that is not aligned", address)
 
     def _report(self, address: int, entry: _Mapping | None) -> None:
         if entry is None:

@@ -41,13 +41,17 @@ DRAWS: dict[str, Draw] = {
     "core_sleep": Draw(0.004, 0.0222, f"no figure found: at most that of the loop ({_LOOP})", True),
     "core_deep_sleep": Draw(0.002, 0.5, "no figure found: micro- to parts of a milliampere"),
     "cnn_off": Draw(0.0, 0.0, "switched off"),
-    "cnn_idle": Draw(0.1, 4.0, "no figure found: leakage and clock of powered quadrants"),
+    "cnn_idle": Draw(0.1, 2.0, "no figure found: clock of the powered quadrants"),
+    "cnn_memory": Draw(0.0, 2.0, "no figure found: leakage of the memories of all four quadrants"),
     "cnn_active": Draw(9.0, 20.0, _INFERENCE),
+    "oscillator": Draw(0.02, 0.4, "no figure found: each fast oscillator that runs"),
+    "uart": Draw(0.0, 0.2, "no figure found: bit clock and receiver of each UART that is enabled"),
     "led": Draw(1.0, 5.0, "usual for a small LED behind a resistor; not measured"),
 }
 # The published inferences had nearly all processors at work. How much of the current goes with
 # their number is not known: between all of it and half of it.
 _SHARE_OF_PROCESSORS = (1.0, 0.5)
+_COUNTED = ("led", "uart", "oscillator", "cnn_memory")  # ``load`` is how many, or what share
 
 
 @functools.lru_cache(maxsize=256)
@@ -56,7 +60,7 @@ def _bounds(state: str, mhz: float, load: float) -> tuple[float, float]:
     low = high = mhz if draw.per_mhz else 1.0
     if state == "cnn_active":
         low, high = (1 - share + share * load for share in _SHARE_OF_PROCESSORS)
-    elif state == "led":
+    elif state in _COUNTED:
         low = high = load
     return draw.low * low, draw.high * high
 
@@ -71,8 +75,20 @@ class Row:
     high: float
 
 
+@dataclass(frozen=True)
+class Run:
+    """Mean current of the chip during one run of the accelerator, in mA; times in milliseconds."""
+
+    start: float
+    milliseconds: float
+    low: float
+    high: float
+
+
 class Supply:
     """Integrates the estimated current over virtual time, in steps of a millisecond.
+
+    The accelerator's runs are marked, as the digital input of a power analyser would do it.
 
     Args:
         now: gives virtual time in femtoseconds.
@@ -90,12 +106,17 @@ class Supply:
         self._charge = [0.0, 0.0]  # milliampere seconds, both bounds
         self._open = [0.0, 0.0]  # of the millisecond that has begun
         self._rows: deque[Row] = deque(maxlen=_ROWS)
+        self._runs: deque[Run] = deque(maxlen=_ROWS)
+        self._run: tuple[int, float, float] | None = None  # start, charge at the start
 
     def enter(self, part: str, state: str, *, mhz: float = 1.0, load: float = 1.0) -> None:
         """A part is in ``state`` from now on.
 
-        ``load`` is the share of the accelerator's processors at work, or the number of LEDs.
+        ``load`` is the share of the accelerator's processors at work or of its memories powered,
+        or the number of LEDs, UARTs, oscillators.
         """
+        if part == "cnn":
+            self._mark(state == "cnn_active")
         current = _bounds(state, mhz, load)
         if self._parts.get(part) != current:
             self._settle()
@@ -125,12 +146,39 @@ class Supply:
         self._settle()
         yield from self._rows
 
+    def runs(self) -> Iterator[Run]:
+        """The accelerator's runs that have ended."""
+        yield from self._runs
+
     def table(self) -> str:
-        """The trace as comma-separated values; the heading says what it is."""
+        """The trace as comma-separated values; the heading says what it is.
+
+        ``mean`` rows are the trace, ``run`` rows the means over the accelerator's runs.
+        """
         lines = [f"# estimate at {VOLTAGE:g} V, bounds; not a measurement"]
-        lines.append("start_ms,duration_ms,low_ma,high_ma")
-        lines += [f"{r.start},{r.milliseconds},{r.low:.4f},{r.high:.4f}" for r in self.rows()]
+        lines.append("kind,start_ms,duration_ms,low_ma,high_ma")
+        rows: list[tuple[str, Row | Run]] = [("mean", row) for row in self.rows()]
+        rows += [("run", run) for run in self.runs()]
+        lines += [
+            f"{kind},{row.start:.9g},{row.milliseconds:.9g},{row.low:.4f},{row.high:.4f}"
+            for kind, row in rows
+        ]
         return "\n".join(lines) + "\n"
+
+    def _mark(self, running: bool) -> None:
+        if running == (self._run is not None):
+            return
+        low, high = self.charge
+        now = self._since
+        if self._run is None:
+            self._run = now, low, high
+            return
+        start, low_before, high_before = self._run
+        self._run = None
+        seconds = (now - start) / SECOND
+        if seconds > 0:
+            means = (low - low_before) / seconds, (high - high_before) / seconds
+            self._runs.append(Run(1e3 * start / SECOND, 1e3 * seconds, *means))
 
     def _settle(self) -> None:
         since, self._since = self._since, self._now()

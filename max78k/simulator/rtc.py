@@ -12,6 +12,7 @@ from max78k.simulator.timers import Counter
 
 _CTRL = io.RTC_CTRL
 _EN, _ADE, _ASE = (_CTRL.field(name).mask for name in ("EN", "ADE", "ASE"))
+_BUSY = _CTRL.field("BUSY").mask
 _RDY, _RDYE = _CTRL.field("RDY").mask, _CTRL.field("RDYE").mask
 _ALDF, _ALSF = _CTRL.field("ALDF").mask, _CTRL.field("ALSF").mask
 _TICK = SECOND // io.RTC_SSEC_HZ
@@ -70,7 +71,7 @@ class RealTimeClock(Block):
     def _write_ctrl(self, value: int) -> None:
         self._ticks, self._anchor = self._now, self._clock.now
         before = self._control
-        self.words[_CTRL.offset] = value & ~_RDY
+        self.words[_CTRL.offset] = value & ~(_RDY | _BUSY)
         self._schedule_day()
         if (before ^ value) & (_EN | _ASE):
             self._schedule_sub()

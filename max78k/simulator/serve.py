@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from max78k.errors import LinkError
+from max78k.files import write_text
 from max78k.simulator.board import VirtualBoard
 from max78k.simulator.disturbances import Disturbances
 from max78k.simulator.expect import End, Expectation
@@ -271,11 +272,12 @@ def serve_terminal(
     seed: int | None = None,
     disturbances: Disturbances = Disturbances(),  # noqa: B008 frozen
     stop_with_stdin: bool = False,
+    power: Path | None = None,
 ) -> None:
     """Boot a program with its console on a new pseudo-terminal.
 
     ``ready`` is called with its path once it can be opened; ``link`` is a symbolic link to make to
-    it. Findings go to standard error.
+    it. Findings go to standard error; ``power`` gets the estimated supply current at the end.
 
     Raises:
         SimulatorError: the firmware has crashed; see :class:`VirtualBoard`.
@@ -292,6 +294,8 @@ def serve_terminal(
         port.close()
         for line in board.faults.report():
             print(line, file=sys.stderr, flush=True)
+        if power is not None:
+            write_text(power, board.supply.table())
 
 
 def print_finding(finding: Finding) -> None:

@@ -18,10 +18,12 @@ class SysTick:
         self._clock = clock
         self._expire = expire
         self._event: Event | None = None
+        self._frozen = False
         self.reset()
 
     def reset(self) -> None:
         """Stop counting."""
+        self._frozen = False
         self._clock.cancel(self._event)
         self._event = None
         self._control = self._reload = self._value = self._anchor = 0
@@ -55,12 +57,20 @@ class SysTick:
         """Call after the core clock has changed."""
         self._schedule()
 
+    def freeze(self, frozen: bool) -> None:
+        """Stand still, as the core's clock does in deep sleep, or go on."""
+        if frozen != self._frozen:
+            self._settle()
+            self._frozen = frozen
+            self._anchor = self._clock.now
+            self._schedule()
+
     @property
     def _period(self) -> int:
         return self._clock.period if self._control & _CLKSOURCE else SECOND // mcu.ERTCO_HZ
 
     def _count(self) -> int:
-        if not self._control & _ENABLE:
+        if self._frozen or not self._control & _ENABLE:
             return self._value
         ticks = (self._clock.now - self._anchor) // self._period
         if ticks <= self._value:
@@ -73,7 +83,7 @@ class SysTick:
     def _schedule(self) -> None:
         self._clock.cancel(self._event)
         self._event = None
-        if self._control & _ENABLE and self._reload:
+        if self._control & _ENABLE and self._reload and not self._frozen:
             ticks = self._value or self._reload + 1
             self._event = self._clock.schedule(ticks * self._period, self._zero)
 

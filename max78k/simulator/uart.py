@@ -57,6 +57,8 @@ class Uart(Block):
     Attributes:
         line: what a byte becomes on its way, None where it is lost.
         on_frame: called with this, a byte and whether the chip sends it, when it begins.
+        on_enable: called when the bit clock may have been switched.
+        connected: whether a pin has been switched from GPIO to the UART.
         on_level: called while DMA is enabled, when a FIFO's level has changed.
     """
 
@@ -77,6 +79,8 @@ class Uart(Block):
         self._sources = sources
         self.on_level: Callable[[], None] = lambda: None
         self.on_frame: Callable[[Uart, int, bool], None] = lambda uart, byte, sent: None
+        self.on_enable: Callable[[], None] = lambda: None
+        self.connected: Callable[[], bool] = lambda: True
         self.line: Callable[[int], int | None] = lambda byte: byte
         self._to_device: deque[int] = deque()
         self._to_host = bytearray()
@@ -99,6 +103,8 @@ class Uart(Block):
             mcu.UART_INT_EN.offset: self._write_enables,
             _DMA.offset: self._write_dma,
         }
+
+        self.narrow_writers[mcu.UART_FIFO.offset] = lambda value, size: self._write_fifo(value)
 
     # -- the host's end
 
@@ -129,9 +135,11 @@ class Uart(Block):
         self._rx.clear()
         self._tx.clear()
         self._set_irq(False)
+        self.on_enable()
 
     @property
-    def _enabled(self) -> bool:
+    def enabled(self) -> bool:
+        """The bit clock runs."""
         return bool(self.words.get(_CTRL.offset, 0) & _BCLKEN)
 
     @property
@@ -155,6 +163,7 @@ class Uart(Block):
         if value & _TX_FLUSH:
             self._tx.clear()
         self.words[mcu.UART_CTRL.offset] = value & ~(_RX_FLUSH | _TX_FLUSH | _BCLKRDY)
+        self.on_enable()
         self._start_receiving()
         self._start_sending()
 
@@ -229,7 +238,11 @@ class Uart(Block):
 
     def _start_sending(self) -> None:
         """Move a byte into the shift register, from where it reaches the host a byte time later."""
-        if self._sending is None and self._tx and self._enabled:
+        if self._sending is None and self._tx and self.enabled:
+            if not self.connected():
+                self._log.add(
+                    "E-BOARD-PINS", f"{self.name} sends, but its pins are still those of the GPIO"
+                )
             byte = self._tx.popleft()
             self.on_frame(self, byte, True)
             self._sending = self._clock.schedule(
@@ -247,13 +260,13 @@ class Uart(Block):
         self._start_sending()
 
     def _start_receiving(self) -> None:
-        if self._receiving is None and self._to_device and self._enabled:
+        if self._receiving is None and self._to_device and self.enabled:
             self.on_frame(self, self._to_device[0], False)
             self._receiving = self._clock.schedule(self._byte_time, self._received, work=True)
 
     def _received(self) -> None:
         self._receiving = None
-        if not self._enabled:
+        if not self.enabled:
             return
         byte = self.line(self._to_device.popleft())
         if byte is None:

@@ -1,7 +1,4 @@
-"""WDT0 and WDT1: interrupt and reset when they are not fed in time.
-
-The early window is not modelled.
-"""
+"""WDT0 and WDT1: interrupt and reset when they are not fed in time, or too early."""
 
 from __future__ import annotations
 
@@ -14,6 +11,9 @@ from max78k.simulator.peripherals import Block
 _EN = mcu.WDT_CTRL.field("EN").mask
 _INT_EN, _RST_EN = mcu.WDT_CTRL.field("INT_EN").mask, mcu.WDT_CTRL.field("RST_EN").mask
 _INT_LATE, _RST_LATE = mcu.WDT_CTRL.field("INT_LATE").mask, mcu.WDT_CTRL.field("RST_LATE").mask
+_WIN_EN = mcu.WDT_CTRL.field("WIN_EN").mask
+_INT_EARLY, _RST_EARLY = mcu.WDT_CTRL.field("INT_EARLY").mask, mcu.WDT_CTRL.field("RST_EARLY").mask
+_FLAGS = _INT_LATE | _INT_EARLY | _RST_LATE | _RST_EARLY
 _CLKRDY = mcu.WDT_CTRL.field("CLKRDY").mask
 _SOURCE = mcu.WDT_CLKSEL.field("SOURCE")
 _FEED = (0xA5, 0x5A)
@@ -47,7 +47,7 @@ class Watchdog(Block):
 
     def reset(self) -> None:
         """Stop; the flag that names the watchdog as the cause of a reset is kept."""
-        cause = self.words.get(mcu.WDT_CTRL.offset, 0) & _RST_LATE
+        cause = self.words.get(mcu.WDT_CTRL.offset, 0) & (_RST_LATE | _RST_EARLY)
         super().reset()
         self.words[mcu.WDT_CTRL.offset] = cause
         self._schedule()
@@ -67,15 +67,27 @@ class Watchdog(Block):
     def _write_ctrl(self, value: int) -> None:
         before = self.words.get(mcu.WDT_CTRL.offset, 0)
         self.words[mcu.WDT_CTRL.offset] = value
-        self._set_irq(bool(value & _INT_LATE and value & _INT_EN))
-        if (before ^ value) & ~(_INT_LATE | _RST_LATE):
+        self._set_irq(bool(value & (_INT_LATE | _INT_EARLY) and value & _INT_EN))
+        if (before ^ value) & ~_FLAGS:
             self._schedule()
 
     def _write_rst(self, value: int) -> None:
         self._feeding = self._feeding + 1 if value == _FEED[self._feeding] else 0
         if self._feeding == len(_FEED):
             self._feeding = 0
+            if self.words.get(mcu.WDT_CTRL.offset, 0) & _WIN_EN:
+                self._check_window()
             self._schedule()
+
+    def _check_window(self) -> None:
+        """Fed before a window has begun: interrupt, or reset."""
+        fields, count = mcu.WDT_CTRL.unpack(self.words[mcu.WDT_CTRL.offset]), self._count()
+        if not fields["EN"]:
+            return
+        if count < 1 << 31 - fields["RST_EARLY_VAL"]:
+            self._expire(_RST_EARLY)
+        if count < 1 << 31 - fields["INT_EARLY_VAL"]:
+            self._interrupt(_INT_EARLY)
 
     def _schedule(self) -> None:
         """Begin to count from 0."""
@@ -94,11 +106,11 @@ class Watchdog(Block):
             delay = (1 << 31 - late) * self._period()
             self._events.append(self._clock.schedule(delay, action))
 
-    def _interrupt(self) -> None:
-        self.words[mcu.WDT_CTRL.offset] |= _INT_LATE
+    def _interrupt(self, flag: int = _INT_LATE) -> None:
+        self.words[mcu.WDT_CTRL.offset] |= flag
         self._set_irq(bool(self.words[mcu.WDT_CTRL.offset] & _INT_EN))
 
-    def _expire(self) -> None:
+    def _expire(self, flag: int = _RST_LATE) -> None:
         if self.words[mcu.WDT_CTRL.offset] & _RST_EN:
-            self.words[mcu.WDT_CTRL.offset] |= _RST_LATE
+            self.words[mcu.WDT_CTRL.offset] |= flag
             self._request_reset()

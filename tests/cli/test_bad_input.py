@@ -174,6 +174,11 @@ def test_a_board_that_resets_in_mid_run_keeps_its_rows(
     assert '"complete": false' in (tmp_path / "bench" / "bench.json").read_text()
 
 
+def test_meter_belongs_to_the_virtual_board(tmp_path: Path, capsys: Capture) -> None:
+    outcome = run(capsys, "bench", "--port", "/dev/ttyACM0", "--meter", "--out", tmp_path)
+    assert_one_error(outcome, 2, "E-BENCH-METER", "--current-ma")
+
+
 def test_energy_needs_current_and_voltage(
     tmp_path: Path, pty: tuple[int, str], capsys: Capture
 ) -> None:

@@ -20,6 +20,7 @@ from max78k.host.bench import (
     summarize,
     write_csv,
 )
+from max78k.host.energy import FROM_TRACE, CurrentTrace, Span
 from max78k.host.link import Device
 
 
@@ -235,3 +236,17 @@ def test_a_run_without_rows_has_a_summary(device):
     result.rows.clear()
     assert result.to_json()["energy"] is None and result.to_json()["phases_us"] == {}
     assert "INTERRUPTED" in result.summary()
+
+
+def test_energies_of_a_current_trace_belong_to_the_last_runs(device):
+    result = run_bench(device, inputs(2), warmup=0)
+    runs = tuple(Span(10.0 * n, 1.0, n, 4.0 * n) for n in range(1, 4))
+    trace = CurrentTrace(voltage_v=2.0, means=(Span(0.0, 100.0, 1.0, 1.0),), runs=runs)
+    result.take_trace(trace)
+    assert [row.inference_energy_mj for row in result.rows] == pytest.approx([0.008, 0.012])
+    assert {row.energy_kind for row in result.rows} == {FROM_TRACE}
+    energy = result.to_json()["energy"]
+    assert energy["frame_low_mj"] < energy["frame_mj"] < energy["frame_high_mj"]
+    assert "estimate, from the virtual board's current trace" in result.summary()
+    with pytest.raises(InputError, match="E-BENCH-METER"):
+        run_bench(device, inputs(5)).take_trace(trace)

@@ -73,7 +73,7 @@ def test_transmitter_reports_full_and_busy_and_loses_what_does_not_fit():
 
 def test_host_bytes_wait_for_the_receiver():
     clock = Clock(SECOND // 100_000_000)
-    log = FindingLog(lambda: (0, "?", 0.0))
+    log = FindingLog(lambda pc: (0, "?", 0.0))
     uart = Uart("UART0", clock, log, lambda level: None, lambda: 2 * clock.period)
     uart.host_write(b"x")
     assert clock.next_time is None and uart.host_waiting == 1

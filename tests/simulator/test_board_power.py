@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-from board_support import board, finished
+from board_support import board, compiled, finished
 
 from max78k.simulator.clock import SECOND
 from max78k.simulator.power import DRAWS, VOLTAGE, Supply
@@ -41,18 +45,44 @@ def test_trace_adds_up_to_the_charge_and_follows_the_program():
     assert sum(row.milliseconds for row in rows) == 1000
     assert sum(row.low * row.milliseconds for row in rows) / 1000 == pytest.approx(low)
     assert sum(row.high * row.milliseconds for row in rows) / 1000 == pytest.approx(high)
-    asleep = 100 * DRAWS["core_sleep"].low
+    asleep = 100 * DRAWS["core_sleep"].low + 3 * DRAWS["oscillator"].low + DRAWS["uart"].low
     assert low == pytest.approx(asleep, rel=0.02)  # hardly ever awake
 
 
 def test_lit_leds_and_the_accelerator_draw_more():
     it = finished("misc", seconds=0.1)  # one LED is on, the core sleeps
     *_, last = it.supply.rows()
-    core = DRAWS["core_sleep"].low * 60
+    core = DRAWS["core_sleep"].low * 60 + 2 * DRAWS["oscillator"].low
     assert last.low == pytest.approx(core + DRAWS["led"].low)
     powered = finished("cnn")
     *_, last = powered.supply.rows()
-    assert last.high == pytest.approx(DRAWS["core_sleep"].high * 100 + DRAWS["cnn_idle"].high)
+    core_high = DRAWS["core_sleep"].high * 100 + 3 * DRAWS["oscillator"].high
+    cnn_high = DRAWS["cnn_idle"].high + DRAWS["cnn_memory"].high / 4  # one quadrant
+    assert last.high == pytest.approx(core_high + cnn_high)
+
+
+def test_deep_sleep_stops_the_oscillators():
+    it = finished("deepsleep", "MODE=8", "WAKE=1", seconds=1.0)
+    *_, last = it.supply.rows()
+    assert last.low == pytest.approx(DRAWS["core_deep_sleep"].low)
+
+
+def test_runs_of_the_accelerator_are_marked_with_their_mean_current():
+    now = [0]
+    supply = Supply(lambda: now[0])
+    supply.enter("core", "core_sleep", mhz=100)
+    supply.enter("cnn", "cnn_idle")
+    now[0] = SECOND // 1000
+    supply.enter("cnn", "cnn_active", load=1.0)
+    now[0] = SECOND // 400
+    supply.enter("cnn", "cnn_idle")
+    now[0] = SECOND
+    (run,) = supply.runs()
+    assert (run.start, run.milliseconds) == (pytest.approx(1.0), pytest.approx(1.5))
+    core = DRAWS["core_sleep"].low * 100
+    assert run.low == pytest.approx(core + DRAWS["cnn_active"].low)
+    *_, last = supply.table().splitlines()
+    assert last.startswith("run,1,1.5,")
 
 
 def test_share_of_processors_scales_the_lower_bound_most():
@@ -65,3 +95,17 @@ def test_share_of_processors_scales_the_lower_bound_most():
 
 def test_board_at_power_on_has_drawn_nothing():
     assert board("heartbeat").supply.charge == (0.0, 0.0)
+
+
+def test_board_of_another_process_leaves_its_trace_when_it_ends(tmp_path: Path):
+    path = tmp_path / "current.csv"
+    command = [sys.executable, "-m", "max78k.simulator", "--stop-with-stdin", "--power", str(path)]
+    process = subprocess.Popen(
+        [*command, str(compiled("heartbeat"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdin is not None
+    assert process.stdout.readline().startswith(b"pty ")
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+    assert path.read_text().startswith("# estimate at 3 V")

@@ -20,6 +20,7 @@
 #define UART_FIFO REG(0x40042020)
 #define TMR_CNT(n) REG(0x40010000 + 0x1000 * (n))
 #define TMR_CMP(n) REG(0x40010004 + 0x1000 * (n))
+#define TMR_PWM(n) REG(0x40010008 + 0x1000 * (n))
 #define TMR_INTFL(n) REG(0x4001000C + 0x1000 * (n))
 #define TMR_CTRL0(n) REG(0x40010010 + 0x1000 * (n))
 #define TMR_CTRL1(n) REG(0x40010018 + 0x1000 * (n))
@@ -59,7 +60,8 @@ static inline void clock_100mhz(void)
 
 static inline void uart_init(void)
 {
-    GCR_PCLKDIS0 &= ~(1u << 9);
+    GCR_PCLKDIS0 &= ~(1u << 9 | 1u);
+    REG(0x40008008) = 3;  // P0.0 and P0.1 are its pins
     UART_CTRL = 1u | 3u << 10 | 2u << 16;
     UART_CLKDIV = 64;
     UART_CTRL |= 1u << 15;

@@ -3,6 +3,7 @@
 volatile uint32_t before, after, wrong;
 void program(void)
 {
+    REG(0x40029004) = 60;  // MHz of the core
     REG(0x40029000) = 0x7E000;
     REG(0x40029008) = 2u << 28 | 0x55u << 8;
     REG(0x40029008) |= 1u << 2;

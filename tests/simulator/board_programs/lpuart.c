@@ -8,7 +8,8 @@ void uart3_handler(void)
 }
 void program(void)
 {
-    LPGCR_PCLKDIS &= ~(1u << 4);
+    LPGCR_PCLKDIS &= ~(1u << 4 | 1u);
+    REG(0x40080408) = 3u << 6;  // P2.6 and P2.7 are its pins
     U(0x00) = 1u | 3u << 10 | 1u << 16 | 1u << 21;
     U(0x10) = 7;
     U(0x00) |= 1u << 15;

@@ -10,7 +10,7 @@ void program(void)
     GCR_PCLKDIS1 &= ~(1u << 2);
     random_word = REG(0x4004D008);
     TMR_CMP(0) = 5;       // its clock is off
-    level = REG(0x40046000);
+    level = REG(0x40088000);
     GCR_PCLKDIS0 &= ~1u;
     REG(0x40008028) |= 4; REG(0x40008038) = 4;  // falling edge of P0.2
     irq_enable(24);

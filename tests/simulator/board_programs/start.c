@@ -26,6 +26,11 @@ void wdt1_handler(void) WEAK;
 void sema_handler(void) WEAK;
 void uart3_handler(void) WEAK;
 void pcif_handler(void) WEAK;
+void flc_handler(void) WEAK;
+void spi1_handler(void) WEAK;
+void adc_handler(void) WEAK;
+void i2s_handler(void) WEAK;
+void gpiowake_handler(void) WEAK;
 
 __attribute__((naked)) void unused_handler(void) { __asm volatile("b ."); }
 
@@ -36,6 +41,8 @@ __attribute__((section(".vectors"), used)) const void *const vectors[16 + 104] =
     [16 + 14] = uart0_handler, [16 + 24] = gpio0_handler, [16 + 101] = cnn_handler,
     [16 + 3] = rtc_handler, [16 + 9] = tmr4_handler, [16 + 28] = dma0_handler,
     [16 + 36] = i2c1_handler, [16 + 53] = wut_handler, [16 + 57] = wdt1_handler,
+    [16 + 16] = spi1_handler, [16 + 20] = adc_handler, [16 + 23] = flc_handler,
+    [16 + 54] = gpiowake_handler, [16 + 99] = i2s_handler,
     [16 + 63] = sema_handler, [16 + 88] = uart3_handler, [16 + 91] = pcif_handler,
 };
 
