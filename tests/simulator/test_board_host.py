@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +24,18 @@ from max78k.host.virtual_board import SIMULATOR, VirtualBoard
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals need a Unix system")
 
-TIMING = Timing(reply_s=0.5, hello_s=0.5, infer_s=0.7, connect_s=6.0, reboot_s=2.0, tries=2)
-INFERENCES = 8
+TIMING = Timing(reply_s=0.5, hello_s=0.5, infer_s=0.7, connect_s=6.0, reboot_s=2.0)
+INFERENCES = 5
 
 
 @contextmanager
-def disturbed(firmware: Firmware, fault: str) -> Iterator[tuple[Device, VirtualBoard]]:
+def disturbed(
+    firmware: Firmware, fault: str, tries: int = 2
+) -> Iterator[tuple[Device, VirtualBoard]]:
     """A session with a board that has the fault."""
     command = (*SIMULATOR, "--seed", "1", "--fault", fault)
     with VirtualBoard(firmware.build.elf, command=command) as board:
-        with Device(open_port(board.port, 115200), timing=TIMING) as device:
+        with Device(open_port(board.port, 115200), timing=replace(TIMING, tries=tries)) as device:
             device.negotiate_baud(921600)
             yield device, board
 
@@ -46,13 +49,13 @@ def test_answers_are_right_although_bytes_are_lost_and_wrong(tiny_firmware: Firm
     with disturbed(tiny_firmware, "") as (device, _):
         right = [device.infer(picture(device, n)).scores for n in range(INFERENCES)]
         assert device.retries == 0
-    with disturbed(tiny_firmware, "uart-flip=8e-5,uart-drop=8e-5") as (device, board):
+    with disturbed(tiny_firmware, "uart-flip=3e-4,uart-drop=3e-4", 12) as (device, board):
         answers = [device.infer(picture(device, n)).scores for n in range(INFERENCES)]
         assert device.retries > 0
     assert np.array_equal(answers, right)
     lines = board.messages().splitlines()
     assert [line.split(":")[0] for line in lines] == ["fault uart-flip", "fault uart-drop"]
-    assert all(int(line.split()[2]) > 0 for line in lines)
+    assert sum(int(line.split()[2]) for line in lines) > 0
 
 
 def test_a_supply_failure_is_told_from_a_silent_board(tiny_firmware: Firmware):
