@@ -26,7 +26,7 @@ from max78k.simulator.faults import CoreChecks, Faults
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
 from max78k.simulator.gpio import BUTTONS, Leds
 from max78k.simulator.i2s import I2s
-from max78k.simulator.power import Supply
+from max78k.simulator.power import ChipDraws, Supply
 from max78k.simulator.program import read_program
 from max78k.simulator.signals import Signals, tell
 from max78k.simulator.soc import Peripherals
@@ -96,6 +96,7 @@ class VirtualBoard:
         self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
         self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
         self.supply = Supply(lambda: self._clock.now)
+        self._draws = ChipDraws(self.supply)
         self._cnn = CnnPort(
             self._clock, self._cpu.stall,
             lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
@@ -107,24 +108,29 @@ class VirtualBoard:
         )
         self.debug = DebugPort(self._cpu)
         self._reset_requested = self._power_lost = False
-        self._core_checks = CoreChecks(self._cpu, self._log, self._program.symbols)
+        self._core_checks = CoreChecks(
+            self._cpu, self._exceptions, self._log, self._program.symbols
+        )
         self._map()
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._set_cnn_power,
             pins_changed=self._pins_changed, seed=seed,
-            clock_changed=lambda: self._core_draws("core_active"), leave_power=self._leave_power,
+            clock_changed=lambda: self._draws.clock(
+                self._clock.period, self._chip.gcr.fast_oscillators
+            ), leave_power=self._leave_power,
         )  # fmt: skip
         for uart in self._chip.uarts:
-            uart.on_enable = self._uarts_draw
+            uart.on_enable = lambda: self._draws.uarts(sum(u.enabled for u in self._chip.uarts))
         self._chip.sequencer.on_wake = self._power_returns
-        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._core_draws)
+        self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._draws.core)
         self._sleep = CoreSleep(
             self._exceptions, self._system, self._chip.sequencer, self._core_times
         )
         self._cnn.clocks = self._chip.gcr
         self.signals = Signals(self._clock)
         self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
+        self.signals.exceptions.append(lambda number, entered: self._bus.interrupted(entered))
         self._trace.follow(self.signals)
         self.faults = self.debug.faults = Disturber(disturbances, seed)
         for start, data in self._program.segments:
@@ -233,6 +239,7 @@ class VirtualBoard:
             for watchdog in self._chip.watchdogs:
                 watchdog.forget()
         self._exceptions.reset()
+        self._bus.forget()
         self._system.reset()
         self._chip.reset(power_on=power_on)
         self._cpu.reset(addresses.FLASH_BASE)
@@ -314,19 +321,9 @@ class VirtualBoard:
         self._leds.look(self._chip.ports)
         tell(self.signals.pins)(self._chip.ports)
 
-    def _core_draws(self, state: str) -> None:
-        self.supply.enter("core", state, mhz=SECOND / self._clock.period / 1e6)
-        running = 0 if state == "core_deep_sleep" else self._chip.gcr.fast_oscillators
-        self.supply.enter("oscillators", "oscillator", load=running)
-
-    def _uarts_draw(self) -> None:
-        enabled = sum(uart.enabled for uart in self._chip.uarts)
-        self.supply.enter("uarts", "uart", load=enabled)
-
     def _set_cnn_power(self, powered: int, ram: int, isolated: int, reset: int) -> None:
         self._cnn.set_power(powered, ram, isolated, reset)
-        share = bin(powered & ram).count("1") / limits.QUADRANTS
-        self.supply.enter("cnn memory", "cnn_memory", load=share)
+        self._draws.cnn_memory(powered & ram, limits.QUADRANTS)
 
     def _settle(self) -> None:
         """Carry out what is due, and wake the core if that wakes it."""

@@ -54,6 +54,8 @@ class Exceptions:
         event: the event register that WFE waits for.
         on_change: called with an exception's number and True at its entry, False at its return.
         on_line: called with an external interrupt's number and the new level of its line.
+        stack_limit: lowest address of the main stack.
+        on_overflow: called with an address below it when registers are to be stacked there.
         on_unacknowledged: called with the number of an exception whose handler has returned again
             and again without its line having been low.
     """
@@ -67,6 +69,8 @@ class Exceptions:
         self._returned = cpu.bank(("FAULTMASK", "XPSR", "CONTROL", "SP", *_BASIC_FRAME, "PC"))
         self.on_change: Callable[[int, bool], None] = lambda number, entered: None
         self.on_line: Callable[[int, bool], None] = lambda irq, level: None
+        self.stack_limit = 0
+        self.on_overflow: Callable[[int], None] = lambda address: None
         self.on_unacknowledged: Callable[[int], None] = lambda number: None
         self._floats = cpu.bank(_FP_FRAME)
         self.reset()
@@ -204,6 +208,8 @@ class Exceptions:
         stack -= 32 + (_FP_BYTES if with_fp else 0)
         moved = stack & 4
         stack = (stack - moved) & 0xFFFF_FFFF
+        if stack < self.stack_limit and (self.active or not control & _SPSEL):
+            self.on_overflow(stack)
         stacked_xpsr = (xpsr & ~_ALIGNED) | (_ALIGNED if moved else 0)
         frame = struct.pack("<8I", *basic, pc & ~1, stacked_xpsr)
         if with_fp:

@@ -137,12 +137,15 @@ class Faults:
 
 
 class CoreChecks:
-    """Looks between slices of execution for what no single instruction reveals."""
+    """Looks between slices of execution, and at exceptions, for what no instruction reveals."""
 
-    def __init__(self, cpu: Cpu, log: FindingLog, symbols: Mapping[str, int]) -> None:
+    def __init__(
+        self, cpu: Cpu, exceptions: exc.Exceptions, log: FindingLog, symbols: Mapping[str, int]
+    ) -> None:
         limits = [symbols[name] for name in (*_STACK_LIMITS, *_DATA_ENDS) if name in symbols]
         self._stack_limit = limits[0] if limits else 0
         self._log = log
+        exceptions.stack_limit, exceptions.on_overflow = self._stack_limit, self._overflow
         self._registers = cpu.bank(("MSP", "CONTROL"))
 
     def look(self, fpu_enabled: bool) -> None:
@@ -152,6 +155,9 @@ class CoreChecks:
         """
         sp, control = self._registers.read()
         if sp < self._stack_limit:
-            self._log.add("E-BOARD-STACK", "the stack has grown below its region", sp)
+            self._overflow(sp)
         if not fpu_enabled and control & _CONTROL_FPCA:
             self._log.add("E-BOARD-FPU", "the FPU is used before CPACR enables it")
+
+    def _overflow(self, stack: int) -> None:
+        self._log.add("E-BOARD-STACK", "the stack has grown below its region", stack)

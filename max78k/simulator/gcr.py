@@ -25,6 +25,7 @@ _ENABLE_OF = {
     mcu.CLOCK_SOURCE_IPO: mcu.GCR_CLKCTRL.field("IPO_EN").mask,
     mcu.CLOCK_SOURCE_IBRO: mcu.GCR_CLKCTRL.field("IBRO_EN").mask,
 }
+_CPU1_OFF = mcu.GCR_PCLKDIS1.field("CPU1").mask
 _PM_MODE = mcu.GCR_PM.field("MODE")
 _BACKUP, _POWER_DOWN = 4, 10
 _CNN_CLOCK_OFF = mcu.GCR_PCLKDIS0.field("CNN").mask
@@ -69,6 +70,7 @@ class ClockTree(Block):
         self._log = log
         self.readers[mcu.GCR_CLKCTRL.offset] = self._read_clkctrl
         self.writers[mcu.GCR_CLKCTRL.offset] = self._write_clkctrl
+        self.writers[mcu.GCR_PCLKDIS1.offset] = self._write_pclkdis1
         self.writers[mcu.GCR_PM.offset] = self._write_pm
         self.writers[mcu.GCR_RST0.offset] = self._write_rst0
         self.writers[mcu.GCR_RST1.offset] = self._write_rst1
@@ -117,6 +119,11 @@ class ClockTree(Block):
     def power_mode(self) -> int:
         """GCR.PM."""
         return self.words.get(mcu.GCR_PM.offset, 0)
+
+    def _write_pclkdis1(self, value: int) -> None:
+        self.words[mcu.GCR_PCLKDIS1.offset] = value
+        if not value & _CPU1_OFF:
+            self._log.add("N-BOARD-RISCV", "the RISC-V core is started, which is not modelled")
 
     def _write_pm(self, value: int) -> None:
         """Sleep modes wait for WFI; backup and power-down begin at once."""

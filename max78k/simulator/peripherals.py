@@ -19,6 +19,7 @@ _GRANULE_SHIFT = 5  # blocks begin at multiples of 32 bytes
 _POLLS = 32  # equal reads in a row that make a polling loop
 _TIMED_POLLS = 64  # the same for a register that counts
 _MISSES = 8  # reads by interrupt handlers that do not end a polling loop
+_HELD_READS = 8  # after an interrupt
 _LONGEST_PATTERN = 4  # reads in one turn of a polling loop
 _WAITED_SHIFT = 12
 _LONGEST_SKIP = 10_000  # cycles that one read of a counter may be stretched by
@@ -102,6 +103,20 @@ class _Mapping:
     clocked: Callable[[], bool] | None
 
 
+class _Polling:
+    """What the reads so far say of a loop."""
+
+    __slots__ = (
+        "equal", "equal_since", "hold", "misses", "period", "read_at", "recent", "repeats", "since",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
+        self.period = 1  # reads after which the pattern comes again
+        self.repeats = self.equal = self.misses = self.read_at = self.hold = 0
+        self.since = self.equal_since = 0
+
+
 class PeripheralBus:
     """Decodes addresses, and lets virtual time pass in polling loops.
 
@@ -109,7 +124,9 @@ class PeripheralBus:
     chip. When the same addresses have been read many times at the same distances in instructions
     with no write between, time is moved on: where the values stay the same to the next event,
     where one counts by 1/4096 of the time already waited, 100 us at most. If no event is near,
-    equal values let 1/64 of the time already waited pass.
+    equal values let 1/64 of the time already waited pass. An interrupt does not end a loop: when
+    its handler has returned, a few turns are executed one by one, so that what the handler changed
+    is seen at once.
     """
 
     def __init__(self, cpu: Cpu, clock: Clock, log: FindingLog) -> None:
@@ -117,10 +134,8 @@ class PeripheralBus:
         self._clock = clock
         self._log = log
         self._granules: dict[int, _Mapping] = {}
-        self._recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
-        self._period = 1  # reads after which the pattern comes again
-        self._repeats = self._equal = self._misses = self._read_at = 0
-        self._since = self._equal_since = 0
+        self._interrupted: list[tuple[_Polling, int]] = []
+        self._polling = _Polling()
 
     def attach(
         self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
@@ -153,7 +168,8 @@ class PeripheralBus:
     def write(self, address: int, value: int, size: int) -> None:
         """Write a register; a narrow write writes 0 to the rest of the word."""
         self._cpu.stall(ACCESS_CYCLES)
-        self._repeats = self._equal = self._misses = 0
+        loop = self._polling
+        loop.repeats = loop.equal = loop.misses = 0
         entry = self._granules.get(address >> _GRANULE_SHIFT)
         if entry is None or (entry.clocked is not None and not entry.clocked()):
             self._report(address, entry)
@@ -192,43 +208,65 @@ class PeripheralBus:
         else:
             block.write(offset & ~3, value)
 
+    def interrupted(self, entered: bool) -> None:
+        """An exception has been entered or left: the loop that it interrupts goes on after it."""
+        executed = self._cpu.executed
+        if entered:
+            self._interrupted.append((self._polling, executed))
+            self._polling = _Polling()
+        elif self._interrupted:
+            self._polling, since = self._interrupted.pop()
+            self._polling.read_at += executed - since
+            self._polling.hold = _HELD_READS
+
+    def forget(self) -> None:
+        """The core has been reset."""
+        self._interrupted.clear()
+        self._polling = _Polling()
+
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""
-        executed = self._cpu.executed
-        recent, read = self._recent, (address, executed - self._read_at, value)
-        self._read_at = executed
+        loop, executed = self._polling, self._cpu.executed
+        recent, read = loop.recent, (address, executed - loop.read_at, value)
+        loop.read_at = executed
         if not read[1] and address == recent[0][0] + 4:
             self._check_alignment(address)
-        before = recent[self._period - 1]
+        before = recent[loop.period - 1]
         if before[0] == address and before[1] == read[1]:
-            self._repeats += 1
-            self._equal = self._equal + 1 if before[2] == value else 0
-            if self._equal > _POLLS:
-                self._skip_equal()
-            elif self._equal == _POLLS:
-                self._equal_since = self._clock.now
-            elif self._repeats == _TIMED_POLLS:
-                self._since, self._misses = self._clock.now, 0
-            elif self._repeats > _TIMED_POLLS and not self._equal:
-                waited = (self._clock.now - self._since) // self._clock.period
-                left = self._cpu.cycles_left()
-                self._cpu.stall(min(waited >> _WAITED_SHIFT, _LONGEST_SKIP, left))
+            loop.repeats += 1
+            loop.equal = loop.equal + 1 if before[2] == value else 0
+            if loop.hold:
+                loop.hold -= 1
+            else:
+                self._let_pass(loop)
         else:
-            self._misses += 1
-            self._equal = 0
-            if self._misses > _MISSES or self._repeats < _TIMED_POLLS:
-                self._repeats = self._misses = 0
+            loop.misses += 1
+            loop.equal = 0
+            if loop.misses > _MISSES or loop.repeats < _TIMED_POLLS:
+                loop.repeats = loop.misses = 0
             for period, (seen, distance, _) in enumerate(recent, 1):
                 if seen == address and distance == read[1]:
-                    self._period = period
+                    loop.period = period
                     break
         recent.pop()
         recent.insert(0, read)
 
-    def _skip_equal(self) -> None:
+    def _let_pass(self, loop: _Polling) -> None:
+        if loop.equal > _POLLS:
+            self._skip_equal(loop)
+        elif loop.equal == _POLLS:
+            loop.equal_since = self._clock.now
+        elif loop.repeats == _TIMED_POLLS:
+            loop.since, loop.misses = self._clock.now, 0
+        elif loop.repeats > _TIMED_POLLS and not loop.equal:
+            waited = (self._clock.now - loop.since) // self._clock.period
+            left = self._cpu.cycles_left()
+            self._cpu.stall(min(waited >> _WAITED_SHIFT, _LONGEST_SKIP, left))
+
+    def _skip_equal(self, loop: _Polling) -> None:
         left, event = self._cpu.cycles_left(), self._clock.next_time
         if event is None or event > self._clock.deadline:
-            waited = (self._clock.now - self._equal_since) // self._clock.period
+            waited = (self._clock.now - loop.equal_since) // self._clock.period
             left = min(left, max(waited >> _EQUAL_SHIFT, _EQUAL_SKIP))
         self._cpu.stall(left)
 

@@ -51,7 +51,7 @@ DRAWS: dict[str, Draw] = {
 # The published inferences had nearly all processors at work. How much of the current goes with
 # their number is not known: between all of it and half of it.
 _SHARE_OF_PROCESSORS = (1.0, 0.5)
-_COUNTED = ("led", "uart", "oscillator", "cnn_memory")  # ``load`` is how many, or what share
+_COUNTED = ("led", "uart", "cnn_memory")  # ``load`` is how many, or what share
 
 
 @functools.lru_cache(maxsize=256)
@@ -62,7 +62,9 @@ def _bounds(state: str, mhz: float, load: float) -> tuple[float, float]:
         low, high = (1 - share + share * load for share in _SHARE_OF_PROCESSORS)
     elif state in _COUNTED:
         low = high = load
-    return draw.low * low, draw.high * high
+    running = load if draw.per_mhz else 0.0
+    oscillator = DRAWS["oscillator"]
+    return draw.low * low + oscillator.low * running, draw.high * high + oscillator.high * running
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Supply:
         """A part is in ``state`` from now on.
 
         ``load`` is the share of the accelerator's processors at work or of its memories powered,
-        or the number of LEDs, UARTs, oscillators.
+        the number of LEDs or UARTs, and for the core that of the fast oscillators.
         """
         if part == "cnn":
             self._mark(state == "cnn_active")
@@ -203,3 +205,29 @@ class Supply:
         self._charge[1] += high
         self._open[0] += low
         self._open[1] += high
+
+
+class ChipDraws:
+    """Tells a supply what the parts of the chip do."""
+
+    def __init__(self, supply: Supply) -> None:
+        self._supply = supply
+        self._mhz, self._oscillators = 0.0, 0
+
+    def core(self, state: str) -> None:
+        """The core is in one of its states."""
+        self._supply.enter("core", state, mhz=self._mhz, load=self._oscillators)
+
+    def clock(self, period: int, oscillators: int) -> None:
+        """The core runs with this period (femtoseconds), beside so many fast oscillators."""
+        self._mhz, self._oscillators = SECOND / period / 1e6, oscillators
+        self.core("core_active")
+
+    def uarts(self, enabled: int) -> None:
+        """So many UARTs are enabled."""
+        self._supply.enter("uarts", "uart", load=enabled)
+
+    def cnn_memory(self, powered: int, quadrants: int) -> None:
+        """The memories of the quadrants in the mask have power."""
+        load = bin(powered).count("1") / quadrants
+        self._supply.enter("cnn memory", "cnn_memory", load=load)

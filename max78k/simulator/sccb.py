@@ -1,11 +1,11 @@
-"""The camera's control bus: an OVM7692 on two pins that firmware moves one by one."""
+"""The camera's control bus: an OVM7692 on two pins, moved one by one or by I2C2."""
 
 from __future__ import annotations
 
 from max78k.simulator.gpio import Gpio
 
 SCL_PIN, SDA_PIN = 30, 31  # of port 0
-_ADDRESS = 0x3C
+ADDRESS = 0x3C
 _IDENTITY = {0x0A: 0x76, 0x0B: 0x92, 0x1C: 0x7F, 0x1D: 0xA2}  # product, manufacturer
 _OUTPUT_SIZE = (0xCC, 0xCE)  # columns, rows; high byte first
 _SOFT_RESET = (0x12, 0x80)
@@ -88,12 +88,33 @@ class CameraControl:
         """A byte is complete; the acknowledgement follows with the falling clock."""
         self._acknowledges = True
         if self._phase == "address":
-            self._acknowledges = byte >> 1 == _ADDRESS
+            self._acknowledges = byte >> 1 == ADDRESS
             self._phase = ("read" if byte & 1 else "number") if self._acknowledges else "idle"
         elif self._phase == "number":
             self._number, self._phase = byte, "value"
-        elif (self._number, byte & _SOFT_RESET[1]) == _SOFT_RESET:
+        else:
+            self._store(byte)
+
+    def _store(self, byte: int) -> None:
+        if (self._number, byte & _SOFT_RESET[1]) == _SOFT_RESET:
             self.registers = dict(_IDENTITY)
         elif self._number not in _IDENTITY:
             self.registers[self._number] = byte
             self._number = (self._number + 1) & 0xFF
+
+    # -- the same as a device of an I2C controller
+
+    def start(self, reading: bool) -> None:
+        """A write begins with the register's number."""
+        self._phase = "read" if reading else "number"
+
+    def write(self, byte: int) -> None:
+        """The number of a register, then what goes into it."""
+        if self._phase == "number":
+            self._number, self._phase = byte, "value"
+        else:
+            self._store(byte)
+
+    def read(self) -> int:
+        """The register."""
+        return self.registers.get(self._number, 0)

@@ -27,6 +27,7 @@ from max78k.simulator.onewire import OneWire
 from max78k.simulator.peripherals import STORAGE, Block, PeripheralBus
 from max78k.simulator.power_sequencer import PowerSequencer
 from max78k.simulator.rtc import RealTimeClock, WakeUpTimer
+from max78k.simulator.sccb import ADDRESS as CAMERA_ADDRESS
 from max78k.simulator.sccb import CameraControl
 from max78k.simulator.semaphores import Semaphores
 from max78k.simulator.spi import Spi
@@ -169,12 +170,13 @@ class Peripherals:
         self._add(addresses.CRC, _PAGE, self._crc, self.gcr.clock_gate(1, "CRC"))
 
     def _add_buses(self) -> None:
-        """I2C0-2; the power management chip is on I2C1."""
-        self.pmic = Pmic()
+        """I2C0-2; the power management chip is on I2C1, the camera on the pins of I2C2."""
+        devices: tuple[dict[int, I2cDevice], ...] = (
+            {}, {Pmic.ADDRESS: Pmic()}, {CAMERA_ADDRESS: self.camera_control},
+        )  # fmt: skip
         for n, (base, irq, gate) in enumerate(_I2CS):
-            devices: dict[int, I2cDevice] = {Pmic.ADDRESS: self.pmic} if n == 1 else {}
             name = f"I2C{n}"
-            bus = I2c(name, self._clock, self._line(irq), self._peripheral_period, devices)
+            bus = I2c(name, self._clock, self._line(irq), self._peripheral_period, devices[n])
             self._add(base, _PAGE, bus, self.gcr.clock_gate(gate, name))
 
     def _add_signals(self) -> None:

@@ -34,6 +34,13 @@ def test_pmic_answers_on_its_bus_at_the_programmed_speed():
     assert it.codes() == []
 
 
+def test_camera_answers_to_an_i2c_controller():
+    it = finished("i2c", "CAMERA")
+    assert it.word("identity") == 0x7692
+    assert it.word("echo") == 6
+    assert it.codes() == []
+
+
 def test_camera_is_found_and_named_on_two_pins():
     it = finished("sccb")
     assert it.word("found") == 0x3C

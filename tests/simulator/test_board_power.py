@@ -16,9 +16,9 @@ from max78k.simulator.power import DRAWS, VOLTAGE, Supply
 def test_charge_is_current_times_time_for_both_bounds():
     now = [0]
     supply = Supply(lambda: now[0])
-    supply.enter("core", "core_active", mhz=100)
+    supply.enter("core", "core_active", mhz=100, load=0)
     now[0] = SECOND // 2000  # half a millisecond
-    supply.enter("core", "core_sleep", mhz=100)
+    supply.enter("core", "core_sleep", mhz=100, load=0)
     now[0] = SECOND // 100
     active, sleep = DRAWS["core_active"], DRAWS["core_sleep"]
     low, high = supply.charge
@@ -70,7 +70,7 @@ def test_deep_sleep_stops_the_oscillators():
 def test_runs_of_the_accelerator_are_marked_with_their_mean_current():
     now = [0]
     supply = Supply(lambda: now[0])
-    supply.enter("core", "core_sleep", mhz=100)
+    supply.enter("core", "core_sleep", mhz=100, load=0)
     supply.enter("cnn", "cnn_idle")
     now[0] = SECOND // 1000
     supply.enter("cnn", "cnn_active", load=1.0)

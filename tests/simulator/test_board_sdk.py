@@ -160,6 +160,7 @@ def test_spi_adc_microphone_one_wire_and_ciphers():
         (8, "N-BOARD-UNKNOWN", 0x4008_8000),
         (9, "E-BOARD-PINS", 0),
         (10, "E-BOARD-IRQ", 0),
+        (11, "N-BOARD-RISCV", 0),
     ],
 )
 def test_mistake_is_told_once_with_its_place_and_ends_a_strict_run(

@@ -1,6 +1,10 @@
 // I2C1 as a driver uses it: PMIC identity, a command and its echo, an address nobody has.
 #include "board.h"
+#ifdef CAMERA
+#define I2C(offset) REG(0x4001F000 + (offset))
+#else
 #define I2C(offset) REG(0x4001E000 + (offset))
+#endif
 #define INTFL0 I2C(0x08)
 #define FIFO I2C(0x2C)
 #define MSTCTRL I2C(0x30)
@@ -61,9 +65,18 @@ void program(void)
     TMR_CTRL1(0) = 1u << 31;
     TMR_CMP(0) = 0xFFFFFFFF;
     TMR_CTRL0(0) = 1u << 15 | 1u << 14 | 1;
+    GCR_PCLKDIS1 &= ~(1u << 24);
     I2C(0x00) = 3;
     I2C(0x34) = 249;
     I2C(0x38) = 249;
+#ifdef CAMERA
+    identity = read_from(0x3C, 0x0A, 1) << 8;
+    identity |= read_from(0x3C, 0x0B, 1);
+    static const uint8_t format[] = {0x12, 6};
+    write_to(0x3C, format, 2);
+    echo = read_from(0x3C, 0x12, 1);
+    return;
+#endif
     identity = read_from(0x28, 0, 1);
     static const uint8_t command[] = {0x17, 0x42}, supply[] = {0x0F, 1, 0x13};
     const uint32_t before = TMR_CNT(0);

@@ -36,6 +36,8 @@ static void __attribute__((noinline)) culprit(void)
     UART_CTRL = 1u << 15 | 3u << 10 | 2u << 16;
     UART_CLKDIV = 64;
     UART_FIFO = 'x';  // its pins are those of the GPIO
+#elif CASE == 11
+    GCR_PCLKDIS1 &= ~(1u << 31);  // the other core
 #elif CASE == 10
     GCR_PCLKDIS0 &= ~(1u << 15);
     irq_enable(5);
