@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from max78k.chip import addresses
+from max78k.chip import cnn_registers as cr
 from max78k.simulator.accelerator import Accelerator
 from max78k.simulator.clock import Clock, Event
 from max78k.simulator.energy import CNN_STATES, StateTimes
@@ -16,6 +17,7 @@ from max78k.simulator.power import Supply
 WRITE_CYCLES = 27
 READ_CYCLES = 22
 
+_FIFO_STATUS = addresses.CNN_FIFO + cr.FIFO_STAT.offset
 _CTL_MASK, _CTL_ADDRESS = addresses.QUADRANT_STRIDE - 1, addresses.quadrant(0) & 0x3F_FFFF
 
 
@@ -44,6 +46,8 @@ class CnnPort:
     ) -> None:
         self.accelerator = Accelerator(report)
         self.accelerator.on_start = self.started
+        self.accelerator.runs.on_hold = self._held
+        self.accelerator.runs.now = self._cycle
         self.clocks: ClockTree | None = None
         self.times = StateTimes(
             CNN_STATES, lambda: clock.now,
@@ -55,12 +59,19 @@ class CnnPort:
         self._set_irq = set_irq
         self._report = report
         self._end: Event | None = None
+        self._room: Event | None = None
         self._powered = False
+        self._cycles, self._counted_to = 0, 0  # of the CNN clock, and the time they reach to
 
     def read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes; anything but aligned words is reported."""
         self._stall(READ_CYCLES)
-        return self.accelerator.read(address, size) if self._clocked(address) else 0
+        if not self._clocked(address):
+            return 0
+        value = self.accelerator.read(address, size)
+        if address == _FIFO_STATUS and value:
+            self._expect_room()
+        return value
 
     def write(self, address: int, value: int, size: int) -> None:
         """Write 1, 2 or 4 bytes."""
@@ -83,6 +94,28 @@ class CnnPort:
         self._end = self._clock.schedule(cycles * self.clocks.cnn_period, self._ended, work=True)
         self.on_run(self.accelerator.layer_cycles)
         self._update()
+
+    def _cycle(self) -> int:
+        """Cycles of the CNN clock so far; the clock may change its rate."""
+        assert self.clocks is not None
+        period = self.clocks.cnn_period
+        passed = (self._clock.now - self._counted_to) // period
+        self._cycles += passed
+        self._counted_to += passed * period
+        return self._cycles
+
+    def _expect_room(self) -> None:
+        """Have an event where FIFOs get room, so that time is not moved past it while polling."""
+        assert self.clocks is not None
+        cycles = self.accelerator.runs.cycles_to_room
+        if cycles:
+            self._clock.cancel(self._room)
+            self._room = self._clock.schedule(cycles * self.clocks.cnn_period, lambda: None)
+
+    def _held(self) -> None:
+        """The run under way has been stopped; it may go on later."""
+        self._clock.cancel(self._end)
+        self.on_run(None)
 
     def _ended(self) -> None:
         self.accelerator.complete()

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
+Sums = NDArray[np.signedinteger[Any]]  # 64 bits wide where 32 might not hold them
 
 LOWEST, HIGHEST = -128, 127
 _SUBTRACT, _ADD, _OR = 0, 1, 2
 _FLOAT32_EXACT = 1 << 24
-_CHUNK = 1 << 14  # pixels of one matrix product; bounds the memory of the unrolled input
+_CHUNK = 1 << 12  # pixels of one matrix product; bounds the memory of the unrolled input
 
 
 def _clip(x: NDArray[np.signedinteger]) -> Int8:
-    clipped: Int8 = np.clip(x, LOWEST, HIGHEST).astype(np.int8)
-    return clipped
+    clipped = np.minimum(x, x.dtype.type(HIGHEST))
+    np.maximum(clipped, x.dtype.type(LOWEST), out=clipped)
+    narrow: Int8 = clipped.astype(np.int8)
+    return narrow
 
 
 def _windows(
@@ -82,48 +85,73 @@ def zero_stuff(x: Int8) -> Int8:
     return result
 
 
-def convolve(x: Int8, weights: Int8, before: tuple[int, int], after: tuple[int, int]) -> Int64:
-    """Correlation of ``x`` (channels, rows, columns) with ``weights`` (outputs, channels, kh, kw).
+class Kernels:
+    """Weights (outputs, channels, kernel rows, kernel columns), ready to be multiplied.
 
-    Zero padding of ``before`` / ``after`` rows and columns; stride 1. The sums are exact: the
-    products run through floating-point matrix multiplication, in single precision only where the
-    weights prove that no partial sum reaches 2**24.
+    Products run through floating-point matrix multiplication, in single precision only where the
+    weights prove that no partial sum reaches 2**24, so that the sums are exact.
     """
-    outputs, channels, kh, kw = weights.shape
-    largest = int(np.abs(weights.astype(np.int32)).sum(axis=(1, 2, 3)).max(initial=0))
-    dtype = np.float32 if largest * -LOWEST < _FLOAT32_EXACT else np.float64
-    rows, columns = (size + b + a for size, b, a in zip(x.shape[1:], before, after, strict=True))
-    padded = np.zeros((channels, rows, columns), dtype)
-    padded[:, before[0] : rows - after[0], before[1] : columns - after[1]] = x
-    flat = padded.reshape(channels, -1)
-    matrix = weights.transpose(0, 2, 3, 1).reshape(outputs, -1).astype(dtype)
-    out_rows, out_columns = rows - kh + 1, columns - kw + 1
-    # Rows stay `columns` long, so that a tap is a shift of the flattened input; the few sums that
-    # run over a row's end are cut off afterwards.
-    taps = [r * columns + c for r in range(kh) for c in range(kw)]
-    length = (out_rows - 1) * columns + out_columns
-    sums = np.zeros((outputs, out_rows * columns), np.int64)
-    for start in range(0, length, _CHUNK):
-        stop = min(start + _CHUNK, length)
-        unrolled = np.concatenate([flat[:, start + tap : stop + tap] for tap in taps])
-        sums[:, start:stop] = matrix @ unrolled
-    return sums.reshape(outputs, out_rows, columns)[:, :, :out_columns]
+
+    def __init__(self, weights: Int8, constant: Int32 | None = None) -> None:
+        outputs, _, *self.size = weights.shape
+        largest = int(np.abs(weights.astype(np.int32)).sum(axis=(1, 2, 3)).max(initial=0))
+        single = largest * -LOWEST < _FLOAT32_EXACT
+        self._constant = constant
+        self._float: type[np.floating[Any]] = np.float32 if single else np.float64
+        self._integer: type[np.signedinteger[Any]] = np.int32 if single else np.int64
+        matrix = weights.transpose(0, 2, 3, 1).reshape(outputs, weights[0].size)
+        self._matrix = np.ascontiguousarray(matrix, self._float)
+
+    @classmethod
+    def exclusive_or(cls, weights: Int8) -> Kernels:
+        """1-bit weights as a mask: 0 leaves the data as they are, -1 inverts all their bits.
+
+        That is x or -x - 1: a product with 2 w + 1, and w once for every weight.
+        """
+        inverted = weights.astype(np.int32).sum(axis=(1, 2, 3), dtype=np.int32)
+        return cls(2 * weights + np.int8(1), inverted)
+
+    def convolve(self, x: Int8, before: tuple[int, int], after: tuple[int, int]) -> Sums:
+        """Correlation of ``x`` (channels, rows, columns) as (outputs, rows, columns), exact.
+
+        Zero padding of ``before`` / ``after`` rows and columns; stride 1.
+        """
+        kh, kw = self.size
+        rows, columns = (
+            size + b + a for size, b, a in zip(x.shape[1:], before, after, strict=True)
+        )
+        padded = np.zeros((len(x), rows, columns), self._float)
+        padded[:, before[0] : rows - after[0], before[1] : columns - after[1]] = x
+        flat = padded.reshape(len(x), rows * columns)
+        out_rows, out_columns = rows - kh + 1, columns - kw + 1
+        # Rows stay `columns` long, so that a tap is a shift of the flattened input; the few sums
+        # that run over a row's end are cut off afterwards.
+        taps = [r * columns + c for r in range(kh) for c in range(kw)]
+        length = (out_rows - 1) * columns + out_columns
+        sums: Sums = np.zeros((len(self._matrix), out_rows * columns), self._integer)
+        for start in range(0, length, _CHUNK):
+            stop = min(start + _CHUNK, length)
+            parts = [flat[:, start + tap : stop + tap] for tap in taps]
+            unrolled = np.concatenate(parts) if len(parts) > 1 else parts[0]
+            sums[:, start:stop] = self._matrix @ unrolled
+        if self._constant is not None:
+            sums += self._constant[:, None]
+        return sums.reshape(-1, out_rows, columns)[:, :, :out_columns]
 
 
-def scale(sums: Int64, shift: int) -> Int8:
+def scale(sums: Sums, shift: int) -> Int8:
     """8-bit output of the accumulators: 7 - ``shift`` bits dropped, half rounds up, clipped."""
     right = 7 - shift
     if right > 0:
-        sums = (sums + (1 << (right - 1))) >> right
-    else:
-        sums = sums << -right
-    return _clip(sums)
+        return _clip((sums + sums.dtype.type(1 << (right - 1))) >> right)
+    return _clip(_clip(sums).astype(np.int32) << -right)  # clipped first: it cannot overflow
 
 
 def activate(x: Int8, relu: bool, absolute: bool) -> Int8:
     """ReLU or the magnitude; the magnitude of -128 is 127."""
     if relu:
-        return _clip(np.maximum(x, 0))
+        positive: Int8 = np.maximum(x, np.int8(0))
+        return positive
     if absolute:
         return _clip(np.abs(x.astype(np.int16)))
     return x

@@ -1,36 +1,27 @@
-"""The accelerator as the bus sees it: address decoding, control registers, runs."""
+"""The accelerator as the bus sees it: address decoding, memories, registers, power."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from threadpoolctl import ThreadpoolController
-
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
-from max78k.simulator.accelerator.checks import check_run
-from max78k.simulator.accelerator.cycles import layer_cycles, run_cycles
+from max78k.simulator.accelerator.cycles import layer_cycles
 from max78k.simulator.accelerator.fifo import Fifos
-from max78k.simulator.accelerator.layer import Layer, LayerRegisters, decode
+from max78k.simulator.accelerator.layer import LayerRegisters
 from max78k.simulator.accelerator.machine import Machine
 from max78k.simulator.accelerator.memories import DataMemory, KernelMemory, Memory, NarrowMemory
 from max78k.simulator.accelerator.power import Power, quadrants
+from max78k.simulator.accelerator.runs import Runs
+from max78k.simulator.accelerator.transposer import Transposer
 
-FAST_FIFO = 0x400C_0400  # reached by the RISC-V core alone; feeds quadrant 0
-FAST_FIFO_DATA = FAST_FIFO + 0x10
-
-_EN = cr.CTL.field("EN").mask
-_CLK_EN = cr.CTL.field("CLK_EN").mask
-_EXT_SYNC = cr.CTL.field("EXT_SYNC").mask
 _IRQ = cr.CTL.field("IRQ").mask
-_FIFO_EN = cr.CTL.field("FIFO_EN").mask
-_STREAM = cr.CTL.field("STREAM").mask
-_AVG_ROUND = cr.CTL.field("AVG_ROUND").mask
 _MEXPRESS = cr.CTL.field("MEXPRESS").mask
-_MASTER = cr.CTL.field("MASTER")
+_MLAT_EN = cr.CTL.field("MLAT_EN").mask
+_FASTFIFO_EN = cr.CTL.field("FASTFIFO_EN").mask
 
-_GLOBAL = (cr.CTL.offset, cr.SRAM.offset, cr.LCNT_MAX.offset, cr.SRAM_TEST.offset)
+_FAST_STATUS = addresses.FAST_FIFO + 4
 _LAYERS = addresses.LAYER_REGISTERS_OFFSET
 _LAYERS_END = _LAYERS + LayerRegisters.SLOTS * addresses.LAYER_REGISTER_STRIDE
 _PER_QUADRANT = limits.PROCESSORS_PER_QUADRANT
@@ -41,22 +32,6 @@ _KERNEL_BYTES = _PER_QUADRANT * addresses.KERNEL_STRIDE
 _BIAS_BYTES = 4 * limits.BIAS_BYTES_PER_QUADRANT
 _KERNEL_POWER_DOWN_SHIFT = 12  # always-on control: bit 12 + q cuts the kernels of quadrant q
 _TEST_DONE = 1 << 27  # self test: set at the end of any test
-
-
-@dataclass
-class _Run:
-    """A run between the master's EN and its end.
-
-    ``feeding`` are the FIFOs that deliver its input, ``frame_words`` how many words each, and
-    ``fifo`` the frame once it is there.
-    """
-
-    master: int
-    started: tuple[int, ...]
-    layers: list[Layer]
-    feeding: tuple[int, ...] = ()
-    frame_words: int = 0
-    fifo: dict[int, list[int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,12 +60,11 @@ class Accelerator:
             nothing wrote, kernels that were never loaded, registers that contradict each other.
 
     Attributes:
-        on_start: called with the estimated cycles of the CNN clock when a run starts: at the
-            master's EN or, where FIFOs feed the network, when the last input word has arrived.
+        runs: what is running; ``runs.now`` ties it to a clock. Without a clock the FIFOs are
+            emptied at once, and a run lasts until :meth:`run` or :meth:`complete`.
     """
 
     def __init__(self, report: Callable[[str, int], None] | None = None) -> None:
-        self.on_start: Callable[[int], None] | None = None
         self._listener = report
         self._reported: set[str] = set()
         self._data = DataMemory()
@@ -103,15 +77,25 @@ class Accelerator:
             _Window("bias", addresses.BIAS_OFFSET, _BIAS_BYTES, self._bias, 6, 21),
             _Window("line buffer", addresses.TRAM_OFFSET, _TRAM_BYTES, self._tram, 4, 20),
         )
-        self._machine = Machine(self._data, self._kernel, self._bias, self._report)
-        self._blas = ThreadpoolController()
         self._layers = LayerRegisters()
-        self._global = [dict.fromkeys(_GLOBAL, 0) for _ in range(limits.QUADRANTS)]
+        self._control = [0] * limits.QUADRANTS
+        self._counts = [0] * limits.QUADRANTS
+        self._sram = [0] * limits.QUADRANTS
+        self._tests = [0] * limits.QUADRANTS
+        self._plain = {
+            cr.SRAM.offset: self._sram,
+            cr.LCNT_MAX.offset: self._counts,
+            cr.SRAM_TEST.offset: self._tests,
+            cr.CTL.offset: self._control,
+        }
         self._always_on = 0
         self._fifos = Fifos()
         self._power = Power()
-        self._waiting: _Run | None = None  # for words from the FIFOs
-        self._running: _Run | None = None
+        self._transposers = [Transposer(self._data, q) for q in range(limits.QUADRANTS)]
+        machine = Machine(self._data, self._kernel, self._bias, self._report)
+        self.runs = Runs(
+            machine, self._layers, self._control, self._counts, self._fifos, self._report
+        )
 
     # The bus
 
@@ -192,7 +176,10 @@ class Accelerator:
         return False
 
     def _supplied(self, window: _Window, quadrant: int, address: int) -> bool:
-        if not window.in_ram or self._power.ram >> quadrant & 1:
+        down = 0
+        if window.memory is self._kernel:
+            down = self._always_on >> _KERNEL_POWER_DOWN_SHIFT
+        if not window.in_ram or self._power.ram & ~down & 1 << quadrant:
             return True
         self._report(f"{window.name} memory of quadrant {quadrant} has no power", address)
         return False
@@ -210,6 +197,9 @@ class Accelerator:
     def _read_common(self, address: int) -> int:
         if address == addresses.CNN_AON:
             return self._always_on
+        self.runs.advance()
+        if address == _FAST_STATUS:
+            return self._fifos.fast_status()
         if address in (addresses.CNN_FIFO, addresses.CNN_FIFO + cr.FIFO_STAT.offset):
             return self._fifos.read(address - addresses.CNN_FIFO)
         self._nothing(address)
@@ -226,38 +216,50 @@ class Accelerator:
                 self._kernel.lose(quadrant)
         elif offset == cr.FIFO_CTL.offset:
             self._fifos.write_control(value)
-        elif address == FAST_FIFO_DATA or offset in _FIFO_PORTS:
+        elif address == addresses.FAST_FIFO_DATA or offset in _FIFO_PORTS:
             self._push(_FIFO_PORTS.get(offset, 0), value, address)
-        elif not FAST_FIFO <= address < FAST_FIFO_DATA:  # whose control has no effect here
-            self._nothing(address)
+        elif not addresses.FAST_FIFO <= address < addresses.FAST_FIFO_DATA:
+            self._nothing(address)  # the fast FIFO's threshold and interrupts have no effect here
 
     def _push(self, number: int, word: int, address: int) -> None:
-        if address != FAST_FIFO_DATA and not self._fifos.enabled(number):
-            self._report(f"word for FIFO {number}, which is not enabled", address)
+        fast = address == addresses.FAST_FIFO_DATA
+        name = "the fast FIFO" if fast else f"FIFO {number}"
+        enabled = self._control[0] & _FASTFIFO_EN if fast else self._fifos.enabled(number)
+        if not enabled:
+            self._report(f"word for {name}, which is not enabled", address)
             return
-        self._fifos.push(number, word)
-        self._feed()
+        self.runs.advance()
+        if not self._fifos.push(number, word):
+            self._report(f"a word for {name} is lost: it is full", address)
+        self.runs.arrive()
 
     # Registers of a quadrant
 
     def _read_register(self, quadrant: int, offset: int, address: int) -> int:
-        if offset in self._global[quadrant]:
-            return self._global[quadrant][offset]
+        if offset in self._plain:
+            return self._plain[offset][quadrant]
         if _LAYERS <= offset < _LAYERS_END:
             return self._layers.read(quadrant, offset - _LAYERS)
-        if offset == cr.MLAT.offset:
-            self._report("read through the byte transposer, which is not modelled", address)
-        else:
+        if offset != cr.MLAT.offset:
             self._nothing(address)
-        return 0
+            return 0
+        if not self._control[quadrant] & _MLAT_EN:
+            self._report("read through the byte transposer, which is not switched on", address)
+            return 0
+        value, known = self._transposers[quadrant].read(self._control[quadrant])
+        if not known:
+            self._report("the byte transposer reads data that was never written", address)
+        return value
 
     def _write_register(self, quadrant: int, offset: int, value: int, address: int) -> None:
         if offset == cr.CTL.offset:
-            self._control(quadrant, value)
+            self._kernel.express[quadrant] = bool(value & _MEXPRESS)
+            self._transposers[quadrant].control(self._control[quadrant], value, self._layers)
+            self.runs.write_control(quadrant, value)
         elif offset == cr.SRAM_TEST.offset:
             self._self_test(quadrant, value)
-        elif offset in self._global[quadrant]:
-            self._global[quadrant][offset] = value
+        elif offset in self._plain:
+            self._plain[offset][quadrant] = value
         elif _LAYERS <= offset < _LAYERS_END:
             self._layers.write(quadrant, offset - _LAYERS, value)
         else:
@@ -269,125 +271,54 @@ class Accelerator:
             if value >> window.start_bit & 1:
                 window.memory.zero(quadrant)
                 value |= _TEST_DONE | 1 << window.done_bit
-        self._global[quadrant][cr.SRAM_TEST.offset] = value
-
-    def _control(self, quadrant: int, value: int) -> None:
-        """Write to CTL: IRQ can only be cleared; a rising EN of the master starts a run."""
-        old = self._global[quadrant][cr.CTL.offset]
-        value &= ~(_IRQ & ~old)
-        self._global[quadrant][cr.CTL.offset] = value
-        self._kernel.express[quadrant] = bool(value & _MEXPRESS)
-        follows = value & _EXT_SYNC and quadrant not in (_MASTER.get(value), _MASTER.get(old))
-        if follows:
-            return
-        if value & _EN and not old & _EN:
-            self._start(quadrant)
-        elif old & _EN and not value & _EN:
-            self._waiting = self._running = None
+        self._tests[quadrant] = value
 
     # Runs
 
     @property
+    def on_start(self) -> Callable[[int], None] | None:
+        """Called with the estimated cycles to its end when a run starts or goes on.
+
+        That is at the master's EN or, where FIFOs feed it, when all its input has arrived.
+        """
+        return self.runs.on_start
+
+    @on_start.setter
+    def on_start(self, listener: Callable[[int], None] | None) -> None:
+        self.runs.on_start = listener
+
+    @property
     def busy(self) -> bool:
         """Whether a run has been started (it may wait for the FIFOs) and is not complete."""
-        return self._waiting is not None or self._running is not None
+        return self.runs.busy
 
     @property
     def interrupt(self) -> bool:
         """Whether any quadrant requests its interrupt."""
-        return any(registers[cr.CTL.offset] & _IRQ for registers in self._global)
+        return any(word & _IRQ for word in self._control)
 
     @property
     def layer_cycles(self) -> list[tuple[int, int]]:
         """Number and estimated cycles of each layer of the present run."""
-        layers = self._running.layers if self._running else []
-        return [(layer.number, layer_cycles(layer)) for layer in layers]
+        return [(layer.number, layer_cycles(layer)) for layer in self.runs.layers]
 
     @property
     def load(self) -> float:
         """Share of all processors that the present run uses, as a mean over its cycles."""
-        layers = self._running.layers if self._running else []
+        layers = self.runs.layers
         cycles = [layer_cycles(layer) for layer in layers]
         busy = sum(c * len(layer.processors) for c, layer in zip(cycles, layers, strict=True))
         return busy / (limits.PROCESSORS * sum(cycles)) if sum(cycles) else 0.0
 
     def complete(self) -> None:
         """End the run: compute its result and raise the interrupt of the quadrants in it."""
-        run, self._running = self._running, None
-        if run is None:
-            return
-        control = self._global[run.master][cr.CTL.offset]
-        # The matrix products of a layer are small: BLAS threads would wait for each other.
-        with self._blas.limit(limits=1, user_api="blas"):
-            self._machine.run(
-                run.layers,
-                fifo=run.fifo,
-                streaming=bool(control & _STREAM),
-                rounding=bool(control & _AVG_ROUND),
-            )
-        for quadrant in run.started:
-            self._global[quadrant][cr.CTL.offset] |= _IRQ
+        self.runs.complete()
 
     def run(self) -> int:
-        """Complete a started run at once; returns its estimated cycles, 0 if none was started."""
-        cycles = run_cycles(self._running.layers) if self._running else 0
+        """Complete a started run at once; returns its cycles left, 0 if none was started."""
+        cycles = self.runs.cycles_left
         self.complete()
         return cycles
-
-    def _start(self, master: int) -> None:
-        control = [registers[cr.CTL.offset] for registers in self._global]
-        started = tuple(q for q, word in enumerate(control) if word & _EN)
-        for quadrant in started:
-            if not control[quadrant] & _CLK_EN:
-                self._report(
-                    f"quadrant {quadrant} is started without its clock",
-                    addresses.quadrant(quadrant),
-                )
-        counts = cr.LCNT_MAX.unpack(self._global[master][cr.LCNT_MAX.offset])
-        last = min(counts["LAST"], limits.LAYERS - 1)
-        if counts["LAST"] != last:
-            self._report(
-                f"last layer {counts['LAST']} of {limits.LAYERS}",
-                addresses.quadrant(master) + cr.LCNT_MAX.offset,
-            )
-        layers = [
-            decode(self._layers, started, master, number)
-            for number in range(counts["FIRST"], last + 1)
-        ]
-        modes = cr.CTL.unpack(control[master])
-        if modes["ONESHOT"] or (modes["SIMPLE1B"] and any(x.weight_bits == 1 for x in layers)):
-            self._report(
-                "layer-by-layer runs and exclusive-or arithmetic of 1-bit weights are not modelled",
-                addresses.quadrant(master),
-            )
-        fed = bool(control[master] & _FIFO_EN)
-        for layer in [layer for layer in layers if not layer.bounded]:
-            self._report(
-                f"layer {layer.number} asks for more values or products than the model computes",
-                addresses.quadrant(master),
-            )
-            layers = []
-        check_run(self._layers, started, layers, fed, self._report)
-        if not fed or not layers:
-            self._begin(_Run(master, started, layers))
-            return
-        feeding = sorted({p // _PER_QUADRANT for p in layers[0].processors})
-        words = self._layers.frame_words(master)
-        self._waiting = _Run(master, started, layers, tuple(feeding), words)
-        self._feed()
-
-    def _feed(self) -> None:
-        """Begin a waiting run once the FIFOs hold a frame."""
-        run = self._waiting
-        if run is not None and self._fifos.hold(run.feeding, run.frame_words):
-            run.fifo = self._fifos.take(run.feeding, run.frame_words)
-            self._waiting = None
-            self._begin(run)
-
-    def _begin(self, run: _Run) -> None:
-        self._running = run
-        if self.on_start is not None:
-            self.on_start(run_cycles(run.layers))
 
     # Power
 
@@ -408,13 +339,11 @@ class Accelerator:
             self._clear_registers(quadrant)
 
     def _clear_registers(self, quadrant: int) -> None:
-        self._global[quadrant] = dict.fromkeys(_GLOBAL, 0)
+        for words in self._plain.values():
+            words[quadrant] = 0
         self._layers.reset(quadrant)
         self._kernel.forget_pointers(quadrant)
-        for run in (self._waiting, self._running):
-            if run is not None and quadrant in run.started:
-                self._waiting = self._running = None
-                self._fifos.clear()
+        self.runs.drop(quadrant)
 
 
 def _locate(address: int) -> tuple[int | None, int]:

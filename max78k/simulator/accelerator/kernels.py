@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from max78k.chip import limits
+from max78k.chip import addresses, limits
+from max78k.simulator.accelerator.arithmetic import Kernels
 from max78k.simulator.accelerator.layer import Layer
-from max78k.simulator.accelerator.memories import KernelMemory
+from max78k.simulator.accelerator.memories import LANES, KernelMemory
+from max78k.simulator.accelerator.output import Finding
 
 
 def _positions(layer: Layer) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
@@ -53,3 +55,58 @@ def loaded(memory: KernelMemory, layer: Layer) -> NDArray[np.bool_]:
     shape = (len(layer.processors), layer.outputs, -1)
     complete: NDArray[np.bool_] = np.all(known.reshape(shape), axis=2).T
     return complete
+
+
+class LayerKernels:
+    """The weights of one layer in the form in which they are multiplied.
+
+    ``exclusive_or`` is the mode in which a 1-bit weight inverts the data or leaves it alone.
+
+    Attributes:
+        kernels: of the processors whose quadrants the master listens to.
+        heard: which (processors x passes) these are.
+        used: (processors, passes) with any weight that data are multiplied by.
+        defined: outputs that have all their kernels.
+        live: those of them that are not zero altogether.
+        findings: kernels that were never loaded.
+    """
+
+    def __init__(self, memory: KernelMemory, layer: Layer, exclusive_or: bool) -> None:
+        values = weights(memory, layer)
+        complete = loaded(memory, layer)
+        self.defined: NDArray[np.bool_] = np.all(complete, axis=1)
+        self.live: NDArray[np.bool_] = np.any(values, axis=(1, 2, 3, 4)) & self.defined
+        self.findings = _absent(layer, complete)
+        self.used: NDArray[np.bool_] = np.any(values, axis=(0, 3, 4))
+        quadrant = limits.PROCESSORS_PER_QUADRANT
+        heard = np.array([p // quadrant in layer.sources for p in layer.processors])
+        self.heard = np.repeat(heard, layer.passes)
+        chosen = values[:, heard].reshape(layer.outputs, -1, *values.shape[3:])
+        if exclusive_or and layer.weight_bits == 1:
+            self.used[:] = True
+            self.kernels = Kernels.exclusive_or(chosen)
+        else:
+            self.kernels = Kernels(chosen)
+
+
+def _absent(layer: Layer, complete: NDArray[np.bool_]) -> list[Finding]:
+    """What the layer runs through without having been loaded.
+
+    An output map that begins inside a word leaves up to three leading slots of each pass unused.
+    The machine runs through them all the same; they need no kernels.
+    """
+    defined = complete.all(axis=1)
+    slot = np.arange(layer.outputs) % layer.slots
+    first = int(slot[defined].min()) if defined.any() else 0
+    needed = slot >= (first if first < LANES else 0)
+    needed[layer.surplus :] = False
+    absent = np.argwhere(needed[:, None] & ~complete)
+    if not len(absent):
+        return []
+    output, i = (int(v) for v in absent[0])
+    processor = layer.processors[i]
+    text = (
+        f"layer {layer.number}: the kernels of output {output} in processor {processor} "
+        "were never loaded or do not exist"
+    )
+    return [(text, addresses.kernel_memory(processor))]

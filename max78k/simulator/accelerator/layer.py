@@ -20,12 +20,16 @@ _INSTANCE_SHIFT = 13  # write pointers count words; an instance holds 1 << 13 of
 
 
 class LayerRegisters:
-    """The per-layer registers of every quadrant, and the frame size that lies among them."""
+    """The per-layer registers of every quadrant, and the frame size that lies among them.
+
+    ``version`` rises with every change.
+    """
 
     SLOTS = 21
 
     def __init__(self) -> None:
         self.words = [self._zeros() for _ in range(limits.QUADRANTS)]
+        self.version = 0
 
     @classmethod
     def _zeros(cls) -> list[list[int]]:
@@ -34,6 +38,7 @@ class LayerRegisters:
     def reset(self, quadrant: int) -> None:
         """All registers of a quadrant to 0."""
         self.words[quadrant] = self._zeros()
+        self.version += 1
 
     def read(self, quadrant: int, offset: int) -> int:
         """Word at a byte offset from the first per-layer register of the quadrant."""
@@ -43,7 +48,10 @@ class LayerRegisters:
     def write(self, quadrant: int, offset: int, value: int) -> None:
         """Set the word at a byte offset."""
         slot, place = divmod(offset, addresses.LAYER_REGISTER_STRIDE)
-        self.words[quadrant][slot][place >> 2] = value
+        row = self.words[quadrant][slot]
+        if row[place >> 2] != value:
+            row[place >> 2] = value
+            self.version += 1
 
     def frame_words(self, quadrant: int) -> int:
         """Words that each FIFO delivers per run."""

@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
-from max78k.simulator.accelerator import arithmetic, kernels, order
+from max78k.simulator.accelerator import arithmetic, order
+from max78k.simulator.accelerator.kernels import LayerKernels
 from max78k.simulator.accelerator.layer import Layer
 from max78k.simulator.accelerator.memories import LANES, DataMemory, KernelMemory, NarrowMemory
-from max78k.simulator.accelerator.output import Report, Writer, word_address
+from max78k.simulator.accelerator.output import (
+    Destinations,
+    Finding,
+    Report,
+    Words,
+    destinations,
+    word_address,
+)
 
 _QUADRANT = limits.PROCESSORS_PER_QUADRANT
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What the master's control register says of a whole run.
+
+    Attributes:
+        streaming: layers with a rollover take their input straight from the layer before.
+        rounding: average pooling rounds.
+        exclusive_or: 1-bit weights invert the data instead of multiplying them.
+    """
+
+    streaming: bool = False
+    rounding: bool = False
+    exclusive_or: bool = False
 
 
 class Machine:
     """The compute engine: reads and writes the memories as the layers' registers say.
 
     Findings (undefined operands, pointers out of range, sums that nobody adds) go to ``report``
-    with the bus address concerned; the run goes on as the hardware would.
+    with the bus address concerned; the run goes on as the hardware would. What depends on the
+    registers and the kernels alone is kept from run to run, per layer.
     """
 
     def __init__(
@@ -31,30 +57,25 @@ class Machine:
         self._kernel = kernel
         self._bias = bias
         self._report = report
+        self._kernels: dict[int, tuple[object, LayerKernels]] = {}
+        self._destinations: dict[int, tuple[object, Destinations]] = {}
 
-    def run(
-        self,
-        layers: Sequence[Layer],
-        fifo: dict[int, list[int]] | None = None,
-        streaming: bool = False,
-        rounding: bool = False,
-    ) -> None:
+    def run(self, layers: Sequence[Layer], fifo: dict[int, list[int]] | None, modes: Modes) -> None:
         """Execute ``layers`` in order.
 
-        ``fifo`` holds the input words by quadrant where FIFOs feed the first layer. With
-        ``streaming``, layers with a rollover take their input straight from the layer before; what
-        passes between them never reaches the data memory as a whole and is kept in buffers of
-        their own. ``rounding`` selects rounding average pooling.
+        ``fifo`` holds the input words by quadrant where FIFOs feed the first layer. What passes
+        between streaming layers never reaches the data memory as a whole and is kept in buffers
+        of their own.
         """
         source = self._data
+        source.unread[:] = 0
         for layer, follower in zip(layers, [*layers, None][1:], strict=True):
             if fifo is not None and layer is layers[0]:
-                source = self._fed(layer, fifo, streaming and layer.rollover > 0)
+                source = self._fed(layer, fifo, modes.streaming and layer.rollover > 0)
             target = self._data
-            if streaming and follower is not None and follower.rollover:
+            if modes.streaming and follower is not None and follower.rollover:
                 target = self._buffer(follower)
-            shifted = streaming and layer.rollover > 0 and layer.number == 0
-            self._execute(layer, source, target, rounding, int(shifted))
+            self._execute(layer, source, target, modes)
             source = target
 
     def _buffer(self, layer: Layer) -> DataMemory:
@@ -73,32 +94,70 @@ class Machine:
             memory.written[start:stop] = True
         return memory
 
-    def _execute(
-        self, layer: Layer, source: DataMemory, target: DataMemory, rounding: bool, skip: int
-    ) -> None:
+    def _execute(self, layer: Layer, source: DataMemory, target: DataMemory, modes: Modes) -> None:
         if not layer.processors:
             self._at_enable(layer, "no processor is enabled")
             return
         if not layer.possible:
             self._at_enable(layer, "sizes, pooling and padding leave nothing to compute")
             return
-        reads = self._last_reads(layer) if source is target else None
-        writer = Writer(layer, target, reads, self._report)
+        places = self._places(layer, source, target)
         if layer.kernel is None:
-            operands = self._fetch(layer, source, None)
-            writer.pass_through(self._prepare(layer, operands, rounding))
+            values = self._prepare(layer, self._fetch(layer, source, None), modes.rounding)
+            result = values.reshape(len(values), -1)
+            self._store(layer, places, target, result, np.ones(len(result), bool))
             return
-        weights = kernels.weights(self._kernel, layer)
-        operands = self._fetch(layer, source, weights)
-        sums = self._convolve(layer, self._prepare(layer, operands, rounding), weights)
-        defined = self._defined(layer)
-        live = weights.any(axis=(1, 2, 3, 4)) & defined
-        defined &= self._add_bias(layer, sums, live, skip)
+        kernels = self._layer_kernels(layer, modes)
+        operands = self._fetch(layer, source, kernels.used)
+        sums = self._convolve(layer, self._prepare(layer, operands, modes.rounding), kernels)
+        skip = int(modes.streaming and layer.rollover > 0 and layer.number == 0)
+        defined = kernels.defined & self._add_bias(layer, sums, kernels.live, skip)
         if layer.wide:
-            writer.wide(sums, defined)
-        else:
-            values = arithmetic.scale(sums, layer.shift)
-            writer.narrow(arithmetic.activate(values, layer.relu, layer.absolute), defined)
+            self._store(layer, places, target, sums.reshape(len(sums), -1), defined)
+            return
+        values = arithmetic.activate(
+            arithmetic.scale(sums, layer.shift), layer.relu, layer.absolute
+        )
+        self._store(layer, places, target, values.reshape(len(values), -1), defined)
+
+    def _store(
+        self,
+        layer: Layer,
+        places: Destinations,
+        target: DataMemory,
+        values: NDArray[np.signedinteger[Any]],
+        defined: NDArray[np.bool_],
+    ) -> None:
+        lost = places.store(target, values, defined)
+        if lost:
+            self._report(
+                f"layer {layer.number} overwrites results of layer {lost - 1} that no layer has "
+                "read",
+                addresses.layer_register(layer.master, cr.WPTR_BASE.offset, layer.number),
+            )
+
+    def _places(self, layer: Layer, source: DataMemory, target: DataMemory) -> Destinations:
+        key = (layer, target.words_per_instance, source is target)
+        known, places = self._destinations.get(layer.number, (None, Destinations(0, False)))
+        if known != key:
+            reads = self._last_reads(layer) if source is target else None
+            places = destinations(layer, target.words_per_instance, reads)
+            self._destinations[layer.number] = key, places
+        self._tell(places.findings)
+        return places
+
+    def _layer_kernels(self, layer: Layer, modes: Modes) -> LayerKernels:
+        key = (layer, self._kernel.version, modes.exclusive_or)
+        known, kernels = self._kernels.get(layer.number, (None, None))
+        if kernels is None or known != key:
+            kernels = LayerKernels(self._kernel, layer, modes.exclusive_or)
+            self._kernels[layer.number] = key, kernels
+        self._tell(kernels.findings)
+        return kernels
+
+    def _tell(self, findings: list[Finding]) -> None:
+        for text, address in findings:
+            self._report(text, address)
 
     def _last_reads(self, layer: Layer) -> NDArray[np.intp]:
         times = order.last_reads(layer)
@@ -108,60 +167,32 @@ class Machine:
             reads[instance * limits.INSTANCE_WORDS + words] = times
         return reads
 
-    def _defined(self, layer: Layer) -> NDArray[np.bool_]:
-        """Which outputs have all their kernels; reports a layer that lacks some.
-
-        An output map that begins inside a word leaves up to three leading slots of each pass
-        unused. The machine runs through them all the same; they need no kernels.
-        """
-        loaded = kernels.loaded(self._kernel, layer)
-        defined: NDArray[np.bool_] = np.all(loaded, axis=1)
-        slot = np.arange(layer.outputs) % layer.slots
-        first = int(slot[defined].min()) if defined.any() else 0
-        needed = slot >= (first if first < LANES else 0)
-        needed[layer.surplus :] = False
-        absent = np.argwhere(needed[:, None] & ~loaded)
-        if len(absent):
-            output, i = (int(v) for v in absent[0])
-            processor = layer.processors[i]
-            self._report(
-                f"layer {layer.number}: the kernels of output {output} in processor {processor} "
-                "were never loaded or do not exist",
-                addresses.kernel_memory(processor),
-            )
-        return defined
-
     def _fetch(
-        self, layer: Layer, memory: DataMemory, weights: NDArray[np.int8] | None
+        self, layer: Layer, memory: DataMemory, used: NDArray[np.bool_] | None
     ) -> NDArray[np.int8]:
-        """Input as (operands, processors x passes, rows, columns)."""
+        """Input as (operands, processors x passes, rows, columns).
+
+        Undefined values are reported where they are ``used`` (processors, passes); None stands
+        for everywhere. What is multiplied by zero may be anything.
+        """
         pixels = layer.rows * layer.columns
-        count = pixels * layer.passes * layer.operands
-        if layer.big_data:
-            count = -(-pixels // LANES)
         shape = (layer.operands, len(layer.processors), layer.passes, pixels)
         values = np.empty(shape, np.int8)
-        known = np.empty(shape, bool)
-        for i, processor in enumerate(layer.processors):
-            instance, lane = divmod(processor, LANES)
+        unknown: list[tuple[slice, NDArray[np.bool_]]] = []
+        count = -(-pixels // LANES) if layer.big_data else pixels * layer.passes * layer.operands
+        for instance, chosen, lanes in _instances(layer):
             words = self._read_range(layer, memory, instance, count)
-            if layer.big_data:
-                values[:, i] = memory.lanes[words].reshape(-1)[:pixels]
-                known[:, i] = memory.written[words].reshape(-1)[:pixels]
-                continue
-            layout = (pixels, layer.passes, layer.operands)
-            values[:, i] = memory.lanes[words, lane].reshape(layout).T
-            known[:, i] = memory.written[words, lane].reshape(layout).T
-        if weights is not None:  # what is multiplied by zero may be anything
-            used: NDArray[np.bool_] = np.any(weights, axis=(0, 3, 4))
-            known |= ~used[:, :, None]
-        if not known.all():
-            self._undefined(layer, known)
+            values[:, chosen] = _operands(layer, memory.lanes[words], lanes)
+            memory.unread[words] = 0
+            if not memory.written[words][:, lanes].all():
+                known = np.empty_like(values[:, chosen], bool)
+                known[:] = _operands(layer, memory.written[words], lanes)
+                unknown.append((chosen, ~known))
+        if unknown:
+            self._undefined(layer, unknown, used)
         return values.reshape(layer.operands, -1, layer.rows, layer.columns)
 
-    def _read_range(
-        self, layer: Layer, memory: DataMemory, instance: int, count: int
-    ) -> slice | NDArray[np.intp]:
+    def _read_range(self, layer: Layer, memory: DataMemory, instance: int, count: int) -> Words:
         size = memory.words_per_instance
         if layer.read_pointer + count <= size:
             start = instance * size + layer.read_pointer
@@ -173,16 +204,37 @@ class Machine:
         )
         return instance * size + (layer.read_pointer + np.arange(count)) % size
 
-    def _undefined(self, layer: Layer, known: NDArray[np.bool_]) -> None:
-        """Report the first unknown operand; ``known`` is (operands, processors, passes, pixels)."""
-        operand, i, input_pass, pixel = (int(v) for v in np.argwhere(~known)[0])
+    def _undefined(
+        self,
+        layer: Layer,
+        parts: list[tuple[slice, NDArray[np.bool_]]],
+        used: NDArray[np.bool_] | None,
+    ) -> None:
+        """Report undefined values that are used.
+
+        ``parts`` has, for some of the processors, which of their (operands, processors, passes,
+        pixels) are not known.
+        """
+        count = 0
+        first: tuple[int, ...] | None = None
+        for chosen, unknown in parts:
+            if used is not None:
+                unknown &= used[chosen, :, None]
+            found = np.argwhere(unknown)
+            count += len(found)
+            if len(found) and first is None:
+                operand, i, input_pass, pixel = (int(v) for v in found[0])
+                first = operand, chosen.start + i, input_pass, pixel
+        if first is None:
+            return
+        operand, i, input_pass, pixel = first
         processor = layer.processors[i]
         word = pixel // LANES
         if not layer.big_data:
             word = (pixel * layer.passes + input_pass) * layer.operands + operand
         self._report(
-            f"layer {layer.number} reads {int((~known).sum())} undefined values, the "
-            f"first by processor {processor}",
+            f"layer {layer.number} reads {count} undefined values, the first by processor "
+            f"{processor}",
             word_address(processor // LANES, layer.read_pointer + word),
         )
 
@@ -203,27 +255,25 @@ class Machine:
         return pool(arithmetic.elementwise(x, layer.function))
 
     def _convolve(
-        self, layer: Layer, x: NDArray[np.int8], weights: NDArray[np.int8]
-    ) -> arithmetic.Int64:
+        self, layer: Layer, x: NDArray[np.int8], kernels: LayerKernels
+    ) -> arithmetic.Sums:
         """Sums of the quadrants that the master listens to."""
-        heard = np.array([p // _QUADRANT in layer.sources for p in layer.processors])
-        if not heard.all():
-            lost = layer.processors[int(np.argmin(heard))] // _QUADRANT
+        if not kernels.heard.all():
+            lost = layer.processors[int(np.argmin(kernels.heard)) // layer.passes] // _QUADRANT
             self._report(
                 f"layer {layer.number}: quadrant {lost} has processors enabled, but the master "
                 "does not add its sums",
                 addresses.layer_register(layer.master, cr.LCTL0.offset, layer.number),
             )
-        weights = weights[:, heard].reshape(weights.shape[0], -1, *weights.shape[3:])
-        x = x[np.repeat(heard, layer.passes)]
+            x = x[kernels.heard]
         after = layer.pad
         if layer.transposed:
             x = arithmetic.zero_stuff(x)
             after = (layer.pad[0] + 1, layer.pad[1] + 1)
-        return arithmetic.convolve(x, weights, layer.pad, after)
+        return kernels.kernels.convolve(x, layer.pad, after)
 
     def _add_bias(
-        self, layer: Layer, sums: arithmetic.Int64, live: NDArray[np.bool_], skip: int
+        self, layer: Layer, sums: arithmetic.Sums, live: NDArray[np.bool_], skip: int
     ) -> NDArray[np.bool_]:
         """Add the bias of each output slot; ``skip`` entries lie before the first.
 
@@ -244,11 +294,37 @@ class Machine:
                     f"quadrant {quadrant} or does not fit there",
                     addresses.bias_memory(quadrant) + 4 * int(entries[absent[0]]),
                 )
-            bias = self._bias.values[quadrant, entries].astype(np.int8).astype(np.int64)
-            sums += limits.BIAS_UNIT * bias[:, None, None]
+            bias = self._bias.values[quadrant, entries].astype(np.int8).astype(sums.dtype)
+            sums += sums.dtype.type(limits.BIAS_UNIT) * bias[:, None, None]
             defined &= known
         return defined
 
     def _at_enable(self, layer: Layer, text: str) -> None:
         address = addresses.layer_register(layer.master, cr.EN.offset, layer.number)
         self._report(f"layer {layer.number}: {text}", address)
+
+
+def _instances(layer: Layer) -> list[tuple[int, slice, slice | list[int]]]:
+    """Data instance, places among the layer's processors and byte lanes of those that share it."""
+    result: list[tuple[int, slice, slice | list[int]]] = []
+    processors = layer.processors
+    start = 0
+    for stop in range(1, len(processors) + 1):
+        instance = processors[start] // LANES
+        if stop == len(processors) or processors[stop] // LANES != instance:
+            numbers = [p % LANES for p in processors[start:stop]]
+            even = numbers[-1] - numbers[0] == len(numbers) - 1
+            lanes = slice(numbers[0], numbers[-1] + 1) if even else numbers
+            result.append((instance, slice(start, stop), lanes))
+            start = stop
+    return result
+
+
+def _operands(layer: Layer, words: NDArray[Any], lanes: slice | list[int]) -> NDArray[Any]:
+    """Bytes of some words as (operands, lanes, passes, pixels), or one row for CHW data."""
+    pixels = layer.rows * layer.columns
+    if layer.big_data:
+        return words.reshape(-1)[:pixels]
+    shaped = words.reshape(pixels, layer.passes, layer.operands, LANES)
+    chosen: NDArray[Any] = shaped[..., lanes].transpose(2, 3, 1, 0)
+    return chosen

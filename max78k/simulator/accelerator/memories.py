@@ -46,7 +46,8 @@ class DataMemory:
     """Data memory: instances of 32-bit words, four byte lanes each.
 
     ``words_per_instance`` is 8192 for the accelerator's own memory; buffers of streaming layers,
-    whose rollover is not modelled, are as long as their data.
+    whose rollover is not modelled, are as long as their data. ``unread`` has, during a run, one
+    more than the number of the layer that wrote a word which no layer has read yet.
     """
 
     def __init__(self, words_per_instance: int = limits.INSTANCE_WORDS) -> None:
@@ -54,6 +55,7 @@ class DataMemory:
         self.words = np.full(limits.INSTANCES * words_per_instance, UNDEFINED_WORD, np.uint32)
         self.lanes = self.words.view(np.int8).reshape(-1, LANES)
         self.written = np.zeros((len(self.words), LANES), bool)
+        self.unread = np.zeros(len(self.words), np.uint8)
 
     def read(self, quadrant: int, offset: int) -> tuple[int, bool]:
         """See :class:`Memory`; a word counts as written when any of its bytes is."""
@@ -90,6 +92,7 @@ class KernelMemory:
     byte first, in either of two ways: four words per 16-byte slot, the last of which commits the
     column; or, in a quadrant whose ``express`` flag is set, a column pointer (:meth:`point`)
     and then a big-endian byte stream, whatever the address inside the processor's window.
+    ``version`` rises with every change of the content.
     """
 
     def __init__(self) -> None:
@@ -98,6 +101,7 @@ class KernelMemory:
         self.stream = flat.reshape(limits.PROCESSORS, STREAM_BYTES)
         self.loaded = np.zeros((limits.PROCESSORS, limits.KERNEL_COLUMNS), bool)
         self.express = [False] * limits.QUADRANTS
+        self.version = 0
         self._latch = [[0] * _COLUMN_WORDS for _ in range(limits.PROCESSORS)]
         self._pending = [bytearray() for _ in range(limits.PROCESSORS)]
         self._pointer: list[int | None] = [None] * limits.PROCESSORS
@@ -142,11 +146,13 @@ class KernelMemory:
         """See :class:`Memory`."""
         self.stream[self._part(quadrant)] = UNDEFINED_BYTE
         self.loaded[self._part(quadrant)] = False
+        self.version += 1
 
     def zero(self, quadrant: int) -> None:
         """See :class:`Memory`."""
         self.stream[self._part(quadrant)] = 0
         self.loaded[self._part(quadrant)] = True
+        self.version += 1
 
     def _push(self, processor: int, value: int) -> str:
         """Four more bytes; those that do not fill a column (padding at the end) change nothing."""
@@ -166,8 +172,11 @@ class KernelMemory:
         if column >= limits.KERNEL_COLUMNS:
             return f"processor {processor} has no kernel column {column}"
         start = processor * STREAM_BYTES + column * limits.COLUMN_BYTES
-        self._bytes[start : start + limits.COLUMN_BYTES] = content[::-1]
-        self.loaded[processor, column] = True
+        place = slice(start, start + limits.COLUMN_BYTES)
+        if self._bytes[place] != content[::-1] or not self.loaded[processor, column]:
+            self._bytes[place] = content[::-1]
+            self.loaded[processor, column] = True
+            self.version += 1
         return ""
 
     @staticmethod
