@@ -244,9 +244,9 @@ def board_page() -> str:
             ("command", "effect"), [(f"`monitor {n}`", text) for n, (_, text) in COMMANDS.items()]
         ),
         "power": _table(
-            ("state", "mA, from", "to", "source"),
+            ("state", "mA from", "to", "source"),
             [
-                (f"`{state}`", f"{draw.low:g}", f"{draw.high:g}" + " per MHz" * draw.per_mhz,
+                (f"`{state}`" + ", per MHz" * draw.per_mhz, f"{draw.low:g}", f"{draw.high:g}",
                  draw.source)
                 for state, draw in DRAWS.items()
             ],
