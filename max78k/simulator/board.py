@@ -136,15 +136,12 @@ class VirtualBoard:
         for start, data in self._program.segments:
             self.debug.program_flash(start, data)
         self._cpu.on_return = self._leave_handler
-        self.faults.arm(self._clock, self._chip, self._brown_out, self._hang)
+        self.faults.arm(self._clock, self._chip, self._brown_out, self._sleep.hang)
         self.reset(power_on=True)
 
     def _brown_out(self) -> None:
         self._power_lost = True
         self._request_reset()
-
-    def _hang(self) -> None:
-        self._sleep.hang()
 
     def _map(self) -> None:
         cpu, unit = self._cpu, self._system
@@ -371,6 +368,8 @@ class VirtualBoard:
         return max(cycles, 1)
 
     def _stopped(self, halt: Halt) -> None:
+        if halt.stop is Stop.WAIT_FOR_EVENT and self._cpu.has_sent_event(halt.address):
+            self._exceptions.event = True
         if halt.stop in (Stop.WAIT_FOR_INTERRUPT, Stop.WAIT_FOR_EVENT):
             self._sleep.begin(halt.stop)
         elif halt.stop is Stop.EXCEPTION_RETURN:

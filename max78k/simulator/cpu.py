@@ -41,6 +41,7 @@ _NO_END = 0xFFFF_FFF0  # an address that no program runs to
 _STATE_WORDS = 1024  # of Unicorn's state, searched for its instruction counter
 _SCRATCH = 0x6000_0000  # for the trial run; no memory of the chip lies there
 _WFE = b"\x20\xbf"
+_SEV = 0xBF40
 
 _NAMES = (
     "R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "SP", "LR",
@@ -302,6 +303,13 @@ class Cpu:
     def halfword(self, address: int) -> int:
         """A 16-bit word of memory; raises LookupError where there is none."""
         return int.from_bytes(self.read_memory(address, 2), "little")
+
+    def has_sent_event(self, after_wait: int) -> bool:
+        """A WFE that ends at this address comes right after SEV, which Unicorn passes over."""
+        try:
+            return self.halfword(after_wait - 4) == _SEV
+        except LookupError:
+            return False
 
     # -- registers
 

@@ -143,6 +143,15 @@ def test_wait_for_event_and_sleep_on_exit():
     assert it.word("ticks") > 5
 
 
+def test_events_come_from_the_program_and_from_disabled_interrupts():
+    it = finished("sendevent")
+    assert it.word("passed") == 1  # SEV: the first WFE does not sleep
+    assert it.word("woken") == 0  # nobody asked for events of pending interrupts
+    asked = finished("sendevent", "ASKED")
+    assert asked.word("woken") == 1 and asked.word("handled") == 0
+    assert asked.word("ticks") == pytest.approx(30_000, rel=0.01)
+
+
 def test_cycle_counter_stands_still_in_sleep():
     it = finished("timer")
     assert it.word("cycles") < 5000  # ten milliseconds were slept away
