@@ -53,7 +53,7 @@ class Fifos:
 
     def holds(self, numbers: tuple[int, ...]) -> int:
         """Words that every one of the FIFOs has."""
-        return min(len(self._queues[n]) for n in numbers)
+        return min((len(self._queues[n]) for n in numbers), default=0)
 
     def take(self, numbers: tuple[int, ...], count: int) -> list[list[int]]:
         """Remove the first ``count`` words of each of the FIFOs."""
