@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import random
 import sys
@@ -14,7 +15,7 @@ pytest.importorskip("unicorn", reason="the virtual board needs unicorn")
 
 from max78k.chip import addresses
 from max78k.chip import cnn_registers as cr
-from max78k.errors import InputError
+from max78k.errors import InputError, Max78kError
 from max78k.simulator.accelerator import Accelerator
 
 _SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "fuzz_board.py"
@@ -74,3 +75,9 @@ def test_streaming_whose_padding_leaves_nothing_ends(fuzzer: ModuleType, seed: i
 def test_broken_files_that_were_found_are_refused(fuzzer: ModuleType, seed: int, tmp_path: Path):
     with pytest.raises(InputError, match="E-BOARD-ELF"):
         fuzzer.broken_file(random.Random(seed), tmp_path)
+
+
+@pytest.mark.parametrize("seed", [900689])
+def test_runs_that_were_found_end_in_time(fuzzer: ModuleType, seed: int, tmp_path: Path):
+    with contextlib.suppress(Max78kError):
+        fuzzer.timed_run(random.Random(seed), tmp_path)
