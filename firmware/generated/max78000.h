@@ -29,6 +29,7 @@
 #define IRQ_SPI1 16
 #define IRQ_TMR0 5
 #define IRQ_TMR4 9
+#define IRQ_TRNG 4
 #define IRQ_UART0 14
 #define IRQ_UART1 15
 #define IRQ_UART2 34

@@ -57,6 +57,7 @@ SPI0 = 0x400B_E000
 # Cortex-M4 external interrupt numbers.
 IRQ_WDT0 = 1
 IRQ_RTC = 3
+IRQ_TRNG = 4
 IRQ_TMR0 = 5
 IRQ_TMR4 = 9
 IRQ_I2C0 = 13

@@ -19,6 +19,7 @@ _CTRL, _STATUS = io.DMA_CTRL, io.DMA_STATUS
 _EN, _RLDEN = _CTRL.field("EN").mask, _CTRL.field("RLDEN").mask
 _RUNNING, _CTZ, _RLD = (_STATUS.field(name).mask for name in ("RUNNING", "CTZ", "RLD"))
 _IPEND, _BUS_ERR = _STATUS.field("IPEND").mask, _STATUS.field("BUS_ERR").mask
+_RELOAD_EN = io.DMA_CNTRLD.field("EN").mask
 _CYCLES_PER_ACCESS = 2
 _CHUNK_BYTES = 32  # of a memory transfer between two events
 _SPAN = io.DMA_CHANNELS * io.DMA_CHANNEL_STRIDE
@@ -184,13 +185,14 @@ class Dma(Block):
         control = self._word(channel, _CTRL.offset)
         status = self._word(channel, _STATUS.offset) | _CTZ
         reload = self._word(channel, io.DMA_CNTRLD.offset)
-        if control & _RLDEN and reload & 0xFF_FFFF:
+        if (control & _RLDEN or reload & _RELOAD_EN) and reload & 0xFF_FFFF:
             for to, register in (
                 (io.DMA_SRC, io.DMA_SRCRLD),
                 (io.DMA_DST, io.DMA_DSTRLD),
-                (io.DMA_CNT, io.DMA_CNTRLD),
             ):
                 self._set(channel, to.offset, self._word(channel, register.offset))
+            self._set(channel, io.DMA_CNT.offset, reload & 0xFF_FFFF)
+            self._set(channel, io.DMA_CNTRLD.offset, reload & ~_RELOAD_EN)
             self._set(channel, _CTRL.offset, control & ~_RLDEN)
             status |= _RLD
         else:

@@ -25,6 +25,7 @@ _ENABLE_OF = {
     mcu.CLOCK_SOURCE_IPO: mcu.GCR_CLKCTRL.field("IPO_EN").mask,
     mcu.CLOCK_SOURCE_IBRO: mcu.GCR_CLKCTRL.field("IBRO_EN").mask,
 }
+_STARTED = mcu.GCR_SYSCTRL.field("ICC0_FLUSH").mask | mcu.GCR_SYSCTRL.field("CCHK").mask
 _CPU1_OFF = mcu.GCR_PCLKDIS1.field("CPU1").mask
 _PM_MODE = mcu.GCR_PM.field("MODE")
 _BACKUP, _POWER_DOWN = 4, 10
@@ -70,6 +71,7 @@ class ClockTree(Block):
         self._log = log
         self.readers[mcu.GCR_CLKCTRL.offset] = self._read_clkctrl
         self.writers[mcu.GCR_CLKCTRL.offset] = self._write_clkctrl
+        self.writers[mcu.GCR_SYSCTRL.offset] = self._write_sysctrl
         self.writers[mcu.GCR_PCLKDIS1.offset] = self._write_pclkdis1
         self.writers[mcu.GCR_PM.offset] = self._write_pm
         self.writers[mcu.GCR_RST0.offset] = self._write_rst0
@@ -119,6 +121,10 @@ class ClockTree(Block):
     def power_mode(self) -> int:
         """GCR.PM."""
         return self.words.get(mcu.GCR_PM.offset, 0)
+
+    def _write_sysctrl(self, value: int) -> None:
+        """Flushing the cache and checking the ROM are over at once."""
+        self.words[mcu.GCR_SYSCTRL.offset] = value & ~_STARTED
 
     def _write_pclkdis1(self, value: int) -> None:
         self.words[mcu.GCR_PCLKDIS1.offset] = value

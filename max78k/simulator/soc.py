@@ -130,7 +130,7 @@ class Peripherals:
         self._add(addresses.PWRSEQ, _BLOCK, self.sequencer)
         self._add(addresses.WDT0, _BLOCK, self.watchdogs[0], self.gcr.clock_gate(1, "WDT0"))
         self._add(addresses.WDT1, _BLOCK, self.watchdogs[1], low_power.clock_gate("WDT1"))
-        trng = RandomGenerator(seed)
+        trng = RandomGenerator(seed, self._line(addresses.IRQ_TRNG))
         self._add(addresses.TRNG, _PAGE, trng, self.gcr.clock_gate(1, "TRNG"))
         self.flash = FlashController(cpu, clock, log, self._line(addresses.IRQ_FLC))
         self._add(addresses.FLC, _BLOCK, self.flash)

@@ -43,8 +43,9 @@ class Frame:
 class Uart(Block):
     """One UART and the far end of its line.
 
-    Interrupt flags are set by events (a byte that arrives with the FIFO at or above the
-    threshold; a byte that leaves it half empty or emptier) and stay until they are cleared.
+    Interrupt flags are set by events (a byte with which the FIFO reaches the threshold, as the
+    vendor's driver describes it; a byte that leaves it half empty or emptier) and stay until they
+    are cleared.
     Bytes from the host wait until the receiver is enabled. Line speed on the host's side is not
     known, so there are no framing errors.
 
@@ -278,7 +279,7 @@ class Uart(Block):
             self._raise(_RX_OV)
         else:
             self._rx.append(byte)
-            if len(self._rx) >= (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
+            if len(self._rx) == (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
                 self._raise(_RX_THD)
             self._level_changed()
         self._start_receiving()

@@ -23,6 +23,13 @@ def test_dma_copies_memory_and_serves_the_uart_both_ways():
     assert it.codes() == []
 
 
+def test_dma_goes_on_at_the_places_it_is_given_meanwhile():
+    it = finished("reload")
+    assert it.word("reloads") == 5
+    assert [it.word("copied", n) for n in range(20)] == [1, 2, 3, 4] * 5
+    assert it.codes() == []
+
+
 def test_pmic_answers_on_its_bus_at_the_programmed_speed():
     it = finished("i2c")
     assert it.word("identity") == 2

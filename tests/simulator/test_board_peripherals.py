@@ -79,6 +79,24 @@ def test_host_bytes_wait_for_the_receiver():
     assert clock.next_time is None and uart.host_waiting == 1
 
 
+def test_receive_flag_is_set_when_the_threshold_is_reached_not_above_it():
+    clock = Clock(SECOND // 100_000_000)
+    log = FindingLog(lambda pc: (0, "?", 0.0))
+    uart = Uart("UART0", clock, log, lambda level: None, lambda: 2 * clock.period)
+    control, flags, divider = 0x00, 0x0C, 0x10
+    uart.write(divider, 64)
+    uart.write(control, 2 | 3 << 10 | 1 << 15 | 2 << 16)
+    uart.host_write(b"abc")
+    seen = []
+    for _ in range(3):
+        assert clock.next_time is not None
+        clock.jump(clock.next_time)
+        clock.fire_due()
+        seen.append(uart.read(flags) >> 4 & 1)
+        uart.write(flags, 1 << 4)
+    assert seen == [0, 1, 0]
+
+
 def test_accelerator_needs_power_and_clock():
     good = finished("cnn")
     assert good.word("value") == 0x1234_5678

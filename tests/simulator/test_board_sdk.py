@@ -24,6 +24,13 @@ def test_program_in_the_style_of_the_vendors_sdk_boots_and_prints():
     assert it.findings == []
 
 
+def test_bits_that_start_something_are_clear_when_it_is_over():
+    it = finished("selfclear", seed=1)
+    assert it.word("finished") == 1
+    assert len({it.word("words", n) for n in range(4)}) == 4
+    assert it.codes() == []
+
+
 def test_timer_modes_count_compare_and_capture():
     it = board("timermodes")
     it.run(0.01, until=lambda: it.word("ready") == 1)

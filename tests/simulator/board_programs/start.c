@@ -31,6 +31,7 @@ void spi1_handler(void) WEAK;
 void adc_handler(void) WEAK;
 void i2s_handler(void) WEAK;
 void gpiowake_handler(void) WEAK;
+void trng_handler(void) WEAK;
 
 __attribute__((naked)) void unused_handler(void) { __asm volatile("b ."); }
 
@@ -42,7 +43,7 @@ __attribute__((section(".vectors"), used)) const void *const vectors[16 + 104] =
     [16 + 3] = rtc_handler, [16 + 9] = tmr4_handler, [16 + 28] = dma0_handler,
     [16 + 36] = i2c1_handler, [16 + 53] = wut_handler, [16 + 57] = wdt1_handler,
     [16 + 16] = spi1_handler, [16 + 20] = adc_handler, [16 + 23] = flc_handler,
-    [16 + 54] = gpiowake_handler, [16 + 99] = i2s_handler,
+    [16 + 4] = trng_handler, [16 + 54] = gpiowake_handler, [16 + 99] = i2s_handler,
     [16 + 63] = sema_handler, [16 + 88] = uart3_handler, [16 + 91] = pcif_handler,
 };
 
