@@ -211,6 +211,17 @@ def test_the_fast_fifo_has_its_own_enable_and_status() -> None:
     assert board.findings == []
 
 
+def test_a_fed_run_without_processors_waits_for_nothing() -> None:
+    board = Timed()
+    board.setup([0], control=0x10_8008)
+    board.configure({0: {0x990: PIXELS}})
+    board.start([0], control=0x10_8808)
+    assert len(board.starts) == 1
+    board.model.complete()
+    assert board.model.interrupt
+    assert "layer 0: no processor is enabled" in board.findings
+
+
 def test_a_streaming_layer_takes_words_at_the_pace_of_its_work() -> None:
     board = Timed()
     control = 0x18_C008

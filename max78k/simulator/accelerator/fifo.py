@@ -86,8 +86,8 @@ class Intake:
         self.began: int | None = None
         self._fifos = fifos
         self._numbers = numbers
-        self._words = words
-        self._start = min(start, words)
+        self._words = words if numbers else 0
+        self._start = min(start, self._words)
         self._pace = pace
         self._taken = 0
         self.due = 0
