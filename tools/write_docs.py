@@ -1,17 +1,20 @@
 """Write the pages and the JSON Schema that are made from the package's tables.
 
 ``python tools/write_docs.py`` rewrites ``docs/rules.md``, ``docs/yaml.md``,
-``docs/vendor-options.md``, ``docs/training-options.md`` and ``yaml_models/network.schema.json``; a
-test fails when one of them is stale.
+``docs/vendor-options.md``, ``docs/training-options.md``, ``yaml_models/network.schema.json`` and
+the tables in ``docs/board.md``; a test fails when one of them is stale.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import click
 
 from max78k.cli.option_groups import option_rows
 from max78k.cli.vendor_flags import VENDOR_FLAGS, Effect
@@ -239,6 +242,52 @@ def training_options_page() -> str:
     return "\n".join(lines)
 
 
+def board_page() -> str:
+    """Text of ``docs/board.md``: what is written by hand, with its tables made anew."""
+    from max78k.cli.board import run
+    from max78k.simulator.disturbances import KINDS
+    from max78k.simulator.gdb_monitor import COMMANDS
+    from max78k.simulator.power import DRAWS
+
+    options = [option for option in run.params if isinstance(option, click.Option)]
+    tables = {
+        "options": _table(("option", "effect"), [_option(option) for option in options]),
+        "monitor": _table(
+            ("command", "effect"), [(f"`monitor {n}`", text) for n, (_, text) in COMMANDS.items()]
+        ),
+        "power": _table(
+            ("state", "mA from", "to", "source"),
+            [
+                (f"`{state}`" + ", per MHz" * draw.per_mhz, f"{draw.low:g}", f"{draw.high:g}",
+                 draw.source)
+                for state, draw in DRAWS.items()
+            ],
+        ),
+        "faults": _table(
+            ("fault", "what happens"), [(f"`{kind.example}`", kind.meaning) for kind in KINDS]
+        ),
+    }  # fmt: skip
+
+    def filled(match: re.Match[str]) -> str:
+        return "\n".join([match[1], *tables[match[2]], match[3]])
+
+    text = (ROOT / "docs/board.md").read_text("utf-8")
+    return re.sub(r"(<!-- table: (\w+) -->)\n.*?(<!-- end -->)", filled, text, flags=re.DOTALL)
+
+
+def _option(option: click.Option) -> tuple[str, str]:
+    """Spelling and help of an option of the command line."""
+    word = f"{option.opts[0]} {'' if option.is_flag else _value(option)}".strip()
+    return f"`{word}`", (option.help or "") + (" May be repeated." if option.multiple else "")
+
+
+def _value(option: click.Option) -> str:
+    if isinstance(option.type, click.Choice):
+        return "|".join(map(str, option.type.choices))
+    names = {"path": "FILE", "text": "NAME", "integer": "N", "float range": "SECONDS"}
+    return option.metavar or names.get(option.type.name, "N")
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     cells = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     return [_row(head), _row(("---",) * len(head)), *map(_row, cells)]
@@ -302,6 +351,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/vendor-options.md": vendor_options_page,
     "docs/training-options.md": training_options_page,
     "yaml_models/network.schema.json": schema_text,
+    "docs/board.md": board_page,
 }
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from max78k.errors import InputError
+from max78k.errors import InputError, Max78kError
 from max78k.files import write_text
 
 if TYPE_CHECKING:
+    from max78k.simulator.board import VirtualBoard
+    from max78k.simulator.screen import Screen
     from max78k.simulator.serve import SerialPort
 
 TRACES = ("bus", "irq", "layers")
@@ -28,13 +33,20 @@ def command() -> None:
 @click.option("--port", help="Serial port of the console: `pty` or `tcp:PORT`.")
 @click.option("--link", type=click.Path(path_type=Path), help="Also make this link to the pty.")
 @click.option("--console", is_flag=True, help="What the firmware prints goes to stdout.")
-@click.option("--until", default="", metavar="TEXT", help="End well when this is printed.")
-@click.option("--fail-on", default="", metavar="TEXT", help="End with status 5 when it is printed.")
+@click.option("--screen", is_flag=True,
+              help="LEDs, buttons, console, layers, time, current on the terminal.")  # fmt: skip
+@click.option("--until", default="", metavar="RE", help="End well when this is printed.")
+@click.option("--fail-on", default="", metavar="RE", help="End with status 5 when it is printed.")
 @click.option("--timeout", type=click.FloatRange(min=0), help="Seconds of the host to run at most.")
 @click.option("--real-time", is_flag=True, help="Never faster than the host's clock.")
 @click.option("--fault", default="", metavar="LIST", help="Faults on demand, see docs/board.md.")
+@click.option("--camera", metavar="SOURCE",
+              help="What the camera sees: an image, folder, video, or `webcam:N`.")  # fmt: skip
+@click.option("--camera-size", metavar="WxH", help="Instead of what the firmware asks the sensor.")
 @click.option("--trace", multiple=True, type=click.Choice(TRACES), help="Events, to stderr.")
+@click.option("--vcd", type=click.Path(path_type=Path), help="Waveforms, for GTKWave.")
 @click.option("--power", type=click.Path(path_type=Path), help="Estimated supply current, as CSV.")
+@click.option("--report", type=click.Path(path_type=Path), help="How the run went, as JSON.")
 @click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT", help="Wait for a debugger.")
 @click.option("--strict", is_flag=True, help="Stop at the first doubtful access.")
 @click.option("--seed", type=int, help="Of the random numbers and faults.")
@@ -43,13 +55,18 @@ def run(
     port: str | None,
     link: Path | None,
     console: bool,
+    screen: bool,
     until: str,
     fail_on: str,
     timeout: float | None,
     real_time: bool,
     fault: str,
+    camera: str | None,
+    camera_size: str | None,
     trace: tuple[str, ...],
+    vcd: Path | None,
     power: Path | None,
+    report: Path | None,
     gdb: int | None,
     strict: bool,
     seed: int | None,
@@ -58,31 +75,51 @@ def run(
 
     \b
     Examples:
-      max78k board run fer7-firmware/build/firmware.elf
+      max78k board run fer7-firmware/build/firmware.elf --screen --real-time
       max78k board run app.elf --link /tmp/fthr
       max78k bench --port /tmp/fthr --data faces     (in another terminal)
-      max78k board run app.elf --until PASS --fail-on FAIL --timeout 60
+      max78k board run app.elf --until PASS --fail-on "FAIL|ERROR" --timeout 60
       max78k board run app.elf --console --gdb 3333
-      max78k board run app.hex --port tcp:4000 --trace irq
+      max78k board run app.hex --port tcp:4000 --trace irq --vcd run.vcd
+      max78k board run app.elf --camera faces/ --console
       max78k board run app.elf --fault brownout@120ms,uart-flip=1e-4,flash-fail=page7 --seed 1
 
     Without --console, --until or --fail-on the console is a new pseudo-terminal, and the first
     line on stdout is `pty PATH`: the port for bench, or for any serial program. With --port
     tcp:PORT it is `tcp socket://127.0.0.1:PORT`. With them and without --port virtual time runs
-    free. Exit status: 0 when --until was printed, or the time was over and it was not asked for;
-    5 when --fail-on was printed; 4 when the time was over first; 2 when the firmware crashed.
+    free. RE is a regular expression of Python, ^ and $ are ends of lines. Exit status: 0 when
+    --until was printed, or the time was over and it was not asked for; 5 when --fail-on was
+    printed; 4 when the time was over first; 2 when the firmware crashed.
     """
     from max78k.simulator.board import VirtualBoard
     from max78k.simulator.disturbances import parse
+    from max78k.simulator.expect import End
     from max78k.simulator.gdb import GdbServer
-    from max78k.simulator.serve import End, print_finding, serve
+    from max78k.simulator.screen import Screen
+    from max78k.simulator.serve import serve
+    from max78k.simulator.vcd import waveforms
 
-    shows = console or bool(until) or bool(fail_on)
+    if camera_size is not None and camera is None:
+        raise InputError("E-BOARD-CAMERA", "--camera-size is without --camera", "--camera SOURCE")
+    end, shows = End(until, fail_on, timeout), console or bool(until) or bool(fail_on)
+    view: list[Screen] = []
+
+    def tell(line: object) -> None:
+        if view:
+            view[0].note(line)
+        else:
+            click.echo(line, err=True)
+
     with ExitStack() as stack:
         board = VirtualBoard(
-            program, strict=strict, seed=seed, report=print_finding, trace=frozenset(trace),
-            write_trace=lambda line: click.echo(line, err=True), disturbances=parse(fault),
+            program, strict=strict, seed=seed, report=tell, trace=frozenset(trace),
+            write_trace=tell, disturbances=parse(fault),
         )  # fmt: skip
+        stack.callback(_tell_faults, board)
+        if report is not None:
+            stack.enter_context(_reported(report, board))
+        if camera is not None:
+            _show_pictures(board, camera, camera_size)
         serial = _serial_port(port if port or shows else "pty", link)
         if serial is not None:
             stack.callback(serial.close)
@@ -93,10 +130,17 @@ def run(
             click.echo(f"gdb: target remote localhost:{debugger.port}", err=True)
         if power is not None:
             stack.callback(lambda: write_text(power, board.supply.table()))
+        if vcd is not None:
+            stack.enter_context(waveforms(vcd, board))
         sys.stdout.flush()
+        output = _print if shows else _drop
+        if screen:
+            view.append(Screen(board, program.name, serial.path if serial else ""))
+            stack.enter_context(view[0])
+            output = view[0].console
         serve(
-            board, port=serial, gdb=debugger, console=_print if shows else _drop,
-            end=End(until, fail_on, timeout), real_time=real_time,
+            board, port=serial, gdb=debugger, panel=view[0] if view else None, console=output,
+            end=end, real_time=real_time,
         )  # fmt: skip
 
 
@@ -115,6 +159,43 @@ def _serial_port(name: str | None, link: Path | None) -> SerialPort | None:
             "--port pty or --port tcp:4000; --link goes with pty alone",
         )  # fmt: skip
     return TcpPort(int(number))
+
+
+def _show_pictures(board: VirtualBoard, source: str, size: str | None) -> None:
+    from max78k.cli.board_camera import parse_size, pictures
+
+    fixed = None if size is None else parse_size(size)
+    board.camera.show(pictures(source, lambda: fixed or board.camera.size()))
+
+
+def _tell_faults(board: VirtualBoard) -> None:
+    for line in board.faults.report():
+        click.echo(line, err=True)
+
+
+@contextmanager
+def _reported(path: Path, board: VirtualBoard) -> Iterator[None]:
+    """Write how a run went when it has ended, whatever ended it."""
+    began, ended = time.monotonic(), "well"
+    try:
+        yield
+    except Max78kError as error:
+        ended = error.code
+        raise
+    finally:
+        low, high = board.supply.energy
+        content = {
+            "ended": ended,
+            "virtual_seconds": board.now,
+            "host_seconds": time.monotonic() - began,
+            "core_cycles": board.signals.clock.cycles,
+            "findings": [str(finding) for finding in board.findings],
+            "faults": board.faults.report(),
+            "leds": board.leds,
+            "state_seconds": board.energy,
+            "energy_estimate_mj": {"low": low, "high": high},
+        }
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _print(data: bytes) -> None:

@@ -28,12 +28,15 @@ _MODULES = (
     Need("cv2", "reading pictures", "pip install opencv-python-headless"),
     Need("unicorn", "the virtual board", "pip install 'max78k[board]'"),
     Need("elftools", "the virtual board, HEX and BIN files", "pip install 'max78k[board]'"),
+    Need("rich", "the virtual board's screen", "pip install 'max78k[board]'"),
+    Need("vcd", "the virtual board's waveforms", "pip install 'max78k[board]'"),
     Need("ziglang", "building where there is no arm-none-eabi-gcc", "pip install 'max78k[board]'"),
     Need("optuna", "max78k search", "pip install 'max78k[search]'"),
     Need("tensorboard", "train-qat --tensorboard", "pip install 'max78k[tensorboard]'"),
 )
 _PROGRAMS = (
     Need("arm-none-eabi-gcc", "building (ziglang does it too)", "your system's Arm GCC package"),
+    Need("gdb-multiarch", "debugging on the virtual board", "your system's package of that name"),
     Need("openocd", "flashing with --target openocd", "the vendor's OpenOCD"),
 )
 

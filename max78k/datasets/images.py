@@ -25,8 +25,6 @@ def load_image(path: Path, input_shape: tuple[int, ...], *, crop: bool = False) 
         InputError: E-DATA-IMAGE for a file that is no image, E-DATA-SHAPE for another
             ``input_shape``.
     """
-    import cv2
-
     if len(input_shape) != 3 or input_shape[0] not in (1, 3):
         raise InputError(
             "E-DATA-SHAPE",
@@ -34,29 +32,46 @@ def load_image(path: Path, input_shape: tuple[int, ...], *, crop: bool = False) 
             "use a network with 1 (grey) or 3 (colour) input channels.",
         )
     channels, rows, columns = input_shape
+    picture = fitted(decoded(path, grey=channels == 1), rows, columns, crop=crop)
+    if channels == 1:
+        return picture[None]
+    return np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))
+
+
+def decoded(path: Path, *, grey: bool = False) -> Uint8Array:
+    """Picture uint8 [rows, columns] if ``grey``, else [rows, columns, 3] with blue first.
+
+    Raises InputError E-DATA-IMAGE for a file that is no image.
+    """
+    import cv2
+
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError("E-DATA-IMAGE", f"{path} cannot be read: {error.strerror}.") from None
-    mode = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
     try:
-        decoded = cv2.imdecode(data, mode) if data.size else None
+        picture = cv2.imdecode(data, mode) if data.size else None
     except cv2.error:  # more pixels than OpenCV takes
-        decoded = None
-    if decoded is None:
+        picture = None
+    if picture is None:
         raise InputError(
             "E-DATA-IMAGE", f"{path} is no image that can be read.", "give a PNG or JPEG file."
         )
-    picture: Uint8Array = np.asarray(decoded, dtype=np.uint8)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def fitted(picture: Uint8Array, rows: int, columns: int, *, crop: bool) -> Uint8Array:
+    """A picture in rows x columns: its middle part if ``crop``, else all of it, stretched."""
+    import cv2
+
     if crop:
         picture = _centre(picture, rows, columns)
     if picture.shape[:2] != (rows, columns):
         smaller = picture.shape[0] >= rows and picture.shape[1] >= columns
         how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         picture = np.asarray(cv2.resize(picture, (columns, rows), interpolation=how), np.uint8)
-    if channels == 1:
-        return picture[None]
-    return np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))
+    return picture
 
 
 def _centre(picture: Uint8Array, rows: int, columns: int) -> Uint8Array:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from max78k.errors import Max78kError
-from max78k.simulator.disturbances import KINDS, parse
+from max78k.simulator.disturbances import EXAMPLES, parse
 from max78k.simulator.serve import serve_terminal
 
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--link", type=Path, help="symbolic link to make to the pseudo-terminal")
     parser.add_argument("--strict", action="store_true", help="end at the first finding")
     parser.add_argument("--seed", type=int, help="of the random number generator")
-    parser.add_argument("--fault", default="", help=f"what is to go wrong: {KINDS}")
+    parser.add_argument("--fault", default="", help=f"what is to go wrong: such as {EXAMPLES}")
     parser.add_argument("--power", type=Path, help="where the estimated current is written")
     parser.add_argument(
         "--stop-with-stdin", action="store_true", help="end when standard input is closed"

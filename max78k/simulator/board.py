@@ -20,7 +20,7 @@ from max78k.simulator.cnn_port import CnnPort
 from max78k.simulator.core_sleep import CoreSleep
 from max78k.simulator.cpu import Cpu, Halt, ReadDevice, Stop
 from max78k.simulator.debug import DebugPort
-from max78k.simulator.disturbances import Disturbances
+from max78k.simulator.disturbances import Disturbances, Disturber
 from max78k.simulator.energy import CORE_STATES, StateTimes
 from max78k.simulator.faults import CoreChecks, Faults
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
@@ -28,6 +28,7 @@ from max78k.simulator.gpio import BUTTONS, Leds
 from max78k.simulator.i2s import I2s
 from max78k.simulator.power import ChipDraws, Supply
 from max78k.simulator.program import read_program
+from max78k.simulator.signals import Signals, tell
 from max78k.simulator.soc import Peripherals
 from max78k.simulator.spi import Spi
 from max78k.simulator.trace import Trace
@@ -52,12 +53,13 @@ class VirtualBoard:
         strict: raise SimulatorError at the first finding instead of going on.
         seed: of the random number generator; None takes the system's randomness.
         report: called with each finding.
-        disturbances: faults that are to happen.
+        disturbances: faults that are to happen, counted in ``faults``.
         trace: kinds of events of :mod:`max78k.simulator.trace` to be told.
         write_trace: called with each line of it.
 
     Attributes:
         supply: the estimated supply current.
+        signals: lists of functions to be called when something happens.
         console: UART0, whose ``host_write`` and ``host_read`` are the host's end of the line.
 
     Raises:
@@ -81,7 +83,7 @@ class VirtualBoard:
         self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
         self._next_instruction = self._cpu.bank(("PC", "CONTROL", "PRIMASK"))
         self._masked_cycles = 0
-        self._spinning = False
+        self._spinning = self._watched = False
         self._clock = Clock(SECOND // mcu.ISO_HZ)
         self._clock.take_cycles = self._cpu.take_cycles
         self._clock.on_earlier = self._cpu.end_slice
@@ -93,7 +95,6 @@ class VirtualBoard:
         )
         self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
         self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
-        self._exceptions.on_change = self._exception_changes
         self.supply = Supply(lambda: self._clock.now)
         self._draws = ChipDraws(self.supply)
         self._cnn = CnnPort(
@@ -107,7 +108,6 @@ class VirtualBoard:
         )
         self.debug = DebugPort(self._cpu)
         self._reset_requested = self._power_lost = False
-        self._watched = False
         self._core_checks = CoreChecks(
             self._cpu, self._exceptions, self._log, self._program.symbols
         )
@@ -115,7 +115,7 @@ class VirtualBoard:
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._set_cnn_power,
-            pins_changed=lambda: self._leds.look(self._chip.ports), seed=seed,
+            pins_changed=self._pins_changed, seed=seed,
             clock_changed=lambda: self._draws.clock(
                 self._clock.period, self._chip.gcr.fast_oscillators
             ), leave_power=self._leave_power,
@@ -128,22 +128,16 @@ class VirtualBoard:
             self._exceptions, self._system, self._chip.sequencer, self._core_times
         )
         self._cnn.clocks = self._chip.gcr
-        self._cnn.on_run = self._trace.run
+        self.signals = Signals(self._clock)
+        self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
+        self.signals.exceptions.append(lambda number, entered: self._bus.interrupted(entered))
+        self._trace.follow(self.signals)
+        self.faults = self.debug.faults = Disturber(disturbances, seed)
         for start, data in self._program.segments:
-            self._cpu.write_memory(start, data)
+            self.debug.program_flash(start, data)
         self._cpu.on_return = self._leave_handler
-        self._disturb(disturbances, seed)
+        self.faults.arm(self._clock, self._chip, self._brown_out, self._sleep.hang)
         self.reset(power_on=True)
-
-    def _disturb(self, disturbances: Disturbances, seed: int | None) -> None:
-        """Prepare the faults that are asked for."""
-        self._chip.flash.failing_pages = disturbances.failing_pages
-        if disturbances.flip or disturbances.drop:
-            self.console.line = disturbances.line(seed)
-        for seconds in disturbances.brownouts:
-            self._clock.schedule(round(seconds * SECOND), self._brown_out)
-        for seconds in disturbances.hangs:
-            self._clock.schedule(round(seconds * SECOND), self._sleep.hang)
 
     def _brown_out(self) -> None:
         self._power_lost = True
@@ -224,6 +218,7 @@ class VirtualBoard:
         """Press ("SW1" or "SW2") or let go."""
         port, pin = BUTTONS[button]
         self._chip.ports[port].drive(pin, not down)
+        self._pins_changed()
 
     def symbol(self, name: str) -> int:
         """Address of a symbol of the program; raises KeyError."""
@@ -246,6 +241,7 @@ class VirtualBoard:
         self._chip.reset(power_on=power_on)
         self._cpu.reset(addresses.FLASH_BASE)
         self._sleep.end()
+        tell(self.signals.resets)()
 
     def run(self, seconds: float | None = None, until: Callable[[], bool] | None = None) -> None:
         """Let virtual time pass.
@@ -318,6 +314,10 @@ class VirtualBoard:
 
     # -- the core
 
+    def _pins_changed(self) -> None:
+        self._leds.look(self._chip.ports)
+        tell(self.signals.pins)(self._chip.ports)
+
     def _set_cnn_power(self, powered: int, ram: int, isolated: int, reset: int) -> None:
         self._cnn.set_power(powered, ram, isolated, reset)
         self._draws.cnn_memory(powered & ram, limits.QUADRANTS)
@@ -377,7 +377,7 @@ class VirtualBoard:
         elif halt.stop is Stop.SUPERVISOR_CALL:
             self._faults.check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
         elif halt.stop is Stop.DEBUG or (halt.stop is Stop.BREAKPOINT and self.debug.attached):
-            self.debug.stopped = True
+            self.debug.stop(halt.address)
         else:
             self._faults.take(halt)
 
@@ -424,10 +424,6 @@ class VirtualBoard:
         if self._sleep.reason is Stop.NO_POWER:
             self._chip.forget_memory(self._chip.sequencer.retained)
             self._reset_requested = True
-
-    def _exception_changes(self, number: int, entered: bool) -> None:
-        self._bus.interrupted(entered)
-        self._trace.exception(number, entered)
 
     def _request_reset(self) -> None:
         self._reset_requested = True

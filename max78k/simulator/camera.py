@@ -40,7 +40,8 @@ def picture_words(picture: npt.NDArray[np.uint8], three_channels: bool) -> list[
 class Camera(Block):
     """The interface and the picture source behind it; without pictures nothing ever arrives.
 
-    ``on_level`` is called when the FIFO has got words.
+    ``on_level`` is called when the FIFO has got words; ``noise`` makes a picture what the sensor
+    delivers of it; ``size`` gives the rows and columns that the sensor is set to, if it is.
     """
 
     def __init__(self, clock: Clock, log: FindingLog, set_irq: Callable[[bool], None]) -> None:
@@ -49,6 +50,8 @@ class Camera(Block):
         self._log = log
         self._set_irq = set_irq
         self.on_level: Callable[[], None] = lambda: None
+        self.noise: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] = lambda seen: seen
+        self.size: Callable[[], tuple[int, int] | None] = lambda: None
         self._pictures: Iterator[npt.NDArray[np.uint8]] = iter(())
         self._fifo: deque[int] = deque()
         self._coming: deque[int] = deque()
@@ -115,7 +118,7 @@ class Camera(Block):
         picture = next(self._pictures, None)
         if picture is not None:
             three = bool(_CTRL.field("THREE_CH_EN").get(self.words[_CTRL.offset]))
-            self._coming.extend(picture_words(picture, three))
+            self._coming.extend(picture_words(self.noise(picture), three))
             self._event = self._clock.schedule(_BLANK, self._arrive, work=True)
 
     def _arrive(self) -> None:

@@ -30,7 +30,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -46,7 +46,7 @@ _SEV = 0xBF40
 _NAMES = (
     "R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "R11", "R12", "SP", "LR",
     "PC", "XPSR", "MSP", "PSP", "CONTROL", "PRIMASK", "BASEPRI", "FAULTMASK", "FPSCR", "IPSR",
-    *(f"S{n}" for n in range(16)),
+    *(f"S{n}" for n in range(16)), *(f"D{n}" for n in range(16)),
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ class Stop(Enum):
     GUARDED_WRITE = auto()
     NO_POWER = auto()  # backup mode or power-down, until a wake-up event resets the chip
     HANG = auto()  # for good, until a reset
-    DEBUG = auto()  # a breakpoint of the debugger; the instruction has not been executed
+    DEBUG = auto()  # before the instruction at a breakpoint, or after an access that is watched
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,8 @@ class Cpu:
         self._code_hook = unicorn.UC_HOOK_CODE
         self._guards: list[int] = []
         self._breakpoints: list[int] = []
+        self._watch_hooks = {"read": unicorn.UC_HOOK_MEM_READ, "write": unicorn.UC_HOOK_MEM_WRITE}
+        self._watchpoints: list[int] = []
         self.resume_at: int | None = None
         self._memories: list[tuple[int, int, mmap.mmap]] = []
         self._writable: list[tuple[int, int, mmap.mmap]] = []
@@ -278,6 +280,18 @@ class Cpu:
         self._breakpoints = [
             self._engine.hook_add(self._code_hook, self._on_breakpoint, begin=place, end=place)
             for place in places
+        ]
+        self.forget_code()
+
+    def set_watchpoints(self, regions: Iterable[tuple[int, int, str]]) -> None:
+        """Stop with DEBUG after instructions that "read" or "write" (start, bytes, which)."""
+        for hook in self._watchpoints:
+            self._engine.hook_del(hook)
+        self._watchpoints = [
+            self._engine.hook_add(
+                self._watch_hooks[which], self._on_watched, begin=start, end=start + size - 1
+            )
+            for start, size, which in regions
         ]
         self.forget_code()
 
@@ -419,6 +433,12 @@ class Cpu:
         self._count.value -= 1  # it was counted before it is executed
         self._halt = Halt(Stop.DEBUG, address)
         engine.emu_stop()
+
+    def _on_watched(
+        self, _engine: Any, _access: int, address: int, _size: int, _value: int, _data: Any
+    ) -> None:
+        self._halt = self._halt or Halt(Stop.DEBUG, address)
+        self.end_slice()
 
     def _on_guarded_write(
         self, engine: Any, _access: int, address: int, _size: int, _value: int, _data: Any

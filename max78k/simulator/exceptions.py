@@ -53,6 +53,7 @@ class Exceptions:
         cfsr, hfsr, bfar, mmfar: fault status.
         event: the event register that WFE waits for.
         on_change: called with an exception's number and True at its entry, False at its return.
+        on_line: called with an external interrupt's number and the new level of its line.
         stack_limit: lowest address of the main stack.
         on_overflow: called with an address below it when registers are to be stacked there.
         on_unacknowledged: called with the number of an exception whose handler has returned again
@@ -67,6 +68,7 @@ class Exceptions:
         self._leaving = cpu.bank(("PC", "CONTROL", "MSP", "PSP", "FAULTMASK"))
         self._returned = cpu.bank(("FAULTMASK", "XPSR", "CONTROL", "SP", *_BASIC_FRAME, "PC"))
         self.on_change: Callable[[int, bool], None] = lambda number, entered: None
+        self.on_line: Callable[[int, bool], None] = lambda irq, level: None
         self.stack_limit = 0
         self.on_overflow: Callable[[int], None] = lambda address: None
         self.on_unacknowledged: Callable[[int], None] = lambda number: None
@@ -98,6 +100,7 @@ class Exceptions:
         if level == self.levels[number]:
             return
         self.levels[number] = level
+        self.on_line(irq, level)
         if level:
             self.set_pending(number)
         else:

@@ -1,8 +1,9 @@
 """GDB's remote serial protocol: ``target remote localhost:PORT`` debugs the virtual board.
 
-Served are registers (with the description of a Cortex-M), memory, software and hardware
-breakpoints, continue, step, Ctrl-C, detach, ``monitor reset``. Requests that are not known get the
-empty answer, as the protocol asks for.
+Served are registers (core, floating point, system), memory, devices, loading of flash, breakpoints,
+watchpoints, continue, step, Ctrl-C, detach, and the ``monitor`` commands of
+:mod:`max78k.simulator.gdb_monitor`. A crash of the firmware stops it with SIGSEGV. Requests that
+are not known get the empty answer, as the protocol asks for.
 """
 
 from __future__ import annotations
@@ -13,29 +14,23 @@ from collections.abc import Callable
 
 from max78k.errors import ToolError
 from max78k.simulator.board import VirtualBoard
-from max78k.simulator.debug import REGISTERS
+from max78k.simulator.debug import CORE, WATCHED
+from max78k.simulator.findings import SimulatorError
+from max78k.simulator.gdb_monitor import answer
+from max78k.simulator.gdb_target import DESCRIPTION, MEMORY_MAP, REGISTERS
 
 _PACKET_BYTES = 0x2000
 _INTERRUPT = b"\x03"
-_TRAP, _BY_INTERRUPT = "S05", "S02"
-_FEATURES = f"PacketSize={_PACKET_BYTES:x};qXfer:features:read+;hwbreak+;swbreak+"
-_XPSR_NUMBER = 25  # GDB's number of XPSR; the others count from 0
+_TRAP, _BY_INTERRUPT, _CRASH = "S05", "S02", "S0b"
+_FEATURES = (
+    f"PacketSize={_PACKET_BYTES:x};qXfer:features:read+;qXfer:memory-map:read+;"
+    "hwbreak+;swbreak+;QStartNoAckMode+"
+)
+_CORE_NUMBERS = [number for number, register in REGISTERS.items() if register.name in CORE]
+_WATCHPOINTS = dict(zip("234", WATCHED, strict=True))
+_ESCAPE, _ESCAPED = "}", 0x20
+_LONGEST_SLEEP = 1.0  # virtual seconds that a step waits for the core to wake
 _CYCLES_PER_STEP = 1e-9  # seconds; less than a cycle, so that one instruction is executed
-
-
-def _description() -> str:
-    lines = [
-        f'<reg name="{name.lower()}" bitsize="32"'
-        + (' type="data_ptr"' if name == "SP" else ' type="code_ptr"' if name == "PC" else "")
-        + (f' regnum="{_XPSR_NUMBER}"' if name == "XPSR" else "")
-        + "/>"
-        for name in REGISTERS
-    ]
-    return (
-        '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target>'
-        "<architecture>arm</architecture>"
-        f'<feature name="org.gnu.gdb.arm.m-profile">{"".join(lines)}</feature></target>'
-    )
 
 
 def _word(text: str) -> int:
@@ -43,8 +38,16 @@ def _word(text: str) -> int:
     return int.from_bytes(binascii.unhexlify(text), "little")
 
 
-def _hex(value: int) -> str:
-    return value.to_bytes(4, "little").hex()
+def _unescaped(text: str) -> bytes:
+    """Binary data of a packet."""
+    data = bytearray()
+    characters = iter(text)
+    for character in characters:
+        if character == _ESCAPE:
+            data.append(ord(next(characters, "\0")) ^ _ESCAPED)
+        else:
+            data.append(ord(character))
+    return bytes(data)
 
 
 def _frame(text: str) -> bytes:
@@ -74,6 +77,7 @@ class GdbServer:
         self._client: socket.socket | None = None
         self._received = b""
         self._acknowledge = True
+        self._reason = _TRAP
         self.halted = True  # until a debugger says continue
 
     @property
@@ -108,7 +112,16 @@ class GdbServer:
     def after_step(self) -> None:
         """Tell the debugger if the core has come to a breakpoint."""
         if self._board.debug.stopped and not self.halted:
-            self._halt(_TRAP)
+            self._halt(self._stop_reason())
+
+    def crashed(self, error: SimulatorError) -> None:
+        """Tell the debugger that the firmware can go no further, and why."""
+        self._send("O" + f"{error}\n".encode().hex())
+        self._halt(_CRASH)
+
+    def _stop_reason(self) -> str:
+        hit = self._board.debug.hit
+        return f"T05{hit[0]}:{hit[1]:x};" if hit else _TRAP
 
     def _detach(self) -> None:
         if self._client is not None:
@@ -119,6 +132,7 @@ class GdbServer:
 
     def _halt(self, reason: str) -> None:
         self.halted = True
+        self._reason = reason
         self._board.debug.stopped = False
         self._send(reason)
 
@@ -166,7 +180,11 @@ class GdbServer:
     def _named(self, packet: str) -> Callable[[str], str | None] | None:
         table: dict[str, Callable[[str], str | None]] = {
             "qSupported": lambda _: _FEATURES,
-            "qXfer:features:read:target.xml:": self._features,
+            "qXfer:features:read:target.xml:": lambda packet: _part(DESCRIPTION, packet),
+            "qXfer:memory-map:read::": lambda packet: _part(MEMORY_MAP, packet),
+            "vFlashErase:": self._erase_flash,
+            "vFlashWrite:": self._write_flash,
+            "vFlashDone": lambda _: "OK",
             "qAttached": lambda _: "1",
             "qRcmd,": self._monitor,
             "QStartNoAckMode": self._no_acknowledge,
@@ -175,15 +193,18 @@ class GdbServer:
 
     def _lettered(self, letter: str) -> Callable[[str], str | None]:
         table: dict[str, Callable[[str], str | None]] = {
-            "?": lambda _: _TRAP,
-            "g": lambda _: "".join(map(_hex, self._board.debug.registers())),
+            "?": lambda _: self._reason,
+            "g": lambda _: "".join(self._register(n) for n in _CORE_NUMBERS),
             "G": self._write_registers,
-            "p": lambda packet: _hex(self._board.debug.registers()[self._place(packet[1:])]),
+            "p": lambda packet: self._register(int(packet[1:], 16)),
             "P": self._write_register,
             "m": self._read_memory,
             "M": self._write_memory,
-            "c": self._continue,
-            "s": self._step,
+            "X": self._write_binary,
+            "c": lambda packet: self._continue(packet[1:]),
+            "C": lambda packet: self._continue(packet.partition(";")[2]),
+            "s": lambda packet: self._step(packet[1:]),
+            "S": lambda packet: self._step(packet.partition(";")[2]),
             "Z": lambda packet: self._breakpoint(packet, True),
             "z": lambda packet: self._breakpoint(packet, False),
             "H": lambda _: "OK",
@@ -192,36 +213,29 @@ class GdbServer:
         }
         return table.get(letter, lambda _: "")
 
-    def _features(self, packet: str) -> str:
-        start, size = (int(part, 16) for part in packet.rpartition(":")[2].split(","))
-        part = _description()[start : start + size]
-        return ("m" if start + size < len(_description()) else "l") + part
-
     def _no_acknowledge(self, _packet: str) -> str:
         self._acknowledge = False
         return "OK"
 
     def _monitor(self, packet: str) -> str:
         command = binascii.unhexlify(packet.partition(",")[2]).decode("latin-1").strip()
-        if command.split(" ")[0] != "reset":
-            return binascii.hexlify(b"only `monitor reset` is known\n").decode()
-        self._board.reset()
-        return "OK"
+        text = answer(self._board, command)
+        return f"{text}\n".encode().hex() if text else "OK"
 
-    def _place(self, number: str) -> int:
-        value = int(number, 16)
-        return len(REGISTERS) - 1 if value == _XPSR_NUMBER else value
+    def _register(self, number: int) -> str:
+        register = REGISTERS[number]
+        return register.encoded(self._board.debug.register(register.name))
 
     def _write_registers(self, packet: str) -> str:
-        for number in range(len(REGISTERS)):
-            text = packet[1 + 8 * number : 9 + 8 * number]
+        for place, name in enumerate(CORE):
+            text = packet[1 + 8 * place : 9 + 8 * place]
             if len(text) == 8:
-                self._board.debug.set_register(number, _word(text))
+                self._board.debug.set_register(name, _word(text))
         return "OK"
 
     def _write_register(self, packet: str) -> str:
         number, _, value = packet[1:].partition("=")
-        self._board.debug.set_register(self._place(number), _word(value))
+        self._board.debug.set_register(REGISTERS[int(number, 16)].name, _word(value))
         return "OK"
 
     def _read_memory(self, packet: str) -> str:
@@ -233,27 +247,55 @@ class GdbServer:
         self._board.debug.write(int(place.partition(",")[0], 16), binascii.unhexlify(data))
         return "OK"
 
-    def _breakpoint(self, packet: str, present: bool) -> str:
-        kind, address, _ = packet[1:].split(",", 2)
-        if kind not in "01":
-            return ""  # no watchpoints
-        self._board.debug.set_breakpoint(int(address, 16), present)
+    def _write_binary(self, packet: str) -> str:
+        place, _, data = packet[1:].partition(":")
+        self._board.debug.write(int(place.partition(",")[0], 16), _unescaped(data))
         return "OK"
 
-    def _go_from(self, packet: str) -> None:
-        if packet[1:]:
-            self._board.debug.set_register(REGISTERS.index("PC"), int(packet[1:], 16))
+    def _erase_flash(self, packet: str) -> str:
+        address, size = (int(part, 16) for part in packet.partition(":")[2].split(","))
+        self._board.debug.erase_flash(address, size)
+        return "OK"
+
+    def _write_flash(self, packet: str) -> str:
+        address, _, data = packet.partition(":")[2].partition(":")
+        self._board.debug.program_flash(int(address, 16), _unescaped(data))
+        return "OK"
+
+    def _breakpoint(self, packet: str, present: bool) -> str:
+        kind, address, size = packet[1:].partition(";")[0].split(",")
+        debug = self._board.debug
+        if kind in _WATCHPOINTS:
+            debug.set_watchpoint(_WATCHPOINTS[kind], int(address, 16), int(size, 16), present)
+        elif kind in ("0", "1"):
+            debug.set_breakpoint(int(address, 16), present)
+        else:
+            return ""
+        return "OK"
+
+    def _go_from(self, place: str) -> None:
+        if place:
+            self._board.debug.set_register("PC", int(place, 16))
         self._board.debug.resume()
 
-    def _continue(self, packet: str) -> None:
-        self._go_from(packet)
+    def _continue(self, place: str) -> None:
+        self._go_from(place)
         self.halted = False
 
-    def _step(self, packet: str) -> str:
-        self._go_from(packet)
-        self._board.run(_CYCLES_PER_STEP)
-        self._board.debug.stopped = False
-        return _TRAP
+    def _step(self, place: str) -> str | None:
+        """Execute an instruction; a core that sleeps sleeps on until it wakes."""
+        self._go_from(place)
+        board = self._board
+        try:
+            if board.asleep:
+                board.run(_LONGEST_SLEEP, until=lambda: not board.asleep)
+            board.run(_CYCLES_PER_STEP)
+        except SimulatorError as error:
+            self.crashed(error)
+            return None
+        self._reason = self._stop_reason() if board.debug.stopped else _TRAP
+        board.debug.stopped = False
+        return self._reason
 
     def _detached(self, _packet: str) -> None:
         self._send("OK")
@@ -261,3 +303,9 @@ class GdbServer:
 
     def _killed(self, _packet: str) -> None:
         self._detach()
+
+
+def _part(text: str, packet: str) -> str:
+    """The piece of a document that a packet asks for."""
+    start, size = (int(part, 16) for part in packet.rpartition(":")[2].split(","))
+    return ("m" if start + size < len(text) else "l") + text[start : start + size]

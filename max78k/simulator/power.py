@@ -94,9 +94,13 @@ class Supply:
 
     Args:
         now: gives virtual time in femtoseconds.
+
+    Attributes:
+        on_state: called with a part and its state, after the current has changed.
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
+        self.on_state: Callable[[str, str], None] = lambda part, state: None
         self._now = now
         self._since = now()
         self._parts: dict[str, tuple[float, float]] = {}
@@ -120,6 +124,12 @@ class Supply:
             self._settle()
             self._parts[part] = current
             self._low, self._high = map(sum, zip(*self._parts.values(), strict=True))
+        self.on_state(part, state)
+
+    @property
+    def current(self) -> tuple[float, float]:
+        """Milliamperes at this moment: both bounds of the estimate."""
+        return self._low, self._high
 
     @property
     def charge(self) -> tuple[float, float]:

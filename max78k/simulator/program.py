@@ -102,7 +102,6 @@ def _read_elf(path: Path) -> Program:
         ToolError: E-BOARD-UNICORN; pyelftools is not installed.
     """
     try:
-        from elftools.common.exceptions import ELFError
         from elftools.elf.elffile import ELFFile
     except ImportError as error:
         raise ToolError(
@@ -113,7 +112,9 @@ def _read_elf(path: Path) -> Program:
             return _program(path, ELFFile(stream))
     except OSError as error:
         raise InputError("E-BOARD-ELF", f"{path}: {error.strerror}") from error
-    except (ELFError, ValueError, KeyError, UnicodeDecodeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a broken file makes pyelftools raise errors of any kind
         raise InputError("E-BOARD-ELF", f"{path} is not a usable ELF file: {error}") from error
 
 
@@ -125,7 +126,10 @@ def _program(path: Path, elf: object) -> Program:
     segments = []
     for segment in elf.iter_segments():  # type: ignore[attr-defined]
         if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
-            segments.append((_checked(path, segment), bytes(segment.data())))
+            start, data = _checked(path, segment), bytes(segment.data())
+            if len(data) < segment["p_filesz"]:
+                raise ValueError("it ends inside a segment")
+            segments.append((start, data))
     if not any(start == addresses.FLASH_BASE for start, _ in segments):
         raise InputError(
             "E-BOARD-ELF",

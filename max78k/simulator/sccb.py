@@ -7,6 +7,7 @@ from max78k.simulator.gpio import Gpio
 SCL_PIN, SDA_PIN = 30, 31  # of port 0
 ADDRESS = 0x3C
 _IDENTITY = {0x0A: 0x76, 0x0B: 0x92, 0x1C: 0x7F, 0x1D: 0xA2}  # product, manufacturer
+_OUTPUT_SIZE = (0xCC, 0xCE)  # columns, rows; high byte first
 _SOFT_RESET = (0x12, 0x80)
 
 
@@ -26,6 +27,18 @@ class CameraControl:
         self._number = 0
         self._acknowledges = False
         self._pull = False
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Rows and columns of the pictures that firmware asks for; None if it has not.
+
+        The vendor's driver asks for one row more than it takes, and takes an even number of them.
+        """
+        columns, rows = (
+            self.registers.get(number, 0) << 8 | self.registers.get(number + 1, 0)
+            for number in _OUTPUT_SIZE
+        )
+        return (rows & ~1, columns) if rows > 1 and columns else None
 
     def look(self, port: Gpio) -> None:
         """Call when pins of the port have changed."""

@@ -16,20 +16,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from max78k.errors import LinkError, MismatchError
+from max78k.errors import LinkError
 from max78k.files import write_text
 from max78k.simulator.board import VirtualBoard
 from max78k.simulator.disturbances import Disturbances
-from max78k.simulator.findings import Finding
+from max78k.simulator.expect import End, Expectation
+from max78k.simulator.findings import Finding, SimulatorError
 from max78k.simulator.gdb import GdbServer
 from max78k.simulator.pty import PseudoTerminal
 
 _STDIN = 0
 _WORK_SECONDS = 0.001  # host time between two looks at the outside while bytes are on the line
+_SHOWN_SECONDS = 0.1  # the longest wait between two looks at the screen
+_GRACE_SECONDS = 1.0  # after the time is over, for a step of the model that takes long
 _AHEAD_SECONDS = 0.002  # virtual time may be this much ahead before it waits
 
 
@@ -52,25 +54,18 @@ class SerialPort(Protocol):
         """Close it."""
 
 
-@dataclass(frozen=True)
-class End:
-    """When a run ends by itself.
-
-    Attributes:
-        until: console text that ends it well.
-        fail_on: console text that ends it with MismatchError E-BOARD-FAIL.
-        timeout: seconds of the host; over them it ends well if ``until`` is empty, else with
-            LinkError E-BOARD-TIMEOUT.
-    """
-
-    until: str = ""
-    fail_on: str = ""
-    timeout: float | None = None
+class Panel(Protocol):
+    """What shows the board to a person, who may press keys."""
 
     @property
-    def kept(self) -> int:
-        """Bytes of console text in which a part of a wanted text may lie."""
-        return max(len(self.until.encode()), len(self.fail_on.encode()), 1) - 1
+    def descriptors(self) -> list[int]:
+        """For ``select``: readable when a key was pressed."""
+
+    def serve(self) -> bool:
+        """Take the keys; True ends the run."""
+
+    def refresh(self) -> None:
+        """Show the present state; called often."""
 
 
 class _Pace:
@@ -99,6 +94,7 @@ class _Server:
         *,
         port: SerialPort | None,
         gdb: GdbServer | None,
+        panel: Panel | None,
         console: Callable[[bytes], None],
         watched: list[int],
         end: End,
@@ -107,6 +103,7 @@ class _Server:
         self._board = board
         self._port = port
         self._gdb = gdb
+        self._panel = panel
         self._console = console
         self._watched = watched
         self._end = end
@@ -114,7 +111,7 @@ class _Server:
         self._free = port is None and not real_time
         self._real_time = real_time
         self._pace = _Pace(board)
-        self._text = b""
+        self._expectation = Expectation(end)
         self._stopped = False
 
     def run(self) -> None:
@@ -122,15 +119,26 @@ class _Server:
         while True:
             self._wait(0.0)
             self._exchange()
+            if self._panel is not None:
+                self._panel.refresh()
             if self._stopped:
                 return
             if self._gdb is not None and self._gdb.halted:
                 self._wait(self._limited(None))
                 self._pace.restart()
             else:
-                self._advance()
-                if self._gdb is not None:
-                    self._gdb.after_step()
+                self._advance_for_debugger()
+
+    def _advance_for_debugger(self) -> None:
+        """Advance; a crash stops the board for a debugger that is there."""
+        try:
+            self._advance()
+        except SimulatorError as error:
+            if self._gdb is None or not self._board.debug.attached:
+                raise
+            self._gdb.crashed(error)
+        if self._gdb is not None:
+            self._gdb.after_step()
 
     def _advance(self) -> None:
         if self._free or (self._board.has_work and not self._real_time):
@@ -156,7 +164,7 @@ class _Server:
     def _nothing_more(self) -> None:
         """The core sleeps for ever, unless the outside wakes it."""
         self._exchange()
-        if self._gdb is not None:
+        if self._gdb is not None or self._panel is not None:
             self._wait(self._limited(None))
         elif not self._stopped:
             self._give_up("the core sleeps and nothing will wake it")
@@ -170,24 +178,9 @@ class _Server:
             self._port.write(sent)
         if sent:
             self._console(sent)
-            self._look_at(sent)
+            self._stopped |= self._expectation.met(sent)
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._give_up(f"{self._end.timeout:g} s are over")
-
-    def _look_at(self, sent: bytes) -> None:
-        """End the run at the first of the texts that it waits for."""
-        self._text += sent
-        found = {
-            text: self._text.find(text.encode())
-            for text in (self._end.until, self._end.fail_on)
-            if text and text.encode() in self._text
-        }
-        if found:
-            text = min(found, key=lambda text: found[text])
-            if text == self._end.fail_on:
-                raise MismatchError("E-BOARD-FAIL", f"the firmware printed {text!r}")
-            self._stopped = True
-        self._text = self._text[-self._end.kept :] if self._end.kept else b""
 
     def _give_up(self, why: str) -> None:
         if self._end.until and not self._stopped:
@@ -197,25 +190,28 @@ class _Server:
         self._stopped = True
 
     def _limited(self, seconds: float | None) -> float | None:
-        """A wait no longer than to the deadline."""
-        if self._deadline is None:
-            return seconds
-        left = max(self._deadline - time.monotonic(), 0.0)
-        return left if seconds is None else min(seconds, left)
+        """A wait no longer than to the deadline, and to the next look at the screen."""
+        limits = [] if seconds is None else [seconds]
+        if self._deadline is not None:
+            limits.append(max(self._deadline - time.monotonic(), 0.0))
+        if self._panel is not None:
+            limits.append(_SHOWN_SECONDS)
+        return min(limits, default=None)
 
     def _wait(self, seconds: float | None) -> None:
         """Wait for the outside or until the time is over."""
         port = self._port.descriptors if self._port is not None else []
         gdb = self._gdb.descriptors if self._gdb is not None else []
-        if seconds == 0.0 and not (port or gdb or self._watched):
-            return
-        ready, _, _ = select.select([*port, *gdb, *self._watched], [], [], seconds)
+        keys = self._panel.descriptors if self._panel is not None else []
+        ready, _, _ = select.select([*port, *gdb, *keys, *self._watched], [], [], seconds)
         for descriptor in self._watched:
             if descriptor in ready:
                 data = os.read(descriptor, 1024)
                 self._stopped |= bool(data) != (descriptor == _STDIN)
         if self._gdb is not None and set(gdb) & set(ready):
             self._gdb.serve()
+        if self._panel is not None and set(keys) & set(ready):
+            self._stopped |= self._panel.serve()
 
     def _idle(self) -> None:
         """Let the core sleep on in step with the host's clock."""
@@ -237,8 +233,9 @@ def serve(
     *,
     port: SerialPort | None,
     gdb: GdbServer | None = None,
+    panel: Panel | None = None,
     console: Callable[[bytes], None] = lambda data: None,
-    end: End = End(),
+    end: End = End(),  # noqa: B008 frozen
     real_time: bool = False,
     stop_with_stdin: bool = False,
 ) -> None:
@@ -248,6 +245,7 @@ def serve(
         board: at power-on; its console is connected to ``port``.
         port: the host's end of the line; None lets virtual time run free.
         gdb: a debugger's port; the board stands until a debugger lets it go.
+        panel: shows the board to a person.
         console: called with what the firmware sends on its console.
         end: when to stop.
         real_time: never run faster than the host's clock.
@@ -257,10 +255,10 @@ def serve(
         SimulatorError: the firmware has crashed; see :class:`VirtualBoard`.
         MismatchError, LinkError: see :class:`End`.
     """
-    with _stop_signal() as stop:
+    with _stop_signal() as stop, _alarm(end):
         watched = [stop, _STDIN] if stop_with_stdin else [stop]
         _Server(
-            board, port=port, gdb=gdb, console=console, watched=watched, end=end,
+            board, port=port, gdb=gdb, panel=panel, console=console, watched=watched, end=end,
             real_time=real_time,
         ).run()  # fmt: skip
 
@@ -294,6 +292,8 @@ def serve_terminal(
         serve(board, port=port, stop_with_stdin=stop_with_stdin)
     finally:
         port.close()
+        for line in board.faults.report():
+            print(line, file=sys.stderr, flush=True)
         if power is not None:
             write_text(power, board.supply.table())
 
@@ -317,3 +317,36 @@ def _stop_signal() -> Iterator[int]:
             signal.signal(number, handler)
         os.close(read_end)
         os.close(write_end)
+
+
+@contextmanager
+def _alarm(end: End) -> Iterator[None]:
+    """End the run even where a single step of the model takes longer than the time that is left.
+
+    Works in the main thread of a Unix system, which signals reach alone.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if end.timeout is None or not in_main or not hasattr(signal, "setitimer"):
+        yield
+        return
+    old = signal.signal(signal.SIGALRM, _raise_alarm)
+    signal.setitimer(signal.ITIMER_REAL, end.timeout + _GRACE_SECONDS, _GRACE_SECONDS)
+    try:
+        yield
+    except _TimeIsOver:
+        if end.until:
+            raise LinkError(
+                "E-BOARD-TIMEOUT",
+                f"the firmware has not printed {end.until!r}: {end.timeout:g} s are over",
+            ) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, old)
+
+
+class _TimeIsOver(Exception):
+    """The alarm rang in the middle of a step."""
+
+
+def _raise_alarm(_number: int, _frame: object) -> None:
+    raise _TimeIsOver

@@ -139,6 +139,7 @@ class Peripherals:
         self.camera_control = CameraControl()
         self.ports = self._make_ports(low_power)
         self.camera = Camera(clock, log, self._line(addresses.IRQ_PCIF))
+        self.camera.size = lambda: self.camera_control.size
         self._add(addresses.PCIF, _PAGE, self.camera, self.gcr.clock_gate(1, "PCIF"))
         self._add_time_and_helpers()
         self._add_buses()

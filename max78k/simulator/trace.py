@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from max78k.simulator.cpu import ReadDevice, WriteDevice
 from max78k.simulator.exceptions import EXTERNAL
+from max78k.simulator.signals import Run, Signals
 
 KINDS = ("bus", "irq", "layers")
 _NAMES = {
@@ -36,6 +37,13 @@ class Trace:
         self._place = place
         self._block = block
 
+    def follow(self, signals: Signals) -> None:
+        """Have the board tell what is traced."""
+        if "irq" in self.kinds:
+            signals.exceptions.append(self._exception)
+        if "layers" in self.kinds:
+            signals.runs.append(self._run)
+
     def line(self, kind: str, text: str) -> None:
         """One event."""
         symbol, seconds = self._place()
@@ -64,19 +72,14 @@ class Trace:
 
         return traced
 
-    def exception(self, number: int, entered: bool) -> None:
-        """Entry to or return from an exception."""
-        if "irq" in self.kinds:
-            name = _NAMES.get(number, f"IRQ {number - EXTERNAL}")
-            self.line("irq", f"{'enter' if entered else 'leave'} {name}")
+    def _exception(self, number: int, entered: bool) -> None:
+        name = _NAMES.get(number, f"IRQ {number - EXTERNAL}")
+        self.line("irq", f"{'enter' if entered else 'leave'} {name}")
 
-    def run(self, layers: list[tuple[int, int]] | None) -> None:
-        """Start of an accelerator run, with (layer, cycles) of its layers; None at its end."""
-        if "layers" not in self.kinds:
-            return
-        if layers is None:
+    def _run(self, run: Run | None) -> None:
+        if run is None:
             self.line("layers", "end")
             return
-        self.line("layers", f"start, {sum(cycles for _, cycles in layers)} cycles")
-        for number, cycles in layers:
+        self.line("layers", f"start, {run.cycles} cycles")
+        for number, cycles in run.layers:
             self.line("layers", f"  layer {number:2} {cycles:9} cycles")

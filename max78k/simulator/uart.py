@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator.clock import SECOND, Clock, Event
@@ -12,7 +13,7 @@ from max78k.simulator.peripherals import Block
 
 _CTRL = mcu.UART_CTRL
 _BCLKEN, _BCLKRDY = _CTRL.field("BCLKEN").mask, _CTRL.field("BCLKRDY").mask
-_CHAR_SIZE, _PAR_EN = _CTRL.field("CHAR_SIZE"), _CTRL.field("PAR_EN")
+_CHAR_SIZE, _PAR_EN, _ODD = map(_CTRL.field, ("CHAR_SIZE", "PAR_EN", "PAR_EO"))
 _STOPBITS, _BCLKSRC = _CTRL.field("STOPBITS"), _CTRL.field("BCLKSRC")
 _RX_THRESHOLD = _CTRL.field("RX_THD_VAL").mask
 _STATUS = {field.name: field.lsb for field in mcu.UART_STATUS.fields}
@@ -29,6 +30,14 @@ _CLKDIV_MASK = mcu.UART_CLKDIV.field("CLKDIV").mask
 # Bit clock sources by their codes; the others are the peripheral clock.
 STANDARD_SOURCES = {mcu.UART_CLOCK_SOURCE_IBRO: SECOND // mcu.IBRO_HZ}
 LOW_POWER_SOURCES = {0: SECOND // mcu.IBRO_HZ, 1: SECOND // mcu.ERTCO_HZ}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A byte on a line: the level of each of its bits, and how long a bit takes (femtoseconds)."""
+
+    levels: tuple[int, ...]
+    bit_time: int
 
 
 class Uart(Block):
@@ -48,6 +57,7 @@ class Uart(Block):
 
     Attributes:
         line: what a byte becomes on its way, None where it is lost.
+        on_frame: called with this, a byte and whether the chip sends it, when it begins.
         on_enable: called when the bit clock may have been switched.
         connected: whether a pin has been switched from GPIO to the UART.
         on_level: called while DMA is enabled, when a FIFO's level has changed.
@@ -69,6 +79,7 @@ class Uart(Block):
         self._peripheral_period = peripheral_period
         self._sources = sources
         self.on_level: Callable[[], None] = lambda: None
+        self.on_frame: Callable[[Uart, int, bool], None] = lambda uart, byte, sent: None
         self.on_enable: Callable[[], None] = lambda: None
         self.connected: Callable[[], bool] = lambda: True
         self.line: Callable[[int], int | None] = lambda byte: byte
@@ -218,6 +229,14 @@ class Uart(Block):
 
     # -- the line
 
+    def frame(self, byte: int) -> Frame:
+        """What a byte is on the line, in the present format."""
+        word, time = self.words.get(_CTRL.offset, 0), self._byte_time
+        data = [byte >> n & 1 for n in range(5 + _CHAR_SIZE.get(word))]
+        parity = [_ODD.get(word) ^ sum(data) & 1] if _PAR_EN.get(word) else []
+        levels = (0, *data, *parity, *(1,) * (1 + _STOPBITS.get(word)))
+        return Frame(levels, time // len(levels))
+
     def _start_sending(self) -> None:
         """Move a byte into the shift register, from where it reaches the host a byte time later."""
         if self._sending is None and self._tx and self.enabled:
@@ -226,6 +245,7 @@ class Uart(Block):
                     "E-BOARD-PINS", f"{self.name} sends, but its pins are still those of the GPIO"
                 )
             byte = self._tx.popleft()
+            self.on_frame(self, byte, True)
             self._sending = self._clock.schedule(
                 self._byte_time, lambda: self._sent(byte), work=True
             )
@@ -242,6 +262,7 @@ class Uart(Block):
 
     def _start_receiving(self) -> None:
         if self._receiving is None and self._to_device and self.enabled:
+            self.on_frame(self, self._to_device[0], False)
             self._receiving = self._clock.schedule(self._byte_time, self._received, work=True)
 
     def _received(self) -> None:

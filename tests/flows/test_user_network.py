@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_refused():
         prepare(Ours(), pixels().float())
     with pytest.raises(InputError, match="E-PREPARE-SAMPLES"):
         prepare(Ours(), pixels()[:0])
-    with pytest.raises(RuleError, match="E-IMPORT-STRIDE"):
-        prepare(nn.Sequential(nn.Conv2d(2, 4, 3, stride=2)), pixels())
+    with pytest.raises(RuleError, match="E-IMPORT-KERNEL"):
+        prepare(nn.Sequential(nn.Conv2d(2, 4, 5)), pixels())
     with pytest.raises(RuleError, match="E-RULE-LAYERS"):
         prepare(nn.Sequential(*[Conv2d(2, 2) for _ in range(33)]), pixels())

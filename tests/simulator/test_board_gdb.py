@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from board_support import compiled
@@ -19,11 +22,13 @@ ELF = ("hello", "VERDICT=PASS")
 
 
 @contextmanager
-def debugged(*program: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def debugged(
+    *program: str, options: tuple[str, ...] = ()
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A board that waits for a debugger, and its TCP port."""
     command = [sys.executable, "-m", "max78k", "board", "run", str(compiled(*program))]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*command, "--console", "--gdb", "0"], text=True, **pipes)
+    process = subprocess.Popen([*command, "--console", "--gdb", "0", *options], text=True, **pipes)
     try:
         yield process, int(process.stderr.readline().rpartition(":")[2])
     finally:
@@ -64,9 +69,22 @@ class Client:
         return int.from_bytes(bytes.fromhex(self.ask(f"m{address:x},4")), "little")
 
 
+def monitor(gdb: Client, command: str) -> str:
+    answer = gdb.ask("qRcmd," + command.encode().hex())
+    return "" if answer == "OK" else bytes.fromhex(answer).decode()
+
+
+def to_program(gdb: Client, symbols: dict[str, int]) -> None:
+    """Past the start-up code, which clears the variables."""
+    assert gdb.ask(f"Z1,{symbols['program']:x},2") == "OK"
+    assert gdb.ask("c") == "S05"
+
+
 @contextmanager
-def session(*program: str) -> Iterator[tuple[Client, dict[str, int]]]:
-    with debugged(*program) as (_, port):
+def session(
+    *program: str, options: tuple[str, ...] = ()
+) -> Iterator[tuple[Client, dict[str, int]]]:
+    with debugged(*program, options=options) as (_, port):
         client = Client(port)
         try:
             yield client, read_program(compiled(*program)).symbols
@@ -107,7 +125,7 @@ def test_interrupt_from_the_keyboard_and_reset():
         gdb.line.sendall(b"\x03")
         assert gdb.answer() == "S02"
         assert gdb.register(25) & 1 << 24  # XPSR: Thumb
-        assert gdb.ask("qRcmd," + b"reset".hex()) == "OK"
+        assert monitor(gdb, "reset") == ""
         assert gdb.register(15) == symbols["reset_handler"]
 
 
@@ -123,22 +141,140 @@ def test_rubbish_does_no_harm():
     with session(*ELF) as (gdb, symbols):
         gdb.line.sendall(b"rubbish$zz#00$m10000000#00$#00+++-")
         assert gdb.answer() == ""  # to the empty packet, whose checksum is right
-        for packet in ("m", "mzz,4", "M1,1:zz", "pff", "P5", "Z0", "G12", "qRcmd,zz", "sxyz"):
+        wrong = "m mzz,4 M1,1:zz pff P5 Z0 G12 qRcmd,zz sxyz Z2,1 X10000000,zz vFlashErase:0,10"
+        for packet in (*wrong.split(), "vFlashWrite:0:x"):
             assert gdb.ask(packet) in ("E01", "OK")
         assert gdb.register(15) == symbols["reset_handler"]
 
 
-@pytest.mark.skipif(not shutil.which("gdb-multiarch"), reason="needs gdb-multiarch")
-def test_gdb_itself_finds_its_way():
-    with debugged(*ELF) as (_, port):
-        commands = [
-            "set confirm off", f"target remote localhost:{port}", "break put_line", "continue",
-            "backtrace", "info registers pc", "stepi", "detach",
-        ]  # fmt: skip
-        arguments = [part for command in commands for part in ("-ex", command)]
+def test_watchpoints_stop_after_the_access_in_memory_and_devices():
+    with session("misc") as (gdb, symbols):
+        word = symbols["random_word"]
+        to_program(gdb, symbols)
+        assert gdb.ask(f"Z2,{word:x},4") == "OK"
+        assert gdb.ask("c") == f"T05watch:{word:x};"
+        assert gdb.word(word) != 0
+        assert gdb.ask("?") == f"T05watch:{word:x};"
+        assert gdb.ask(f"z2,{word:x},4") == "OK"
+        assert gdb.ask(f"Z3,{symbols['pressed']:x},4") == "OK"
+        assert gdb.ask("c") == f"T05rwatch:{symbols['pressed']:x};"
+        assert gdb.ask(f"z3,{symbols['pressed']:x},4") == "OK"
+        assert gdb.ask("Z4,4008041c,4") == "OK"
+        gdb.send("c")
+        time.sleep(0.2)  # until it waits for the button
+        gdb.line.sendall(b"\x03")
+        assert gdb.answer() == "S02"
+        assert "SW1" in monitor(gdb, "press sw1")
+        assert gdb.ask("c") == "T05awatch:4008041c;"
+        assert gdb.word(symbols["pressed"]) == 1
+
+
+def test_monitor_tells_what_the_board_offers():
+    with session("misc") as (gdb, symbols):
+        to_program(gdb, symbols)
+        assert gdb.ask(f"Z2,{symbols['random_word']:x},4") == "OK"
+        gdb.ask("c")
+        assert "green on" in monitor(gdb, "leds") and "red off" in monitor(gdb, "leds")
+        assert monitor(gdb, "findings") == "none\n"
+        assert monitor(gdb, "current").startswith("estimate: ")
+        assert monitor(gdb, "time").endswith("s since power-on\n")
+        assert "monitor press" in monitor(gdb, "help")
+        assert monitor(gdb, "frobnicate").startswith("monitor frobnicate is not known")
+        assert monitor(gdb, "press X") == "one of SW1, SW2\n"
+
+
+def test_floating_point_and_system_registers_have_numbers():
+    with session("float") as (gdb, _):
+        names = re.findall(r'reg name="(\w+)" bitsize="(\d+)" regnum="(\d+)"',
+                           gdb.ask("qXfer:features:read:target.xml:0,ffff"))  # fmt: skip
+        numbers = {name: (int(number), int(bits)) for name, bits, number in names}
+        assert numbers["xpsr"] == (25, 32) and numbers["d15"][1] == 64 and "control" in numbers
+        d3 = numbers["d3"][0]
+        assert gdb.ask(f"P{d3:x}=000000000000f83f") == "OK"
+        assert gdb.ask(f"p{d3:x}") == "000000000000f83f"
+        msp = numbers["msp"][0]
+        assert gdb.register(msp) == gdb.register(13)
+
+
+def test_a_crash_stops_for_the_debugger_and_tells_why():
+    with session("nohandler") as (gdb, _):
+        gdb.send("c")
+        text = gdb.answer()
+        assert text[0] == "O" and "E-BOARD-HANDLER" in bytes.fromhex(text[1:]).decode()
+        assert gdb.answer() == "S0b" and gdb.ask("?") == "S0b"
+        assert len(gdb.ask("g")) == 17 * 8
+
+
+def test_flash_is_erased_and_programmed_page_by_page():
+    with session(*ELF, options=("--fault", "flash-fail=page63")) as (gdb, _):
+        assert 'blocksize">0x2000' in gdb.ask("qXfer:memory-map:read::0,ffff")
+        for page in (0x1007_C000, 0x1007_E000):
+            assert gdb.ask(f"vFlashErase:{page:x},2000") == "OK"
+            assert gdb.ask(f"vFlashWrite:{page:x}:ab}}\x03d") == "OK"
+        assert gdb.ask("vFlashDone") == "OK"
+        assert bytes.fromhex(gdb.ask("m1007c000,5")) == b"ab#d\xff"
+        assert bytes.fromhex(gdb.ask("m1007e000,5")) == b"\xff" * 5
+        assert gdb.ask("vFlashErase:20000000,2000") == "E01"
+
+
+needs_gdb = pytest.mark.skipif(not shutil.which("gdb-multiarch"), reason="needs gdb-multiarch")
+
+
+def gdb_arguments(port: int, elf: Path, *commands: str) -> list[str]:
+    lines = ["set confirm off", f"target remote localhost:{port}", *commands]
+    return [
+        "gdb-multiarch",
+        "-nx",
+        "-batch",
+        str(elf),
+        *(x for line in lines for x in ("-ex", line)),
+    ]
+
+
+def gdb_session(*commands: str, program: tuple[str, ...] = ELF) -> str:
+    with debugged(*program) as (_, port):
         done = subprocess.run(
-            ["gdb-multiarch", "-nx", "-batch", str(compiled(*ELF)), *arguments],
+            gdb_arguments(port, compiled(*program), *commands),
             capture_output=True, text=True, timeout=60,
         )  # fmt: skip
-    assert "Breakpoint 1, " in done.stdout and "put_line" in done.stdout, done
-    assert "reset_handler" in done.stdout  # the backtrace
+    return done.stdout + done.stderr
+
+
+@needs_gdb
+def test_gdb_itself_finds_its_way():
+    text = gdb_session("break put_line", "continue", "backtrace", "info registers pc", "stepi",
+                       "p $d0", "info registers msp control", "monitor help", "detach")  # fmt: skip
+    assert "Breakpoint 1, " in text and "put_line" in text
+    assert "in reset_handler" in text  # the backtrace
+    assert "msp " in text and "control " in text and "monitor press" in text
+    assert "Cannot" not in text and "detached" in text
+
+
+@needs_gdb
+def test_gdb_itself_watches_loads_and_reads_devices():
+    text = gdb_session(
+        "load", "compare-sections", "break program", "continue",
+        "watch *(unsigned*)&lines", "continue",
+        "x/1xw 0x40042010", "delete", "monitor reset",
+        "maintenance flush register-cache", "info registers pc",
+    )  # fmt: skip
+    assert "Loading section .text" in text and "MIS-MATCHED" not in text and "matched." in text
+    assert "Hardware watchpoint 2" in text and "New value = 1" in text
+    assert re.search(r"0x40042010:\s+0x00000040", text)  # the divisor of the UART's clock
+    assert re.search(r"pc +0x\w+ +0x\w+ <reset_handler", text)
+
+
+@needs_gdb
+def test_gdb_itself_interrupts_and_shows_a_crash():
+    with debugged("heartbeat") as (board, port):
+        gdb = subprocess.Popen(
+            gdb_arguments(port, compiled("heartbeat"), "continue", "info registers pc"),
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert board.stdout.read(5) == "....."
+        gdb.send_signal(signal.SIGINT)
+        text = gdb.communicate(timeout=60)[0]
+    assert "SIGINT" in text and re.search(r"pc +0x1000", text)
+    text = gdb_session("continue", "backtrace", program=("nohandler",))
+    assert "E-BOARD-HANDLER" in text and "SIGSEGV" in text
+    assert "signal handler called" in text and "culprit" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -140,3 +141,31 @@ def test_files_that_are_no_program_are_refused(tmp_path: Path, content: bytes):
     (tmp_path / "app").write_bytes(content)
     with pytest.raises(InputError, match="E-BOARD-ELF"):
         read_program(tmp_path / "app")
+
+
+def test_the_report_says_how_a_run_went(tmp_path: Path):
+    path = tmp_path / "report.json"
+    elf = compiled("misc")
+    done = board_run(elf, "--until", "x", "--timeout", 20, "--report", path, "--fault", "hang@9s")
+    assert done.returncode == 4 and done.stderr.count("fault hang: 1 of 1 stops") == 1
+    report = json.loads(path.read_text())
+    assert report["ended"] == "E-BOARD-TIMEOUT" and report["leds"]["green"]
+    assert report["faults"] == ["fault hang: 1 of 1 stops of the core"]
+    assert [line.split()[0] for line in report["findings"]] == ["E-BOARD-CLOCK", "N-BOARD-UNKNOWN"]
+    energy = report["energy_estimate_mj"]
+    assert 0 < energy["low"] < energy["high"]
+    done = board_run(compiled("hello", "VERDICT=PASS"), "--until", "PASS", "--report", path)
+    assert done.returncode == 0 and json.loads(path.read_text())["ended"] == "well"
+
+
+def test_a_run_loads_nothing_that_it_does_not_need():
+    script = (
+        "import sys\nfrom max78k.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    assert not error.code\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'cv2', 'scipy', 'matplotlib', 'rich', 'vcd'}\n"
+        "print('loaded', sorted(heavy & set(sys.modules)))\n"
+    )
+    elf = str(compiled("hello", "VERDICT=PASS"))
+    command = [sys.executable, "-c", script, "board", "run", elf, "--until", "PASS"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("loaded []\n"), done

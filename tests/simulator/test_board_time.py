@@ -7,7 +7,9 @@ import time
 import pytest
 from board_support import board, finished
 
+from max78k.simulator.clock import Clock
 from max78k.simulator.delay_loops import DelayLoop, find_loop
+from max78k.simulator.signals import Run, Signals, tell
 from max78k.simulator.trace import Trace
 
 NOP, BNE_BACK_1, BNE_BACK_2 = 0xBF00, 0xD1FD, 0xD1FC
@@ -70,10 +72,12 @@ def test_condition_is_asked_after_each_interrupt():
 def test_trace_names_layers_and_exceptions():
     lines: list[str] = []
     trace = Trace(frozenset({"irq", "layers"}), lines.append, lambda: ("main+0x2", 0.001), str)
-    trace.run([(0, 20), (3, 5)])
-    trace.run(None)
-    trace.exception(15, True)
-    trace.exception(16 + 101, False)
+    signals = Signals(Clock(1))
+    trace.follow(signals)
+    tell(signals.runs)(Run(((0, 20), (3, 5)), 1))
+    tell(signals.runs)(None)
+    tell(signals.exceptions)(15, True)
+    tell(signals.exceptions)(16 + 101, False)
     texts = [line.split(" ms ")[1].split("  [")[0].split(None, 1)[1] for line in lines]
     assert texts == [
         "start, 25 cycles", "layer  0        20 cycles", "layer  3         5 cycles", "end",
