@@ -53,3 +53,12 @@ def known_shapes(network: Network) -> dict[str, shapes.Shape]:
     """Shape of the network's input and of every output."""
     found = {name: row.output for name, row in shapes.infer(network).items()}
     return {INPUT: tuple(network.input_shape), **found}
+
+
+def chosen_outputs(layer: Layer, name: str, select: Int8Array) -> Layer:
+    """The layer with other output channels: rows of ``select`` name the old ones."""
+    assert layer.weight is not None
+    axis = 1 if layer.operation is Operation.CONVTRANSPOSE2D else 0
+    weight = np.moveaxis(np.tensordot(select, layer.weight, (1, axis)), 0, axis)
+    bias = None if layer.bias is None else select @ layer.bias
+    return replace(layer, name=name, weight=np.ascontiguousarray(weight), bias=bias)

@@ -18,7 +18,13 @@ from max78k.compiler.groups import (
     joints,
     part_channels,
 )  # fmt: skip
-from max78k.compiler.lowering_edits import Int8Array, fresh, identity, known_shapes, put
+from max78k.compiler.lowering_edits import (
+    chosen_outputs,
+    fresh,
+    identity,
+    known_shapes,
+    put,
+)
 from max78k.network import shapes
 from max78k.network.geometry import Geometry, geometry
 from max78k.network.network import INPUT, Layer, Network, Operation
@@ -176,7 +182,9 @@ def _evened(network: Network, shape: Geometry, counts: list[int]) -> Network:
         select[np.arange(count), first + np.arange(count)] = 1
         if inputs[0] in own:
             source = network.layer(inputs[0])
-            network = put(network, network.layers.index(source), _chosen(source, name, select))
+            network = put(
+                network, network.layers.index(source), chosen_outputs(source, name, select)
+            )
         else:
             step = identity(name, inputs, (total, *known[inputs[0]][1:]), select)
             network = put(network, network.layers.index(shape.layer), step)
@@ -192,15 +200,6 @@ def _is_own(network: Network, name: str) -> bool:
     readers = sum(layer.inputs.count(name) for layer in network.layers)
     made = name != INPUT and network.layer(name).weight is not None
     return made and readers == 1 and name not in network.outputs
-
-
-def _chosen(layer: Layer, name: str, select: Int8Array) -> Layer:
-    """The layer with other output channels: rows of ``select`` name the old ones."""
-    assert layer.weight is not None
-    axis = 1 if layer.operation is Operation.CONVTRANSPOSE2D else 0
-    weight = np.moveaxis(np.tensordot(select, layer.weight, (1, axis)), 0, axis)
-    bias = None if layer.bias is None else select @ layer.bias
-    return replace(layer, name=name, weight=np.ascontiguousarray(weight), bias=bias)
 
 
 def _pieces(inputs: Sequence[str], counts: Sequence[int]) -> list[Piece]:

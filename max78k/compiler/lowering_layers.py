@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from max78k.chip import limits
-from max78k.compiler.lowering_edits import fresh, identity, known_shapes, put
+from max78k.compiler.lowering_edits import chosen_outputs, fresh, identity, known_shapes, put
+from max78k.compiler.placed import has_bias
 from max78k.network import shapes
 from max78k.network.geometry import Geometry, geometry
 from max78k.network.network import Layer, Network, Operation, Pool
@@ -108,6 +111,41 @@ def _cover(window: int, step: int) -> tuple[int, int]:
     """Size and number of the fewest windows, ``step`` apart, from the first edge to the last."""
     count = 1 + max(0, -(-(window - limits.POOL_SIZE) // step))
     return window - (count - 1) * step, count
+
+
+def split_biased_outputs(network: Network) -> Network | None:
+    """A layer with more biases than a quadrant holds becomes layers with a part of them each."""
+    for index, layer in enumerate(network.layers):
+        outputs = layer.out_channels or 0
+        if outputs <= limits.BIAS_CHANNELS or not has_bias(layer):
+            continue
+        count = -(-outputs // limits.BIAS_CHANNELS)
+        size = -(-outputs // (count * limits.PROCESSORS)) * limits.PROCESSORS
+        parts: list[Layer] = []
+        for start in range(0, outputs, size):
+            used = replace(network, layers=(*network.layers, *parts))
+            select = np.eye(outputs, dtype=np.int8)[start : start + size]
+            parts.append(chosen_outputs(layer, fresh(used, layer.name, "part"), select))
+        return _instead(network, index, parts)
+    return None
+
+
+def _instead(network: Network, index: int, parts: list[Layer]) -> Network:
+    """The network with several layers, whose outputs are joined, in place of one.
+
+    Operands are joined by a layer of their own.
+    """
+    old, names = network.layers[index].name, tuple(part.name for part in parts)
+    if any(layer.eltwise is not None and old in layer.inputs for layer in network.layers):
+        joined = Layer(old, Operation.PASSTHROUGH, names)
+        return put(network, index, *parts, joined, instead=1)
+
+    def renamed(sources: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(x for name in sources for x in (names if name == old else (name,)))
+
+    layers = [replace(layer, inputs=renamed(layer.inputs)) for layer in network.layers]
+    layers[index : index + 1] = parts
+    return replace(network, layers=tuple(layers), outputs=renamed(network.outputs))
 
 
 def pool_many_channels(network: Network) -> Network | None:

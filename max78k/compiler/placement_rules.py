@@ -182,7 +182,10 @@ def stream_fifo(placed: Placed) -> Problems:
 
 @_rule("FIFO-INPUT")
 def fifo_input(placed: Placed) -> Problems:
-    """FIFOs feed the first layer alone, one operand of up to 16 HWC or 4 CHW channels."""
+    """FIFOs feed the first layer alone, one operand of up to 16 HWC or 4 CHW channels.
+
+    The fast FIFO takes the place of one of them: up to 4 HWC channels, or 1 CHW channel.
+    """
     if not placed.fed:
         return
     shape = placed.geometry
@@ -190,21 +193,23 @@ def fifo_input(placed: Placed) -> Problems:
     if reads != (shape.index == 0):
         yield f"{'reads' if reads else 'does not read'} the input", "input for the first layer"
     elif shape.index == 0:
+        fast = placed.feed == FAST_FIFO
         most = limits.FIFO_PLANES if placed.planar else limits.FIFO_CHANNELS
+        most = most // limits.QUADRANTS if fast else most
         if shape.channels > most or shape.operands > 1:
-            text = f"{shape.channels} channels of {shape.operands} operands through FIFOs"
+            way = "the fast FIFO" if fast else "FIFOs"
+            text = f"{shape.channels} channels of {shape.operands} operands through {way}"
             yield text, f"at most {most} channels in {'CHW' if placed.planar else 'HWC'}"
-        elif placed.feed == FAST_FIFO and not (placed.planar and shape.channels == 1):
-            yield f"{shape.channels} channels through the fast FIFO", "one CHW channel"
 
 
 @_rule("FIFO-PROCESSORS")
 def fifo_processors(placed: Placed) -> Problems:
-    """FIFO n feeds processors 16 n to 16 n + 3; of CHW data, processor 16 n."""
+    """FIFO n feeds processors 16 n to 16 n + 3, of CHW data processor 16 n; the fast FIFO as 0."""
     if not placed.fed or placed.geometry.index:
         return
     lanes = 1 if placed.planar else (1 << limits.PROCESSORS_PER_INSTANCE) - 1
-    reached = sum(lanes << limits.PROCESSORS_PER_QUADRANT * q for q in range(limits.QUADRANTS))
+    fifos = 1 if placed.feed == FAST_FIFO else limits.QUADRANTS
+    reached = sum(lanes << limits.PROCESSORS_PER_QUADRANT * n for n in range(fifos))
     if placed.processors & ~reached:
         text = f"processors {bits.text(placed.processors)} are not all behind a FIFO"
         yield text, f"some of {bits.text(reached)}"

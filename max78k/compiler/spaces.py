@@ -225,12 +225,12 @@ def _place_in_order(
 
 @dataclass(frozen=True)
 class Entries:
-    """Bias entries wanted by a layer; ``quadrant`` where it is given."""
+    """Bias entries wanted by a layer, and the quadrants that are given for it, if any are."""
 
     name: str
     count: int
     flattens: bool
-    quadrant: int | None
+    allowed: tuple[int, ...]
 
 
 def pack_bias(
@@ -247,9 +247,11 @@ def pack_bias(
             quadrant, start = fixed[item.name]
             level[quadrant] = max(level.get(quadrant, 0), start + item.count)
     free = [item for item in items if item.name not in fixed]
-    free.sort(key=lambda item: (item.quadrant is None, not item.flattens, -item.count))
+    free.sort(
+        key=lambda item: (not item.allowed, len(item.allowed), not item.flattens, -item.count)
+    )
     for item in free:
-        allowed = quadrants if item.quadrant is None else (item.quadrant,)
+        allowed = [q for q in item.allowed if q in quadrants] or item.allowed or quadrants
         quadrant = min(allowed, key=lambda q: level.get(q, 0))
         result[item.name] = quadrant, level.get(quadrant, 0)
         level[quadrant] = level.get(quadrant, 0) + item.count

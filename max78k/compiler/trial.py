@@ -223,8 +223,10 @@ def bias_items(task: Task, writes: Sequence[int]) -> list[spaces.Entries]:
             slots = 1 + bits.highest(output) - bits.lowest(output) + lead
             count = slots * shape.out_passes
         row = task.rows.get(shape.layer.name)
-        quadrant = row.bias_quadrant if row else None
-        items.append(spaces.Entries(shape.layer.name, count, shape.flattens, quadrant))
+        allowed = row.bias_quadrants if row else ()
+        if row is not None and row.bias_quadrant is not None:
+            allowed = (row.bias_quadrant,)
+        items.append(spaces.Entries(shape.layer.name, count, shape.flattens, allowed))
     return items
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from max78k.chip import limits
-from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.compiler.placement import FIFO, MEMORY, LayerPlacement, Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.layer_weights import Int8Array, LayerWeights, weights_of
 from max78k.formats.vendor_checkpoint import VendorCheckpoint
@@ -106,8 +106,6 @@ def _not_built(description: Description) -> Iterator[Max78kError]:
         for key, harmless, what in _NOT_BUILT:
             if key in layer.values and layer.values[key] not in harmless:
                 yield _error(description, layer, key, f"{what} (`{key}`) is not supported")
-        if len(layer.values.get("bias_group", ())) > 1:
-            yield _error(description, layer, "bias_group", "more than one bias quadrant")
 
 
 def _error(
@@ -357,10 +355,16 @@ def _placement(description: Description, binder: _Binder) -> Placement:
             output_processors=output,
             in_offset=in_offset,
             out_offset=out_offset,
-            bias_quadrant=quadrants[0] if quadrants else None,
+            bias_quadrant=quadrants[0] if len(quadrants) == 1 else None,
+            bias_quadrants=quadrants if len(quadrants) > 1 else (),
             write_gap=values.get("write_gap", 0),
         )
-    return Placement(placed, description.layers[0].values.get("data_format", "HWC"))
+    streams = any(layer.streaming for layer in binder.layers)
+    return Placement(
+        placed,
+        data_format=description.layers[0].values.get("data_format", "HWC"),
+        feed=description.values.get("feed", FIFO if streams else MEMORY),
+    )
 
 
 def _default_output(description: Description, position: int, channels: int) -> int:

@@ -36,6 +36,9 @@ class Geometry:
     ``folded``: a 1-D convolution that is dilated too far for the 1-D hardware is run as a 3x3 one
     on rows of ``dilation`` columns; ``size``, ``pooled`` and ``out_size`` are then those of the
     fold, ``values`` and ``out_values`` the numbers of values that count.
+    ``flattens``: the kernels are counted by output channel, pixel and pass, so that none are kept
+    for output slots without a channel. Also true of a linear layer on one pixel, unless it pools
+    or combines operands, or a pass-through layer reads it, which needs words that are all written.
     ``streams_out``: the output goes to a streaming layer, and never lies in memory as a whole.
     """
 
@@ -197,6 +200,8 @@ def geometry(network: Network) -> tuple[Geometry, ...]:
     """Geometry of all layers in order; raises InputError where layers do not fit together."""
     shapes = infer(network)
     streaming = [False, *(layer.streaming for layer in network.layers), False]
+    movers = [layer for layer in network.layers if layer.operation is Operation.PASSTHROUGH]
+    moved = {name for layer in movers for name in layer.inputs}
     result = []
     for index, layer in enumerate(network.layers):
         shape = _of_layer(index, layer, shapes[layer.name])
@@ -205,9 +210,15 @@ def geometry(network: Network) -> tuple[Geometry, ...]:
             shape,
             widened=unit and (streaming[index] or streaming[index + 1]),
             streams_out=streaming[index + 2],
+            flattens=shape.flattens or (_is_plain_linear(layer) and layer.name not in moved),
         )
         result.append(_fold(shape) if _folds(layer) else shape)
     return tuple(result)
+
+
+def _is_plain_linear(layer: Layer) -> bool:
+    """True for a linear layer that neither pools nor combines operands."""
+    return layer.operation is Operation.LINEAR and layer.pool is None and layer.eltwise is None
 
 
 def _folds(layer: Layer) -> bool:

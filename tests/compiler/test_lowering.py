@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import on_model
@@ -182,11 +183,23 @@ def linear_with_a_part_of_a_pass() -> Network:
     )  # fmt: skip
 
 
+def more_biases_than_a_quadrant_holds() -> Network:
+    wide = conv("a", "input", 6, 600, k=1, output_shift=0)
+    net = network((6, 3, 2), wide, conv("b", "a", 600, 4, k=1))
+    return replace(net, outputs=("a", "b"))
+
+
+def more_biases_of_a_linear_layer() -> Network:
+    layer = Layer("a", LINEAR, ("input",), weights(1000, 20), weights(1000), output_shift=-3)
+    return network((20, 1, 1), layer)
+
+
 NATURAL = (
     residual, wide_residual, three_wide_operands, doubled, twice_concatenated, two_joints,
     unlike_parts, unlike_parts_handed_on, loose_parts, pooled_and_flattened, many_channels_pooled,
     large_window, large_steps, sum_before_1d, joined_input, input_in_a_sum,
     copies_in_one_stack, stack_with_gaps_in_a_sum, linear_with_a_part_of_a_pass,
+    more_biases_than_a_quadrant_holds, more_biases_of_a_linear_layer,
 )  # fmt: skip
 
 
