@@ -7,11 +7,18 @@ from dataclasses import replace
 import numpy as np
 
 from max78k.chip import limits
-from max78k.compiler.lowering_edits import chosen_outputs, fresh, identity, known_shapes, put
+from max78k.compiler.lowering_edits import (
+    Int8Array,
+    chosen_outputs,
+    fresh,
+    identity,
+    known_shapes,
+    put,
+)
 from max78k.compiler.placed import has_bias
 from max78k.network import shapes
 from max78k.network.geometry import Geometry, geometry
-from max78k.network.network import Layer, Network, Operation, Pool
+from max78k.network.network import Cut, Layer, Network, Operation, Pool
 
 
 def split_operands(network: Network) -> Network | None:
@@ -146,6 +153,39 @@ def _instead(network: Network, index: int, parts: list[Layer]) -> Network:
     layers = [replace(layer, inputs=renamed(layer.inputs)) for layer in network.layers]
     layers[index : index + 1] = parts
     return replace(network, layers=tuple(layers), outputs=renamed(network.outputs))
+
+
+def read_all_channels(network: Network) -> Network | None:
+    """A part of more than 64 channels is chosen by weights of zero for the others."""
+    known = known_shapes(network)
+    for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
+        cut, whole = layer.cut, shape.whole[0]
+        if cut is None or not cut.of_channels or whole <= limits.PROCESSORS or layer.eltwise:
+            continue
+        select = np.eye(whole, dtype=np.int8)[cut.channel :][: shape.channels]
+        rest = replace(cut, channel=0, channels=None)
+        if layer.weight is None:
+            size = known[layer.inputs[0]][1:]
+            step = identity(layer.name, layer.inputs, (whole, *size), select, layer.pool)
+            step = replace(step, view=layer.view)
+        else:
+            step = _with_inputs(layer, select, shape)
+        return put(network, index, replace(step, cut=rest if rest != Cut() else None), instead=1)
+    return None
+
+
+def _with_inputs(layer: Layer, select: Int8Array, shape: Geometry) -> Layer:
+    """The layer with weights for all channels of its input; ``select`` names those it had."""
+    assert layer.weight is not None
+    if layer.operation is Operation.LINEAR:
+        pixels = layer.weight.reshape(len(layer.weight), shape.channels, -1)
+        return replace(layer, weight=_spread(pixels, select, 1).reshape(len(layer.weight), -1))
+    axis = 0 if layer.operation is Operation.CONVTRANSPOSE2D else 1
+    return replace(layer, weight=_spread(layer.weight, select, axis))
+
+
+def _spread(weight: Int8Array, select: Int8Array, axis: int) -> Int8Array:
+    return np.ascontiguousarray(np.moveaxis(np.tensordot(weight, select, (axis, 0)), -1, axis))
 
 
 def pool_many_channels(network: Network) -> Network | None:

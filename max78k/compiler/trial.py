@@ -16,7 +16,14 @@ from max78k.compiler import bits, spaces
 from max78k.compiler.groups import STACKED, Group
 from max78k.compiler.kernels import column_count
 from max78k.compiler.placed import has_bias
-from max78k.compiler.processor_maps import Choice, Maps, Rows, given_readers, processor_maps, union
+from max78k.compiler.processor_maps import (
+    Choice,
+    Maps,
+    Rows,
+    given_readers,
+    processor_maps,
+    read_map,
+)
 from max78k.network.geometry import Geometry
 
 _LANES = limits.PROCESSORS_PER_INSTANCE
@@ -104,7 +111,8 @@ class Task:
                 row = self.rows.get(shape.layer.name)
                 if row is not None and row.in_offset is not None:
                     if shape.layer.inputs[0] in group.names:
-                        fixed.setdefault(number, row.in_offset // 4)
+                        words = shape.skipped // 4 if self.planar else shape.skipped_words
+                        fixed.setdefault(number, row.in_offset // 4 - words)
         return fixed
 
 
@@ -157,7 +165,7 @@ def _layer_maps(task: Task, maps: Maps) -> tuple[list[int], list[int]]:
         row = task.rows.get(shape.layer.name)
         given_in = row.processors if row else None
         given_out = row.output_processors if row else None
-        reads.append(union(maps, shape.layer.inputs) if given_in is None else given_in)
+        reads.append(read_map(maps, shape) if given_in is None else given_in)
         writes.append(maps[shape.layer.name] if given_out is None else given_out)
     return reads, writes
 

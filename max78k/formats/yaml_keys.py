@@ -236,6 +236,15 @@ GLOBAL_KEYS: dict[str, Key] = {
     "weights": Key(text, "weight file of the vendor's tests; not used"),
     "snoop": Key(neutral(None), "bus snooping", code=MAX78002),
 }
+UNLOAD_KEYS: dict[str, Key] = {
+    "processors": Key(processor_map, "processors whose memory is unloaded"),
+    "channels": Key(integer(1, limits.CHANNELS), "channels in it"),
+    "dim": Key(dimensions, "rows and columns, or length, of a channel"),
+    "offset": Key(integer(0, OUT_OFFSET_END - 1), "byte offset of the first value"),
+    "width": Key(width, "8, or 32 for bare accumulators"),
+    "write_gap": Key(integer(0, 15), "words left free between the words"),
+}
+UNLOAD_REQUIRED = ("processors", "channels", "dim", "offset")
 REQUIRED_KEYS = ("arch", "dataset", "layers")
 
 LAYER_KEYS: dict[str, Key] = {
