@@ -7,20 +7,24 @@ from pathlib import Path
 import click
 
 from max78k.cli.terminal import emit, json_option
-from max78k.errors import BudgetError
+from max78k.errors import BudgetError, InputError
 
 
 @click.command("check")
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option(
     "--config-file", type=click.Path(path_type=Path), help="Network YAML with a placement to keep."
+)
+@click.option(
+    "--checkpoint-file", type=click.Path(path_type=Path), help="Weights, instead of MODEL."
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a picture of the memories.")
 @click.option("--max-us", type=float, help="Fail (exit 6) if the estimated time is longer.")
 @json_option
 def command(
-    model: str,
+    model: str | None,
     config_file: Path | None,
+    checkpoint_file: Path | None,
     picture: Path | None,
     max_us: float | None,
     as_json: bool,
@@ -31,13 +35,16 @@ def command(
     Examples:
       max78k check fer7-model --picture memories.png
       max78k check fer7 --max-us 2000
+      max78k check --config-file net.yaml --checkpoint-file net-q.pth.tar
 
     All broken rules are shown at once, each with the change that mends it (exit code 2).
     """
     from max78k.flows.cost import cost
     from max78k.flows.models import load_model
 
-    loaded = load_model(model, yaml=config_file)
+    if model is None and checkpoint_file is None:
+        raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
+    loaded = load_model(model or "", yaml=config_file, checkpoint=checkpoint_file)
     result = cost(loaded.network, loaded.given)
     if picture is not None:
         result.draw_memory(picture)

@@ -32,12 +32,18 @@ _PATH = click.Path(path_type=Path)
 @click.option("--test-dir", type=_PATH, help="With --prefix: the project is TEST_DIR/PREFIX.")
 @click.option("--prefix", help="Name of the project's folder inside --test-dir.")
 @click.option("--config-file", type=_PATH, help="Network YAML; placement given in it is kept.")
-@click.option("--checkpoint-file", type=_PATH, help="Vendor -q checkpoint with the integers.")
+@click.option("--checkpoint-file", type=_PATH, help="Weights: vendor checkpoint, ONNX, a run.")
+@click.option("--network", help="Where the network's class is, for a checkpoint of a run.")
 @click.option("--sample-input", type=_PATH, help="int8 .npy of the input's shape for the test.")
 @click.option("--image", "image_file", type=_PATH, help="Also write the memory image as .npz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing project.")
 @click.option("--avg-pool-rounding", is_flag=True, help="Average pooling rounds.")
 @click.option("--fifo", is_flag=True, help="The input comes through FIFOs, as streaming needs.")
+@click.option(
+    "--feed",
+    type=click.Choice(["memory", "fifo", "fast-fifo"]),
+    help="How the input comes in; fast-fifo needs firmware for the RISC-V core.",
+)
 @click.option("--device", default=_DEVICES[0], metavar="NAME", help="MAX78000.")
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
@@ -52,11 +58,13 @@ def command(
     prefix: str | None,
     config_file: Path | None,
     checkpoint_file: Path | None,
+    network: str | None,
     sample_input: Path | None,
     image_file: Path | None,
     overwrite: bool,
     avg_pool_rounding: bool,
     fifo: bool,
+    feed: str | None,
     device: str,
     display_checkpoint: bool,
     verbose: bool,
@@ -88,17 +96,22 @@ def command(
     if model is None and checkpoint_file is None:
         raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
     loaded = load_model(
-        model or "", yaml=config_file, checkpoint=checkpoint_file, input_shape=shape
+        model or "",
+        yaml=config_file,
+        checkpoint=checkpoint_file,
+        input_shape=shape,
+        network=network,
     )
-    network = replace(
-        loaded.network, average_rounds=loaded.network.average_rounds or avg_pool_rounding
-    )
-    given = _fed(loaded.given) if fifo else loaded.given
-    _show(replace(loaded, network=network, given=given), display_checkpoint, verbose)
-    folder = _project_folder(out, test_dir, prefix, network.name)
+    if loaded.rounded:
+        say(f"{checkpoint_file or model}: real numbers, quantized by the vendor's rule.")
+    rounds = loaded.network.average_rounds or avg_pool_rounding
+    integers = replace(loaded.network, average_rounds=rounds)
+    given = _fed(loaded, "fifo" if fifo else feed)
+    _show(replace(loaded, network=integers, given=given), display_checkpoint, verbose)
+    folder = _project_folder(out, test_dir, prefix, integers.name)
     result = synthesize(
-        network,
-        default_sample(network) if sample is None else sample,
+        integers,
+        default_sample(integers) if sample is None else sample,
         folder,
         given=given,
         overwrite=overwrite,
@@ -107,23 +120,26 @@ def command(
     )
     cycles = sum(result.image.layer_cycles.values())
     text = (
-        f"{result.project}: {len(network.layers)} layers, {network.weight_bytes:,} weight bytes, "
+        f"{result.project}: {len(integers.layers)} layers, {integers.weight_bytes:,} weight bytes, "
         f"{cycles:,} cycles estimated; known answer checked on the accelerator model"
     )
     data = {
         "project": str(result.project),
-        "network": network.name,
-        "layers": len(network.layers),
-        "weight_bytes": network.weight_bytes,
+        "network": integers.name,
+        "layers": len(integers.layers),
+        "weight_bytes": integers.weight_bytes,
         "layer_cycles": result.image.layer_cycles,
     }
     emit(text, data, as_json)
 
 
-def _fed(given: Placement | None) -> Placement:
-    from max78k.compiler.placement import FIFO, Placement
+def _fed(model: Model, feed: str | None) -> Placement | None:
+    """The placement given, with the way of the input that the command line asks for."""
+    from max78k.compiler.placement import request
 
-    return replace(given or Placement({}), feed=FIFO)
+    if model.given is None:
+        return request(model.network, feed)
+    return replace(model.given, feed=feed or model.given.feed)
 
 
 def _show(model: Model, weights: bool, costs: bool) -> None:

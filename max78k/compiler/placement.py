@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from max78k.network import Network
+
 MEMORY = "memory"
 FIFO = "fifo"
 FAST_FIFO = "fast-fifo"
@@ -50,3 +52,20 @@ class Placement:
     layers: dict[str, LayerPlacement]
     data_format: str = "HWC"
     feed: str = MEMORY
+
+    @property
+    def is_open(self) -> bool:
+        """True if no address of any layer is given."""
+        return all(row == LayerPlacement() for row in self.layers.values())
+
+
+def request(network: Network, feed: str | None = None) -> Placement | None:
+    """What to ask the planner for where no address is given; None leaves everything to it.
+
+    Args:
+        network: streaming networks are fed by FIFO unless ``feed`` says something else.
+        feed: how the input comes in.
+    """
+    streams = any(layer.streaming for layer in network.layers)
+    way = feed or (FIFO if streams else MEMORY)
+    return None if way == MEMORY else Placement({}, feed=way)

@@ -11,7 +11,7 @@ from max78k.compiler import bits
 from max78k.compiler.allocate import plan
 from max78k.compiler.cycles import layer_cycles, macs
 from max78k.compiler.lowering import lower
-from max78k.compiler.placement import Placement
+from max78k.compiler.placement import Placement, request
 from max78k.compiler.usage import Usage, usage
 from max78k.network import Network, rules, shapes
 from max78k.network.network import INPUT
@@ -135,6 +135,6 @@ def cost(network: Network, given: Placement | None = None) -> Cost:
     if given is None:
         network = lower(network)
     rules.require(network)
-    placement = plan(network, given)
+    placement = plan(network, given or request(network))
     spent = layer_cycles(network, placement)
     return Cost(network, placement, usage(network, placement), spent, macs(network))

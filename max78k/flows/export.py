@@ -8,9 +8,10 @@ from pathlib import Path
 
 from max78k.compiler.allocate import plan
 from max78k.compiler.lowering import lower
-from max78k.compiler.placement import Placement
+from max78k.compiler.placement import Placement, request
 from max78k.errors import InputError
-from max78k.flows.models import NETWORK_FILE, ONNX_FILE, VENDOR_FILE, YAML_FILE
+from max78k.flows.models import ONNX_FILE, VENDOR_FILE, YAML_FILE
+from max78k.flows.weight_sources import NETWORK_FILE
 from max78k.formats.network_yaml import write_yaml
 from max78k.formats.onnx_export import export_onnx
 from max78k.formats.vendor_checkpoint import write_vendor_q
@@ -63,7 +64,7 @@ def export(network: Network, folder: Path, formats: tuple[str, ...] = ()) -> Exp
     """
     network = lower(network)
     rules.require(network)
-    placement = plan(network)
+    placement = plan(network, request(network))
     writers: dict[str, tuple[str, Callable[[Path], None]]] = {
         "onnx": (ONNX_FILE, lambda path: export_onnx(network, path)),
         "yaml": (YAML_FILE, lambda path: write_yaml(network, placement, path)),

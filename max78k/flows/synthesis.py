@@ -16,7 +16,7 @@ from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
 from max78k.compiler.image import Image
 from max78k.compiler.lowering import lower
-from max78k.compiler.placement import Placement
+from max78k.compiler.placement import Placement, request
 from max78k.flows.accelerator_runs import check_known_answer, run_image
 from max78k.formats.image_npz import write_image
 from max78k.network import Network, reference, rules
@@ -100,7 +100,7 @@ def compile_network(
 ) -> Compiled:
     """Place ``network`` on the chip and compute everything that must be in the accelerator.
 
-    Where no placement is given, layers that only copy are added if the chip needs them;
+    Where no address is given, layers that only copy are added if the chip needs them;
     ``Compiled.network`` has them.
 
     Args:
@@ -111,7 +111,8 @@ def compile_network(
     Raises:
         RuleError: the network or the given placement does not fit the chip.
     """
-    if placement is None:
+    placement = placement or request(network)
+    if placement is None or placement.is_open:
         network = lower(network)
     image, planned = make_image(
         network, default_sample(network) if sample is None else sample, placement

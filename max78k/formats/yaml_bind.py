@@ -80,6 +80,27 @@ def bind(
     return network, placement
 
 
+def input_shape_of(
+    description: Description, weights: Sequence[LayerWeights]
+) -> tuple[int, ...] | None:
+    """The input's shape as the first layer says it; None if its `in_dim` is not given."""
+    first = description.layers[0]
+    size = first.values.get("in_dim")
+    if size is None:
+        return None
+    if "in_channels" in first.values:
+        channels = int(first.values["in_channels"])
+    elif first.operation is Operation.PASSTHROUGH or not weights:
+        channels = int(first.values.get("processors", 0)).bit_count()
+    else:
+        weight = weights[0].weight
+        channels = weight.shape[0 if first.operation is Operation.CONVTRANSPOSE2D else 1]
+    if first.operation is Operation.LINEAR and first.values.get("flatten"):
+        channels //= math.prod(size)
+    operands = int(first.values.get("operands", 2)) if first.eltwise else 1
+    return (channels * operands, *size) if channels else None
+
+
 def _layer_weights(
     description: Description, weights: Network | VendorCheckpoint | Sequence[LayerWeights]
 ) -> Sequence[LayerWeights]:
