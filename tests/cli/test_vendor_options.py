@@ -40,13 +40,11 @@ def test_no_option_is_in_the_table_twice() -> None:
 def test_every_option_of_the_reference_is_known(shared_folder: Path) -> None:
     text = (shared_folder / "reference" / "peer-synthesis.md").read_text("utf-8")
     section = text.partition("## 7.")[2].partition("## 8.")[0]
-    named = set(
-        re.findall(r"(?<![\w-])(--?[a-zA-Z][a-z0-9-]*[a-z0-9]|-[a-zA-Z])(?![\w*-])", section)
-    )
+    word = r"(?<![\w*-])(--[a-z][a-z0-9-]*[a-z0-9]|-[a-zA-Z])(?![\w*-])"
+    named = set(re.findall(word, section))
     known = {word for option in command.params for word in (*option.opts, *option.secondary_opts)}
     assert len(named) > 100
-    assert named - known == {"-8bit", "-delta1", "-delta2", "-openocd-args", "-rollover",
-                             "-variables", "-wide", "-q"} & named  # fmt: skip
+    assert named <= known
 
 
 @pytest.mark.parametrize(("flag", "spelling"), rows(Effect.SAME))
