@@ -66,7 +66,13 @@ def _kinds(shapes: Sequence[Geometry]) -> dict[str, int]:
     for shape in shapes:
         layer, weight = shape.layer, shape.layer.weight
         if weight is not None:
-            form = (layer.operation, layer.weight_bits, layer.dilation, shape.channels)
+            form = (
+                layer.operation,
+                layer.weight_bits,
+                shape.kernel,
+                shape.channels,
+                shape.flattens,
+            )
             kind = (*form, weight.shape, weight.tobytes())
             result[layer.name] = numbers.setdefault(kind, len(numbers))
     return result

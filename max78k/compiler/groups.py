@@ -149,9 +149,11 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
             last[name] = max(last.get(name, 0), shape.index)
     rows = network.input_shape
     pixels = rows[1] * (rows[2] if len(rows) > 2 else 1)
-    passes = -(-rows[0] // limits.PROCESSORS)
+    split = max((s.layer.split for s in shapes if INPUT in s.layer.inputs), default=1)
+    channels = rows[0] // split  # operands of the input lie word beside word
+    passes = -(-channels // limits.PROCESSORS) * split
     words = -(-pixels // 4) if planar else pixels * passes
-    result = {INPUT: Tensor(INPUT, rows[0], words, -1, last.get(INPUT, -1))}
+    result = {INPUT: Tensor(INPUT, channels, words, -1, last.get(INPUT, -1))}
     for shape in shapes:
         name = shape.layer.name
         dies = last.get(name, shape.index)

@@ -35,6 +35,7 @@ _MOST_REWRITES = 4 * limits.LAYERS  # a network that needs more has too many lay
 
 REWRITES: tuple[Rewrite, ...] = (
     lowering_layers.split_biased_outputs,
+    lowering_layers.split_tensors,
     lowering_layers.read_all_channels,
     lowering_layers.split_operands,
     lowering_layers.split_flattening,

@@ -62,3 +62,18 @@ def chosen_outputs(layer: Layer, name: str, select: Int8Array) -> Layer:
     weight = np.moveaxis(np.tensordot(select, layer.weight, (1, axis)), 0, axis)
     bias = None if layer.bias is None else select @ layer.bias
     return replace(layer, name=name, weight=np.ascontiguousarray(weight), bias=bias)
+
+
+def reading(step: Layer, layer: Layer) -> Layer:
+    """``step`` with the way in which ``layer`` sees its inputs: their size, a part, operands."""
+    return replace(step, view=layer.view, cut=layer.cut, split=layer.split)
+
+
+def plain(layer: Layer) -> Layer:
+    """The layer without it, for one that follows the step that has it."""
+    return replace(layer, view=None, cut=None, split=1)
+
+
+def seen_shapes(network: Network) -> dict[str, shapes.Shape]:
+    """Shape of what every layer reads, one operand, by the layer's name."""
+    return {name: row.input for name, row in shapes.infer(network).items()}

@@ -13,12 +13,49 @@ from max78k.compiler.lowering_edits import (
     fresh,
     identity,
     known_shapes,
+    plain,
     put,
+    reading,
+    seen_shapes,
 )
 from max78k.compiler.placed import has_bias
 from max78k.network import shapes
 from max78k.network.geometry import Geometry, geometry
-from max78k.network.network import Cut, Layer, Network, Operation, Pool
+from max78k.network.network import INPUT, Cut, Layer, Network, Operation, Pool
+
+
+def split_tensors(network: Network) -> Network | None:
+    """Operands that one tensor holds are separated, unless they lie word beside word already.
+
+    So lie the passes of a layer's output, and the network's input, which is loaded that way.
+    """
+    found = {shape.layer.name: shape for shape in geometry(network)}
+    known = known_shapes(network)
+    for index, layer in enumerate(network.layers):
+        if layer.split == 1 or all(_is_interleaved(network, layer, x, found) for x in layer.inputs):
+            continue
+        steps: list[Layer] = []
+        for source in layer.inputs:
+            count = known[source][0] // layer.split
+            for part in range(layer.split):
+                used = replace(network, layers=(*network.layers, *steps))
+                name = fresh(used, source, "operand")
+                step = identity(name, (source,), (count, *known[source][1:]))
+                steps.append(replace(step, cut=Cut(part * count, count)))
+        reader = replace(layer, inputs=tuple(step.name for step in steps), split=1)
+        return put(network, index, *steps, reader, instead=1)
+    return None
+
+
+def _is_interleaved(
+    network: Network, layer: Layer, source: str, found: dict[str, Geometry]
+) -> bool:
+    if len(layer.inputs) > 1:
+        return False
+    if source == INPUT:
+        return sum(INPUT in other.inputs for other in network.layers) == 1
+    maker = found[source]
+    return maker.out_passes == layer.split and maker.outputs == layer.split * maker.out_processors
 
 
 def split_operands(network: Network) -> Network | None:
@@ -30,15 +67,16 @@ def split_operands(network: Network) -> Network | None:
             return _pool_operands(network, index, shape)
         name = fresh(network, layer.name, layer.eltwise.value)
         first = Layer(name, Operation.PASSTHROUGH, layer.inputs, eltwise=layer.eltwise)
-        rest = replace(layer, inputs=(name,), eltwise=None, pool_first=True)
+        rest = replace(plain(layer), inputs=(name,), eltwise=None, pool_first=True)
+        first = reading(first, layer)
         return put(network, index, first, rest, instead=1)
     return None
 
 
 def _is_overloaded(layer: Layer, shape: Geometry) -> bool:
-    plain = (Operation.CONV1D, Operation.CONVTRANSPOSE2D)
+    single = (Operation.CONV1D, Operation.CONVTRANSPOSE2D)
     return (
-        layer.operation in plain
+        layer.operation in single
         or shape.flattens
         or (shape.emulates_passes and (shape.convolves or layer.pool is not None))
         or (layer.pool is not None and not layer.pool_first and len(layer.inputs) > 2)
@@ -48,14 +86,17 @@ def _is_overloaded(layer: Layer, shape: Geometry) -> bool:
 
 def _pool_operands(network: Network, index: int, shape: Geometry) -> Network:
     """Each operand pooled in a layer of its own, at the end of what is there before."""
-    layer, known = network.layers[index], known_shapes(network)
+    layer = network.layers[index]
+    seen = seen_shapes(network)[layer.name]
+    whole = (seen[0] * layer.split, *seen[1:])
     for name in dict.fromkeys(layer.inputs):
         pooled = fresh(network, name, "pool")
-        step = _pooling(pooled, name, known[name], layer.pool)
+        step = replace(_pooling(pooled, name, whole, layer.pool), view=layer.view, cut=layer.cut)
         inputs = tuple(pooled if x == name else x for x in network.layers[index].inputs)
         network = put(network, index, step, replace(layer, inputs=inputs), instead=1)
         layer, index = network.layers[index + 1], index + 1
-    return put(network, index, replace(layer, pool=None, pool_first=True), instead=1)
+    rest = replace(layer, pool=None, pool_first=True, view=None, cut=None)
+    return put(network, index, rest, instead=1)
 
 
 def _pooling(name: str, source: str, shape: shapes.Shape, pool: Pool | None) -> Layer:
@@ -70,25 +111,26 @@ def split_flattening(network: Network) -> Network | None:
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
         if shape.flattens and layer.pool is not None:
             name = fresh(network, layer.name, "pool")
-            joined = (shape.channels, *known_shapes(network)[layer.inputs[0]][1:])
-            first = replace(_pooling(name, "", joined, layer.pool), inputs=layer.inputs)
-            return put(network, index, first, replace(layer, inputs=(name,), pool=None), instead=1)
+            step = _pooling(name, "", seen_shapes(network)[layer.name], layer.pool)
+            first = reading(replace(step, inputs=layer.inputs), layer)
+            rest = replace(plain(layer), inputs=(name,), pool=None)
+            return put(network, index, first, rest, instead=1)
     return None
 
 
 def split_windows(network: Network) -> Network | None:
     """A maximum over a window of more than 16 becomes the maximum of maxima."""
-    known = known_shapes(network)
+    seen = seen_shapes(network)
     for index, layer in enumerate(network.layers):
-        pool, size = layer.pool, known[layer.inputs[0]][1:]
+        pool, size = layer.pool, seen[layer.name][1:]
         if pool is None or pool.kind != "max" or max(pool.size) <= limits.POOL_SIZE:
             continue
         parts = _two_windows(pool, size)
         if parts is not None:
             name = fresh(network, layer.name, "max")
-            joined = (sum(known[x][0] for x in layer.inputs), *size)
-            first = replace(_pooling(name, "", joined, parts[0]), inputs=layer.inputs)
-            rest = replace(layer, inputs=(name,), pool=parts[1])
+            step = _pooling(name, "", seen[layer.name], parts[0])
+            first = reading(replace(step, inputs=layer.inputs), layer)
+            rest = replace(plain(layer), inputs=(name,), pool=parts[1])
             return put(network, index, first, rest, instead=1)
     return None
 
@@ -157,17 +199,25 @@ def _instead(network: Network, index: int, parts: list[Layer]) -> Network:
 
 def read_all_channels(network: Network) -> Network | None:
     """A part of more than 64 channels is chosen by weights of zero for the others."""
-    known = known_shapes(network)
+    seen = seen_shapes(network)
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
         cut, whole = layer.cut, shape.whole[0]
-        if cut is None or not cut.of_channels or whole <= limits.PROCESSORS or layer.eltwise:
+        if cut is None or not cut.of_channels or layer.split > 1:
+            continue
+        if whole <= limits.PROCESSORS and (len(layer.inputs) == 1 or layer.eltwise):
             continue
         select = np.eye(whole, dtype=np.int8)[cut.channel :][: shape.channels]
         rest = replace(cut, channel=0, channels=None)
+        if layer.weight is None and layer.eltwise is not None:
+            name = fresh(network, layer.name, "whole")
+            first = replace(layer, name=name, cut=rest if rest != Cut() else None)
+            chosen = replace(cut, top=0, bottom=0)
+            last = Layer(layer.name, layer.operation, (name,), cut=chosen)
+            return put(network, index, first, last, instead=1)
         if layer.weight is None:
-            size = known[layer.inputs[0]][1:]
+            size = seen[layer.name][1:]
             step = identity(layer.name, layer.inputs, (whole, *size), select, layer.pool)
-            step = replace(step, view=layer.view)
+            step = reading(step, layer)
         else:
             step = _with_inputs(layer, select, shape)
         return put(network, index, replace(step, cut=rest if rest != Cut() else None), instead=1)
@@ -190,13 +240,12 @@ def _spread(weight: Int8Array, select: Int8Array, axis: int) -> Int8Array:
 
 def pool_many_channels(network: Network) -> Network | None:
     """Pooling of more than 64 channels in a pass-through layer is done by the identity."""
-    known = known_shapes(network)
+    seen = seen_shapes(network)
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
         pools = shape.pools or shape.pooled != shape.size
         if shape.convolves or layer.eltwise or not pools or shape.in_passes == 1:
             continue
         if shape.pooled != (1, 1):
-            joined = (shape.channels, *known[layer.inputs[0]][1:])
-            step = identity(layer.name, layer.inputs, joined, pool=layer.pool)
-            return put(network, index, step, instead=1)
+            step = identity(layer.name, layer.inputs, seen[layer.name], pool=layer.pool)
+            return put(network, index, reading(step, layer), instead=1)
     return None

@@ -192,8 +192,10 @@ def fifo_input(placed: Placed) -> Problems:
     reads = INPUT in shape.layer.inputs
     if reads != (shape.index == 0):
         yield f"{'reads' if reads else 'does not read'} the input", "input for the first layer"
-    elif shape.layer.cut is not None:
+    elif reads and shape.layer.cut is not None:
         yield "reads a part of what FIFOs deliver", "all of it, or an input in data memory"
+    elif reads and shape.flattens and shape.pixels > 1:
+        yield "flattens what FIFOs deliver", "an input in data memory"
     elif shape.index == 0:
         fast = placed.feed == FAST_FIFO
         most = limits.FIFO_PLANES if placed.planar else limits.FIFO_CHANNELS

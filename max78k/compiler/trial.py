@@ -231,6 +231,7 @@ def bias_items(task: Task, writes: Sequence[int]) -> list[spaces.Entries]:
             slots = 1 + bits.highest(output) - bits.lowest(output) + lead
             count = slots * shape.out_passes
         row = task.rows.get(shape.layer.name)
+        count += int(shape.streaming and shape.index == 0)  # which reads its bias one entry late
         allowed = row.bias_quadrants if row else ()
         if row is not None and row.bias_quadrant is not None:
             allowed = (row.bias_quadrant,)
@@ -255,7 +256,9 @@ def block(group: Group, task: Task, maps: Maps) -> spaces.Block:
         for instances, _, _ in parts:
             taken |= instances
         parts = [(taken, group.born, group.dies)]
-    return spaces.Block(group.words, tuple(parts))
+    rows = [(tensor.words, task.rows.get(tensor.name)) for tensor in group.tensors]
+    words = (n * (row.write_gap + 1) for n, row in rows if row is not None)
+    return spaces.Block(max(group.words, *words, 0), tuple(parts))
 
 
 @lru_cache(maxsize=4096)

@@ -209,7 +209,7 @@ class Geometry:
             and self.layer.inputs == (INPUT,)
             and self.layer.split == 1
             and self.layer.operation is Operation.CONV2D
-            and self.channels <= limits.INSTANCES
+            and self.whole[0] <= limits.INSTANCES
         )
 
     @property
