@@ -70,22 +70,22 @@ def _is_fault(text: str) -> bool:
 
 def near_misses(given: Network) -> Iterator[tuple[str, Network]]:
     """The network broken in one place, with the rule that alone must refuse it."""
-    first = given.layers[0]
-    windows = (17, 1) if len(given.input_shape) == 2 else (17, 17)
-    yield (
-        "E-RULE-POOL-SIZE",
-        given.with_layer(first.name, pool=Pool("avg", windows, (1, 1)), pool_first=True),
-    )
-    yield (
-        "E-RULE-POOL-STRIDE",
-        given.with_layer(first.name, pool=Pool("max", (1, 1), (17, 1)), pool_first=True),
-    )
-    yield (
-        "E-RULE-OPERANDS",
-        given.with_layer(first.name, eltwise=Eltwise.ADD, inputs=(INPUT,), split=1),
-    )
+    if given.layers[0].dilation == 1:  # else pooling and operands break another rule as well
+        yield from _first_misses(given, given.layers[0])
     for layer in given.layers:
         yield from _layer_misses(given, layer)
+
+
+def _first_misses(given: Network, first: Layer) -> Iterator[tuple[str, Network]]:
+    windows = (17, 1) if len(given.input_shape) == 2 else (17, 17)
+    pools = (
+        ("E-RULE-POOL-SIZE", Pool("avg", windows, (1, 1))),
+        ("E-RULE-POOL-STRIDE", Pool("max", (1, 1), (17, 1))),
+    )
+    for code, pool in pools:
+        yield code, given.with_layer(first.name, pool=pool, pool_first=True)
+    alone = {"eltwise": Eltwise.ADD, "inputs": (INPUT,), "split": 1}
+    yield "E-RULE-OPERANDS", given.with_layer(first.name, **alone)
 
 
 def _layer_misses(given: Network, layer: Layer) -> Iterator[tuple[str, Network]]:

@@ -198,13 +198,17 @@ def _instead(network: Network, index: int, parts: list[Layer]) -> Network:
 
 
 def read_all_channels(network: Network) -> Network | None:
-    """A part of more than 64 channels is chosen by weights of zero for the others."""
+    """A part of more than 64 channels is chosen by weights of zero for the others.
+
+    So is one that would be the only data, and outside quadrant 0, the master.
+    """
     seen = seen_shapes(network)
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
         cut, whole = layer.cut, shape.whole[0]
         if cut is None or not cut.of_channels or layer.split > 1:
             continue
-        if whole <= limits.PROCESSORS and (len(layer.inputs) == 1 or layer.eltwise):
+        alone = len(layer.inputs) == 1 or layer.eltwise is not None
+        if whole <= limits.PROCESSORS and alone and not _may_miss_master(network, cut):
             continue
         select = np.eye(whole, dtype=np.int8)[cut.channel :][: shape.channels]
         rest = replace(cut, channel=0, channels=None)
@@ -222,6 +226,12 @@ def read_all_channels(network: Network) -> Network | None:
             step = _with_inputs(layer, select, shape)
         return put(network, index, replace(step, cut=rest if rest != Cut() else None), instead=1)
     return None
+
+
+def _may_miss_master(network: Network, cut: Cut) -> bool:
+    """True if pass-through layers alone leave what is read where quadrant 0 may be unused."""
+    moves = all(layer.weight is None for layer in network.layers)
+    return moves and cut.channel >= limits.PROCESSORS_PER_QUADRANT
 
 
 def _with_inputs(layer: Layer, select: Int8Array, shape: Geometry) -> Layer:

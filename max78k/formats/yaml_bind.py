@@ -30,6 +30,8 @@ _NOT_BUILT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
     ("buffer_shift", (), "a rolling buffer"),
     ("buffer_insert", (), "a rolling buffer"),
 )
+_STATELESS = "a network keeps no data from one inference to the next"
+_UNROLL = "give the whole window of time as the input."
 _NOT_BUILT_GLOBAL = (("data_buffer", "a rolling buffer"),)
 
 
@@ -122,12 +124,13 @@ def _not_built(description: Description) -> Iterator[Max78kError]:
     for key, what in _NOT_BUILT_GLOBAL:
         if description.values.get(key):
             line = description.lines[key]
-            text = f"{where} line {line}: {what} (`{key}`) is not supported."
-            yield InputError("E-YAML-UNSUPPORTED", text)
+            text = f"{where} line {line}: {what} (`{key}`) is not supported: {_STATELESS}."
+            yield InputError("E-YAML-UNSUPPORTED", text, _UNROLL)
     for layer in description.layers:
         for key, harmless, what in _NOT_BUILT:
             if key in layer.values and layer.values[key] not in harmless:
-                yield _error(description, layer, key, f"{what} (`{key}`) is not supported")
+                text = f"{what} (`{key}`) is not supported: {_STATELESS}"
+                yield _error(description, layer, key, text, hint=_UNROLL)
 
 
 def _error(
