@@ -231,7 +231,7 @@ GLOBAL_KEYS: dict[str, Key] = {
     "output_map": Key(processor_map, "processors that receive the last layer's output"),
     "unload": Key(rows, "regions to unload instead of the output layers"),
     "data_buffer": Key(
-        rows, "rolling buffers; refused: a network keeps no data between inferences"
+        rows, "rolling buffers; refused: nothing is kept between inferences"
     ),
     "feed": Key(choice(FEEDS), "how the network's input comes in; not read by the vendor's tool"),
     "bias": Key(text, "bias file of the vendor's tests; not used"),

@@ -147,7 +147,7 @@ BUFFERS = {"data_buffer", "buffer_shift", "buffer_insert"}
 
 @pytest.mark.parametrize("key", sorted(BUFFERS))
 def test_a_rolling_buffer_is_refused_with_the_reason(key: str, tmp_path: Path) -> None:
-    region = "data_buffer:\n  - {processors: 0xf, dim: 15, channels: 4, offset: 0, name: b}\n"
+    region = "data_buffer:\n  - {processors: 0xf, dim: 15, channels: 4, offset: 0, name: past}\n"
     text = file(PASS, region) if key == "data_buffer" else file(f"{PASS}, {key}: 1")
     with pytest.raises(RuleError, match=rf"E-YAML-UNSUPPORTED .*`{key}`.*keeps no data"):
         bind(read(tmp_path, text), [], (4, 8, 8))
