@@ -230,9 +230,7 @@ GLOBAL_KEYS: dict[str, Key] = {
     "layers": Key(rows, "the layers"),
     "output_map": Key(processor_map, "processors that receive the last layer's output"),
     "unload": Key(rows, "regions to unload instead of the output layers"),
-    "data_buffer": Key(
-        rows, "rolling buffers; refused: nothing is kept between inferences"
-    ),
+    "data_buffer": Key(rows, "rolling buffers; refused: nothing is kept between inferences"),
     "feed": Key(choice(FEEDS), "how the network's input comes in; not read by the vendor's tool"),
     "bias": Key(text, "bias file of the vendor's tests; not used"),
     "weights": Key(text, "weight file of the vendor's tests; not used"),
