@@ -49,8 +49,6 @@ REFUSED = {
 EQUIVALENT = {
     "f-fuzz066": "padding of narrow kernels of absent channels, whose data are 0",
     "f-fuzz069": "padding of narrow kernels of absent channels, whose data are 0",
-    "t-mlpflatten12to100": "a linear layer on one pixel: 100 kernels, or 2 passes of 52",
-    "t-mlpflatten12to100-big": "a linear layer on one pixel: 100 kernels, or 2 passes of 52",
 }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
 from max78k.chip.registers import Register
-from max78k.compiler.placement import FAST_FIFO, FIFO, LayerPlacement, Placement
+from max78k.compiler.placement import FAST_FIFO, FIFO, MEMORY, LayerPlacement, Placement
 from max78k.formats.layer_weights import LayerWeights
 from max78k.formats.network_yaml import Description, bind, read_yaml
 from max78k.network import Activation, Layer, Network, Operation
@@ -144,13 +144,13 @@ class Recorded:
         for shape in geometry(network) if columns else ():
             name = shape.layer.name
             rows[name] = self._place(shape.index, shape.layer, rows[name], shape.taps)
-        return network, replace(placement, layers=rows, feed=self.feed(placement.feed))
+        return network, replace(placement, layers=rows, feed=self.feed())
 
-    def feed(self, default: str) -> str:
+    def feed(self) -> str:
         """How the input comes in under the recorded options."""
         if self.option("--fast-fifo") is not None:
             return FAST_FIFO
-        return FIFO if self.option("--fifo") is not None else default
+        return FIFO if self.option("--fifo") is not None else MEMORY
 
     def _place(self, index: int, layer: Layer, row: LayerPlacement, taps: int) -> LayerPlacement:
         """``row`` with the kernel column and the bias entry that the registers say."""

@@ -23,7 +23,7 @@ from max78k.cli.synthesize import command as synthesize
 from max78k.compiler import bits, kernels
 from max78k.compiler.allocate import plan
 from max78k.compiler.placed import place
-from max78k.compiler.placement import MEMORY, Placement
+from max78k.compiler.placement import Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.layer_weights import LayerWeights
 from max78k.formats.network_yaml import Description, LayerDescription, bind, read_yaml
@@ -150,7 +150,7 @@ def _compile(recorded: Recorded, description: Description) -> None:
         network, placement = bind(description, _weights(description, stand_in), stand_in.shape)
         rules.require(network)
         placement = _with_columns(network, placement)
-    plan(network, replace(placement, feed=recorded.feed(MEMORY)))
+    plan(network, replace(placement, feed=recorded.feed()))
 
 
 def _with_columns(network: Network, placement: Placement) -> Placement:

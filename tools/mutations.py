@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from draw_networks import draw
 from numpy.typing import NDArray
-from random_networks import network
 
 from max78k.chip import addresses, limits
 from max78k.chip import cnn_registers as cr
@@ -355,13 +355,13 @@ def subjects(seed: int, count: int, first: int = 0) -> Iterator[Subject]:
     """Random networks that fit the chip and whose answer depends on all they do."""
     number = first
     while count:
-        given = network(seed, number)
+        drawn = draw(seed, number)
         rng = np.random.default_rng([seed, number])
         number += 1
-        if _insensitive(given):
+        if drawn.given is not None or _insensitive(drawn.network):
             continue
         try:
-            subject = Subject(given, rng)
+            subject = Subject(drawn.network, rng)
         except RuleError:
             continue
         yield subject

@@ -9,13 +9,16 @@ import click
 
 from max78k.cli.options import search_option
 from max78k.cli.terminal import emit, json_option
-from max78k.errors import BudgetError
+from max78k.errors import BudgetError, InputError
 
 
 @click.command("check")
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option(
     "--config-file", type=click.Path(path_type=Path), help="Network YAML with a placement to keep."
+)
+@click.option(
+    "--checkpoint-file", type=click.Path(path_type=Path), help="Weights, instead of MODEL."
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a picture of the memories.")
 @click.option("--fifo", is_flag=True, help="The input comes through FIFOs.")
@@ -23,8 +26,9 @@ from max78k.errors import BudgetError
 @search_option
 @json_option
 def command(
-    model: str,
+    model: str | None,
     config_file: Path | None,
+    checkpoint_file: Path | None,
     picture: Path | None,
     fifo: bool,
     max_us: float | None,
@@ -37,6 +41,7 @@ def command(
     Examples:
       max78k check fer7-model --picture memories.png
       max78k check fer7 --max-us 2000
+      max78k check --config-file net.yaml --checkpoint-file net-q.pth.tar
 
     All broken rules are shown at once, each with the change that mends it (exit code 2).
     """
@@ -44,7 +49,9 @@ def command(
     from max78k.flows.cost import cost
     from max78k.flows.models import load_model
 
-    loaded = load_model(model, yaml=config_file)
+    if model is None and checkpoint_file is None:
+        raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
+    loaded = load_model(model or "", yaml=config_file, checkpoint=checkpoint_file)
     given = replace(loaded.given or Placement({}), feed=FIFO) if fifo else loaded.given
     result = cost(loaded.network, given, search_seconds)
     if picture is not None:

@@ -33,13 +33,19 @@ _PATH = click.Path(path_type=Path)
 @click.option("--test-dir", type=_PATH, help="With --prefix: the project is TEST_DIR/PREFIX.")
 @click.option("--prefix", help="Name of the project's folder inside --test-dir.")
 @click.option("--config-file", type=_PATH, help="Network YAML; placement given in it is kept.")
-@click.option("--checkpoint-file", type=_PATH, help="Vendor -q checkpoint with the integers.")
+@click.option("--checkpoint-file", type=_PATH, help="Weights: vendor checkpoint, ONNX, a run.")
+@click.option("--network", help="Where the network's class is, for a checkpoint of a run.")
 @click.option("--sample-input", type=_PATH, help="int8 .npy of the input's shape for the test.")
 @click.option("--image", "image_file", type=_PATH, help="Also write the memory image as .npz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing project.")
 @click.option("--avg-pool-rounding", is_flag=True, help="Average pooling rounds.")
 @click.option("--fifo", is_flag=True, help="The input comes through FIFOs, as streaming needs.")
 @search_option
+@click.option(
+    "--feed",
+    type=click.Choice(["memory", "fifo", "fast-fifo"]),
+    help="How the input comes in; fast-fifo needs firmware for the RISC-V core.",
+)
 @click.option("--device", default=_DEVICES[0], metavar="NAME", help="MAX78000.")
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
@@ -54,12 +60,14 @@ def command(
     prefix: str | None,
     config_file: Path | None,
     checkpoint_file: Path | None,
+    network: str | None,
     sample_input: Path | None,
     image_file: Path | None,
     overwrite: bool,
     avg_pool_rounding: bool,
     fifo: bool,
     search_seconds: float,
+    feed: str | None,
     device: str,
     display_checkpoint: bool,
     verbose: bool,
@@ -93,18 +101,23 @@ def command(
     if model is None and checkpoint_file is None:
         raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
     loaded = load_model(
-        model or "", yaml=config_file, checkpoint=checkpoint_file, input_shape=shape
+        model or "",
+        yaml=config_file,
+        checkpoint=checkpoint_file,
+        input_shape=shape,
+        network=network,
     )
-    network = replace(
-        loaded.network, average_rounds=loaded.network.average_rounds or avg_pool_rounding
-    )
-    given = _fed(loaded.given) if fifo else loaded.given
+    if loaded.rounded:
+        say(f"{checkpoint_file or model}: real numbers, quantized by the vendor's rule.")
+    rounds = loaded.network.average_rounds or avg_pool_rounding
+    integers = replace(loaded.network, average_rounds=rounds)
+    given = _fed(loaded.given, "fifo" if fifo else feed)
     if display_checkpoint:
-        _show_weights(network)
-    folder = _project_folder(out, test_dir, prefix, network.name)
+        _show_weights(integers)
+    folder = _project_folder(out, test_dir, prefix, integers.name)
     result = synthesize(
-        network,
-        default_sample(network) if sample is None else sample,
+        integers,
+        default_sample(integers) if sample is None else sample,
         folder,
         given=given,
         seconds=search_seconds,
@@ -115,7 +128,7 @@ def command(
     price = cost_of(result.network, result.placement)
     text = (
         f"{price.text() if verbose else price.layers_text()}\n\n"
-        f"{result.project}: {len(result.network.layers)} layers, {network.weight_bytes:,} weight "
+        f"{result.project}: {len(result.network.layers)} layers, {integers.weight_bytes:,} weight "
         f"bytes, {price.total_cycles:,} cycles estimated; "
         "known answer checked on the accelerator model"
     )
@@ -123,10 +136,11 @@ def command(
     emit(text, data, as_json)
 
 
-def _fed(given: Placement | None) -> Placement:
-    from max78k.compiler.placement import FIFO, Placement
+def _fed(given: Placement | None, feed: str | None) -> Placement | None:
+    """The placement given, with the way of the input that the command line asks for."""
+    from max78k.compiler.placement import Placement
 
-    return replace(given or Placement({}), feed=FIFO)
+    return given if feed is None else replace(given or Placement({}), feed=feed)
 
 
 def _show_weights(network: Network) -> None:

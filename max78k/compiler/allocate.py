@@ -13,7 +13,7 @@ from max78k.compiler import placement_rules, refusals
 from max78k.compiler.groups import find_groups
 from max78k.compiler.placed import is_complete
 from max78k.compiler.placement import FAST_FIFO, FIFO, MEMORY, LayerPlacement, Placement
-from max78k.compiler.processor_maps import InputForm, union
+from max78k.compiler.processor_maps import InputForm, read_map
 from max78k.compiler.search import search
 from max78k.compiler.trial import Task, Trial
 from max78k.network import rules
@@ -67,7 +67,13 @@ def _kinds(shapes: Sequence[Geometry]) -> dict[str, int]:
     for shape in shapes:
         layer, weight = shape.layer, shape.layer.weight
         if weight is not None:
-            form = (layer.operation, layer.weight_bits, layer.dilation, shape.channels)
+            form = (
+                layer.operation,
+                layer.weight_bits,
+                shape.kernel,
+                shape.channels,
+                shape.flattens,
+            )
             kind = (*form, weight.shape, weight.tobytes())
             result[layer.name] = numbers.setdefault(kind, len(numbers))
     return result
@@ -77,7 +83,7 @@ def _data_formats(shapes: Sequence[Geometry], feed: str) -> tuple[str, ...]:
     """Formats of the network's input to try: CHW first where it takes half the words to load."""
     first = shapes[0]
     if feed == FAST_FIFO:
-        return ("CHW",) if first.channels == 1 else ("HWC",)
+        return ("CHW",) if first.channels == 1 and first.may_be_planar else ("HWC",)
     if feed == FIFO and first.channels > limits.FIFO_PLANES:
         return ("HWC",)
     readers = [shape for shape in shapes if INPUT in shape.layer.inputs]
@@ -100,12 +106,13 @@ def _rows(task: Task, trial: Trial) -> dict[str, LayerPlacement]:
     for shape in task.shapes:
         layer = shape.layer
         row = task.rows.get(layer.name, LayerPlacement())
+        skipped = shape.skipped // 4 if _is_planar(task, shape) else shape.skipped_words
         quadrant, start = trial.bias.get(layer.name, (None, None))
         rows[layer.name] = replace(
             row,
-            processors=_first(row.processors, union(trial.maps, layer.inputs)),
+            processors=_first(row.processors, read_map(trial.maps, shape)),
             output_processors=_first(row.output_processors, trial.maps[layer.name]),
-            in_offset=_first(row.in_offset, 4 * base[layer.inputs[0]]),
+            in_offset=_first(row.in_offset, 4 * (base[layer.inputs[0]] + skipped)),
             out_offset=_first(row.out_offset, 4 * (base[layer.name] + order[layer.name])),
             kernel_column=trial.columns.get(layer.name),
             bias_quadrant=quadrant,
@@ -113,6 +120,10 @@ def _rows(task: Task, trial: Trial) -> dict[str, LayerPlacement]:
             write_gap=row.write_gap or gaps[layer.name],
         )
     return rows
+
+
+def _is_planar(task: Task, shape: Geometry) -> bool:
+    return task.planar and INPUT in shape.layer.inputs
 
 
 def _first(given: int | None, planned: int) -> int:

@@ -16,7 +16,7 @@ from max78k.chip import limits
 from max78k.compiler.allocate import plan
 from max78k.compiler.layer_order import thrifty
 from max78k.compiler.lowering import MENDED, lower
-from max78k.compiler.placement import FIFO, MEMORY, LayerPlacement, Placement
+from max78k.compiler.placement import FIFO, MEMORY, Placement
 from max78k.errors import Max78kError, RuleError
 from max78k.network import rules
 from max78k.network.network import Layer, Network, Operation
@@ -55,7 +55,7 @@ def arrange(network: Network, given: Placement | None = None, seconds: float = 5
             memory, the numbers, what to change, and why streaming does not help.
     """
     wish = _fed(network, given or Placement({}))
-    if any(row != LayerPlacement() for row in wish.layers.values()):
+    if not wish.is_open:
         return _placed_by_hand(network, wish, seconds)
     plain = lower(network)
     try:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from max78k.chip import limits
 from max78k.compiler import cycles, kernels, memory, placement_rules, program
-from max78k.compiler.image import Image, InputRun, KernelBlock
+from max78k.compiler.image import Image, KernelBlock
 from max78k.compiler.placed import Placed, place
 from max78k.compiler.placement import Placement
 from max78k.network import reference
-from max78k.network.network import INPUT, Network
+from max78k.network.network import Network
 
 
 def assemble(network: Network, placement: Placement, sample_input: npt.NDArray[np.int8]) -> Image:
@@ -42,7 +42,7 @@ def assemble(network: Network, placement: Placement, sample_input: npt.NDArray[n
         bias=bias_memory(layers),
         configure=program.configure_writes(layers),
         start=program.start_writes(layers),
-        input_runs=() if layers[0].fed else _input_runs(layers),
+        input_runs=() if layers[0].fed else memory.all_input_runs(layers),
         fifo_runs=memory.fifo_runs(layers[0]) if layers[0].fed else (),
         output_runs=runs,
         sample_input=sample,
@@ -74,15 +74,3 @@ def bias_memory(layers: Sequence[Placed]) -> tuple[npt.NDArray[np.int8], ...]:
         full[quadrant, entries] = bias
         length[quadrant] = max(length[quadrant], placed.bias_start + placed.bias_room)
     return tuple(full[quadrant, :stop] for quadrant, stop in enumerate(length))
-
-
-def _input_runs(layers: Sequence[Placed]) -> tuple[InputRun, ...]:
-    """Runs of all layers that read the network's input, each place once.
-
-    Before them come words that are set to 0: a placement by hand may have input there.
-    """
-    runs = dict.fromkeys(run for placed in layers for run in memory.tail_runs(placed))
-    for placed in layers:
-        if INPUT in placed.layer.inputs:
-            runs.update(dict.fromkeys(memory.input_runs(placed)))
-    return tuple(runs)

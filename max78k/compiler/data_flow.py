@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from max78k.chip import limits
+from max78k.chip import addresses, limits
 from max78k.compiler import bits, memory
+from max78k.compiler.image import InputRun
 from max78k.compiler.memory import LANES, Channel
 from max78k.compiler.placed import Placed
 from max78k.compiler.read_order import read_times, write_times
@@ -22,6 +23,7 @@ from max78k.errors import Max78kError
 from max78k.network.network import INPUT, Network
 
 _UNKNOWN = -1
+_BYTES = limits.INSTANCE_BYTES
 FLOW = ("E-RULE-DATA-FLOW", "What a layer reads was written there and not written over since.")
 OVERLAP = ("E-RULE-DATA-OVERLAP", "A layer does not write over input that it has still to read.")
 IdArray = npt.NDArray[np.int64]
@@ -48,10 +50,9 @@ class _Run:
             total += channels * pixels
 
     def problems(self) -> list[Max78kError]:
-        for placed in self.layers:
-            for operand, (name, first) in enumerate(_operands(placed)):
-                if name == INPUT and not placed.geometry.streaming:
-                    self._mark(memory.input_channels(placed, operand), INPUT, first)
+        if not self.layers[0].geometry.streaming:
+            for run in memory.all_input_runs(self.layers):
+                self._load(run)
         found: list[Max78kError] = []
         for placed in self.layers:
             if not placed.geometry.streaming:
@@ -64,36 +65,60 @@ class _Run:
             found += self._compare(channels, [name], f"output {name}")
         return found
 
+    def _load(self, run: InputRun) -> None:
+        """Mark the words of the network's input that a run writes, all lanes of them."""
+        places = [addresses.data_memory(n) for n in range(limits.INSTANCES)]
+        instance = next(n for n, at in enumerate(places) if at <= run.address < at + _BYTES)
+        first, values = (run.address - places[instance]) // 4, np.arange(run.pixels)
+        if run.planar:
+            words = first + values // 4
+            self.marks[instance, words] = _UNKNOWN
+            self.marks[instance, words, values % 4] = self._ids(INPUT, run.channel)
+            return
+        words = first + run.step * values
+        self.marks[instance, words] = _UNKNOWN
+        for number in range(run.channels):
+            ids = self._ids(INPUT, run.channel + number)
+            self.marks[instance, words, run.lane + number] = ids
+
     def _ids(self, name: str, channel: int) -> IdArray:
         pixels = self.sizes[name][1]
         return self.first[name] + channel * pixels + np.arange(pixels)
 
-    def _mark(self, channels: list[Channel], name: str, first: int = 0) -> None:
+    def _mark(self, channels: list[Channel], name: str) -> None:
         for number, channel in enumerate(channels[: self.sizes[name][0]]):
             words, lanes = _bytes(channel)
-            ids = self._ids(name, first + number)
+            ids = self._ids(name, number)
             self.marks[channel.instance, words, lanes] = ids[:, None] if lanes.ndim > 1 else ids
 
     def _read(self, placed: Placed) -> list[Max78kError]:
         layer = placed.layer
         reader = f"layer {layer.name}"
         if layer.eltwise is None:
-            return self._compare(memory.input_channels(placed), layer.inputs, reader)
+            channels = memory.input_channels(placed)
+            first, skipped = placed.geometry.first_channel, placed.geometry.skipped
+            return self._compare(channels, layer.inputs, reader, first, skipped)
         found = []
         for operand, (name, first) in enumerate(_operands(placed)):
             channels = memory.input_channels(placed, operand)
-            found += self._compare(channels, [name], reader, first)
+            first += placed.geometry.first_channel
+            found += self._compare(channels, [name], reader, first, placed.geometry.skipped)
         return found
 
     def _compare(
-        self, channels: list[Channel], names: Sequence[str], reader: str, first: int = 0
+        self,
+        channels: list[Channel],
+        names: Sequence[str],
+        reader: str,
+        first: int = 0,
+        skipped: int = 0,
     ) -> list[Max78kError]:
         parts = [(name, number) for name in names for number in range(self.sizes[name][0])]
         parts = parts[first : first + len(channels)]
         for channel, (name, number) in zip(channels, parts, strict=True):
             words, lanes = _bytes(channel)
             held = self.marks[channel.instance, words, lanes]
-            ids = self._ids(name, number)
+            ids = self._ids(name, number)[skipped : skipped + channel.count]
             if held.shape[0] == len(ids) and not np.any(held.reshape(len(ids), -1) != ids[:, None]):
                 continue
             place = f"instance {channel.instance}, byte offset {4 * channel.word}"

@@ -27,13 +27,16 @@ MENDED = {
     f"E-RULE-{code}"
     for code in (
         "POOL-SIZE", "POOL-STRIDE", "POOL-ORDER", "POOL-CHANNELS", "CONV1D-ELTWISE",
-        "FLATTEN-POOL", "ELTWISE-PASSES", "CONCAT-INPUT",
+        "FLATTEN-POOL", "ELTWISE-PASSES", "CONCAT-INPUT", "BIAS-CHANNELS", "CUT",
     )
 }  # fmt: skip
 _MOST_REWRITES = 4 * limits.LAYERS  # a network that needs more has too many layers anyway
 
 
 REWRITES: tuple[Rewrite, ...] = (
+    lowering_layers.split_biased_outputs,
+    lowering_layers.split_tensors,
+    lowering_layers.read_all_channels,
     lowering_layers.split_operands,
     lowering_layers.split_flattening,
     lowering_layers.split_windows,

@@ -53,3 +53,27 @@ def known_shapes(network: Network) -> dict[str, shapes.Shape]:
     """Shape of the network's input and of every output."""
     found = {name: row.output for name, row in shapes.infer(network).items()}
     return {INPUT: tuple(network.input_shape), **found}
+
+
+def chosen_outputs(layer: Layer, name: str, select: Int8Array) -> Layer:
+    """The layer with other output channels: rows of ``select`` name the old ones."""
+    assert layer.weight is not None
+    axis = 1 if layer.operation is Operation.CONVTRANSPOSE2D else 0
+    weight = np.moveaxis(np.tensordot(select, layer.weight, (1, axis)), 0, axis)
+    bias = None if layer.bias is None else select @ layer.bias
+    return replace(layer, name=name, weight=np.ascontiguousarray(weight), bias=bias)
+
+
+def reading(step: Layer, layer: Layer) -> Layer:
+    """``step`` with the way in which ``layer`` sees its inputs: their size, a part, operands."""
+    return replace(step, view=layer.view, cut=layer.cut, split=layer.split)
+
+
+def plain(layer: Layer) -> Layer:
+    """The layer without it, for one that follows the step that has it."""
+    return replace(layer, view=None, cut=None, split=1)
+
+
+def seen_shapes(network: Network) -> dict[str, shapes.Shape]:
+    """Shape of what every layer reads, one operand, by the layer's name."""
+    return {name: row.input for name, row in shapes.infer(network).items()}

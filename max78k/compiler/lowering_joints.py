@@ -18,8 +18,16 @@ from max78k.compiler.groups import (
     joints,
     part_channels,
 )  # fmt: skip
-from max78k.compiler.lowering_edits import Int8Array, fresh, identity, known_shapes, put
-from max78k.network import shapes
+from max78k.compiler.lowering_edits import (
+    chosen_outputs,
+    fresh,
+    identity,
+    known_shapes,
+    plain,
+    put,
+    reading,
+    seen_shapes,
+)
 from max78k.network.geometry import Geometry, geometry
 from max78k.network.network import INPUT, Layer, Network, Operation
 
@@ -121,8 +129,8 @@ def _moved(network: Network, found: Sequence[Geometry], name: str) -> Network:
     """The identity instead of a pass-through layer: it puts its output anywhere."""
     layer = network.layer(name)
     index = network.layers.index(layer)
-    shape = (found[index].channels, *known_shapes(network)[layer.inputs[0]][1:])
-    return put(network, index, identity(name, layer.inputs, shape, pool=layer.pool), instead=1)
+    step = identity(name, layer.inputs, seen_shapes(network)[name], pool=layer.pool)
+    return put(network, index, reading(step, layer), instead=1)
 
 
 def fill_last_pass(network: Network) -> Network | None:
@@ -165,9 +173,11 @@ def _evened(network: Network, shape: Geometry, counts: list[int]) -> Network:
     passes = len(pieces)
     least = 1 + limits.PROCESSORS * (passes - 1) // passes  # fewer would need fewer passes
     width = -(-max(least, *(count for _, _, count in pieces)) // 4) * 4
-    known, channels = known_shapes(network), dict(zip(shape.layer.inputs, counts, strict=True))
+    channels = dict(zip(shape.layer.inputs, counts, strict=True))
     alone = {inputs[0] for inputs, _, _ in pieces if len(inputs) == 1}
-    own = {name for name in alone if _is_own(network, name)}
+    direct = shape.layer.view is None and shape.layer.cut is None
+    own = {name for name in alone if direct and _is_own(network, name)}
+    size = seen_shapes(network)[shape.layer.name][1:]
     names = []
     for inputs, first, count in pieces:
         name = fresh(network, inputs[0], "part")
@@ -176,12 +186,14 @@ def _evened(network: Network, shape: Geometry, counts: list[int]) -> Network:
         select[np.arange(count), first + np.arange(count)] = 1
         if inputs[0] in own:
             source = network.layer(inputs[0])
-            network = put(network, network.layers.index(source), _chosen(source, name, select))
+            network = put(
+                network, network.layers.index(source), chosen_outputs(source, name, select)
+            )
         else:
-            step = identity(name, inputs, (total, *known[inputs[0]][1:]), select)
-            network = put(network, network.layers.index(shape.layer), step)
+            step = identity(name, inputs, (total, *size), select)
+            network = put(network, network.layers.index(shape.layer), reading(step, shape.layer))
         names.append(name)
-    reader = _spread(shape, [count for _, _, count in pieces], width, known)
+    reader = _spread(shape, [count for _, _, count in pieces], width, size)
     at = network.layers.index(shape.layer)
     network = put(network, at, replace(reader, inputs=tuple(names)), instead=1)
     return replace(network, layers=tuple(x for x in network.layers if x.name not in own))
@@ -192,15 +204,6 @@ def _is_own(network: Network, name: str) -> bool:
     readers = sum(layer.inputs.count(name) for layer in network.layers)
     made = name != INPUT and network.layer(name).weight is not None
     return made and readers == 1 and name not in network.outputs
-
-
-def _chosen(layer: Layer, name: str, select: Int8Array) -> Layer:
-    """The layer with other output channels: rows of ``select`` name the old ones."""
-    assert layer.weight is not None
-    axis = 1 if layer.operation is Operation.CONVTRANSPOSE2D else 0
-    weight = np.moveaxis(np.tensordot(select, layer.weight, (1, axis)), 0, axis)
-    bias = None if layer.bias is None else select @ layer.bias
-    return replace(layer, name=name, weight=np.ascontiguousarray(weight), bias=bias)
 
 
 def _pieces(inputs: Sequence[str], counts: Sequence[int]) -> list[Piece]:
@@ -223,15 +226,12 @@ def _pieces(inputs: Sequence[str], counts: Sequence[int]) -> list[Piece]:
     return [*result, (names, 0, total)] if names else result
 
 
-def _spread(
-    shape: Geometry, counts: list[int], width: int, known: dict[str, shapes.Shape]
-) -> Layer:
+def _spread(shape: Geometry, counts: list[int], width: int, size: tuple[int, ...]) -> Layer:
     """The reader with weights for parts of ``width`` channels, of which ``counts`` are used."""
-    layer = shape.layer
+    layer = plain(shape.layer)
     places = np.concatenate([number * width + np.arange(n) for number, n in enumerate(counts)])
     if layer.weight is None:
-        joined = (shape.channels, *known[layer.inputs[0]][1:])
-        layer = identity(layer.name, layer.inputs, joined, pool=layer.pool)
+        layer = identity(layer.name, layer.inputs, (shape.channels, *size), pool=layer.pool)
     assert layer.weight is not None
     axis = 0 if layer.operation is Operation.CONVTRANSPOSE2D else 1
     weight = layer.weight

@@ -4,11 +4,58 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from max78k.chip import limits
-from max78k.compiler.lowering_edits import fresh, identity, known_shapes, put
+from max78k.compiler.lowering_edits import (
+    Int8Array,
+    chosen_outputs,
+    fresh,
+    identity,
+    known_shapes,
+    plain,
+    put,
+    reading,
+    seen_shapes,
+)
+from max78k.compiler.placed import has_bias
 from max78k.network import shapes
 from max78k.network.geometry import Geometry, geometry
-from max78k.network.network import Layer, Network, Operation, Pool
+from max78k.network.network import INPUT, Cut, Layer, Network, Operation, Pool
+
+
+def split_tensors(network: Network) -> Network | None:
+    """Operands that one tensor holds are separated, unless they lie word beside word already.
+
+    So lie the passes of a layer's output, and the network's input, which is loaded that way.
+    """
+    found = {shape.layer.name: shape for shape in geometry(network)}
+    known = known_shapes(network)
+    for index, layer in enumerate(network.layers):
+        if layer.split == 1 or all(_is_interleaved(network, layer, x, found) for x in layer.inputs):
+            continue
+        steps: list[Layer] = []
+        for source in layer.inputs:
+            count = known[source][0] // layer.split
+            for part in range(layer.split):
+                used = replace(network, layers=(*network.layers, *steps))
+                name = fresh(used, source, "operand")
+                step = identity(name, (source,), (count, *known[source][1:]))
+                steps.append(replace(step, cut=Cut(part * count, count)))
+        reader = replace(layer, inputs=tuple(step.name for step in steps), split=1)
+        return put(network, index, *steps, reader, instead=1)
+    return None
+
+
+def _is_interleaved(
+    network: Network, layer: Layer, source: str, found: dict[str, Geometry]
+) -> bool:
+    if len(layer.inputs) > 1:
+        return False
+    if source == INPUT:
+        return sum(INPUT in other.inputs for other in network.layers) == 1
+    maker = found[source]
+    return maker.out_passes == layer.split and maker.outputs == layer.split * maker.out_processors
 
 
 def split_operands(network: Network) -> Network | None:
@@ -20,15 +67,16 @@ def split_operands(network: Network) -> Network | None:
             return _pool_operands(network, index, shape)
         name = fresh(network, layer.name, layer.eltwise.value)
         first = Layer(name, Operation.PASSTHROUGH, layer.inputs, eltwise=layer.eltwise)
-        rest = replace(layer, inputs=(name,), eltwise=None, pool_first=True)
+        rest = replace(plain(layer), inputs=(name,), eltwise=None, pool_first=True)
+        first = reading(first, layer)
         return put(network, index, first, rest, instead=1)
     return None
 
 
 def _is_overloaded(layer: Layer, shape: Geometry) -> bool:
-    plain = (Operation.CONV1D, Operation.CONVTRANSPOSE2D)
+    single = (Operation.CONV1D, Operation.CONVTRANSPOSE2D)
     return (
-        layer.operation in plain
+        layer.operation in single
         or shape.flattens
         or (shape.emulates_passes and (shape.convolves or layer.pool is not None))
         or (layer.pool is not None and not layer.pool_first and len(layer.inputs) > 2)
@@ -38,14 +86,17 @@ def _is_overloaded(layer: Layer, shape: Geometry) -> bool:
 
 def _pool_operands(network: Network, index: int, shape: Geometry) -> Network:
     """Each operand pooled in a layer of its own, at the end of what is there before."""
-    layer, known = network.layers[index], known_shapes(network)
+    layer = network.layers[index]
+    seen = seen_shapes(network)[layer.name]
+    whole = (seen[0] * layer.split, *seen[1:])
     for name in dict.fromkeys(layer.inputs):
         pooled = fresh(network, name, "pool")
-        step = _pooling(pooled, name, known[name], layer.pool)
+        step = replace(_pooling(pooled, name, whole, layer.pool), view=layer.view, cut=layer.cut)
         inputs = tuple(pooled if x == name else x for x in network.layers[index].inputs)
         network = put(network, index, step, replace(layer, inputs=inputs), instead=1)
         layer, index = network.layers[index + 1], index + 1
-    return put(network, index, replace(layer, pool=None, pool_first=True), instead=1)
+    rest = replace(layer, pool=None, pool_first=True, view=None, cut=None)
+    return put(network, index, rest, instead=1)
 
 
 def _pooling(name: str, source: str, shape: shapes.Shape, pool: Pool | None) -> Layer:
@@ -60,25 +111,26 @@ def split_flattening(network: Network) -> Network | None:
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
         if shape.flattens and layer.pool is not None:
             name = fresh(network, layer.name, "pool")
-            joined = (shape.channels, *known_shapes(network)[layer.inputs[0]][1:])
-            first = replace(_pooling(name, "", joined, layer.pool), inputs=layer.inputs)
-            return put(network, index, first, replace(layer, inputs=(name,), pool=None), instead=1)
+            step = _pooling(name, "", seen_shapes(network)[layer.name], layer.pool)
+            first = reading(replace(step, inputs=layer.inputs), layer)
+            rest = replace(plain(layer), inputs=(name,), pool=None)
+            return put(network, index, first, rest, instead=1)
     return None
 
 
 def split_windows(network: Network) -> Network | None:
     """A maximum over a window of more than 16 becomes the maximum of maxima."""
-    known = known_shapes(network)
+    seen = seen_shapes(network)
     for index, layer in enumerate(network.layers):
-        pool, size = layer.pool, known[layer.inputs[0]][1:]
+        pool, size = layer.pool, seen[layer.name][1:]
         if pool is None or pool.kind != "max" or max(pool.size) <= limits.POOL_SIZE:
             continue
         parts = _two_windows(pool, size)
         if parts is not None:
             name = fresh(network, layer.name, "max")
-            joined = (sum(known[x][0] for x in layer.inputs), *size)
-            first = replace(_pooling(name, "", joined, parts[0]), inputs=layer.inputs)
-            rest = replace(layer, inputs=(name,), pool=parts[1])
+            step = _pooling(name, "", seen[layer.name], parts[0])
+            first = reading(replace(step, inputs=layer.inputs), layer)
+            rest = replace(plain(layer), inputs=(name,), pool=parts[1])
             return put(network, index, first, rest, instead=1)
     return None
 
@@ -110,15 +162,100 @@ def _cover(window: int, step: int) -> tuple[int, int]:
     return window - (count - 1) * step, count
 
 
+def split_biased_outputs(network: Network) -> Network | None:
+    """A layer with more biases than a quadrant holds becomes layers with a part of them each."""
+    for index, layer in enumerate(network.layers):
+        outputs = layer.out_channels or 0
+        if outputs <= limits.BIAS_CHANNELS or not has_bias(layer):
+            continue
+        count = -(-outputs // limits.BIAS_CHANNELS)
+        size = -(-outputs // (count * limits.PROCESSORS)) * limits.PROCESSORS
+        parts: list[Layer] = []
+        for start in range(0, outputs, size):
+            used = replace(network, layers=(*network.layers, *parts))
+            select = np.eye(outputs, dtype=np.int8)[start : start + size]
+            parts.append(chosen_outputs(layer, fresh(used, layer.name, "part"), select))
+        return _instead(network, index, parts)
+    return None
+
+
+def _instead(network: Network, index: int, parts: list[Layer]) -> Network:
+    """The network with several layers, whose outputs are joined, in place of one.
+
+    Operands are joined by a layer of their own.
+    """
+    old, names = network.layers[index].name, tuple(part.name for part in parts)
+    if any(layer.eltwise is not None and old in layer.inputs for layer in network.layers):
+        joined = Layer(old, Operation.PASSTHROUGH, names)
+        return put(network, index, *parts, joined, instead=1)
+
+    def renamed(sources: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(x for name in sources for x in (names if name == old else (name,)))
+
+    layers = [replace(layer, inputs=renamed(layer.inputs)) for layer in network.layers]
+    layers[index : index + 1] = parts
+    return replace(network, layers=tuple(layers), outputs=renamed(network.outputs))
+
+
+def read_all_channels(network: Network) -> Network | None:
+    """A part of more than 64 channels is chosen by weights of zero for the others.
+
+    So is one that would be the only data, and outside quadrant 0, the master.
+    """
+    seen = seen_shapes(network)
+    for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
+        cut, whole = layer.cut, shape.whole[0]
+        if cut is None or not cut.of_channels or layer.split > 1:
+            continue
+        alone = len(layer.inputs) == 1 or layer.eltwise is not None
+        if whole <= limits.PROCESSORS and alone and not _may_miss_master(network, cut):
+            continue
+        select = np.eye(whole, dtype=np.int8)[cut.channel :][: shape.channels]
+        rest = replace(cut, channel=0, channels=None)
+        if layer.weight is None and layer.eltwise is not None:
+            name = fresh(network, layer.name, "whole")
+            first = replace(layer, name=name, cut=rest if rest != Cut() else None)
+            chosen = replace(cut, top=0, bottom=0)
+            last = Layer(layer.name, layer.operation, (name,), cut=chosen)
+            return put(network, index, first, last, instead=1)
+        if layer.weight is None:
+            size = seen[layer.name][1:]
+            step = identity(layer.name, layer.inputs, (whole, *size), select, layer.pool)
+            step = reading(step, layer)
+        else:
+            step = _with_inputs(layer, select, shape)
+        return put(network, index, replace(step, cut=rest if rest != Cut() else None), instead=1)
+    return None
+
+
+def _may_miss_master(network: Network, cut: Cut) -> bool:
+    """True if pass-through layers alone leave what is read where quadrant 0 may be unused."""
+    moves = all(layer.weight is None for layer in network.layers)
+    return moves and cut.channel >= limits.PROCESSORS_PER_QUADRANT
+
+
+def _with_inputs(layer: Layer, select: Int8Array, shape: Geometry) -> Layer:
+    """The layer with weights for all channels of its input; ``select`` names those it had."""
+    assert layer.weight is not None
+    if layer.operation is Operation.LINEAR:
+        pixels = layer.weight.reshape(len(layer.weight), shape.channels, -1)
+        return replace(layer, weight=_spread(pixels, select, 1).reshape(len(layer.weight), -1))
+    axis = 0 if layer.operation is Operation.CONVTRANSPOSE2D else 1
+    return replace(layer, weight=_spread(layer.weight, select, axis))
+
+
+def _spread(weight: Int8Array, select: Int8Array, axis: int) -> Int8Array:
+    return np.ascontiguousarray(np.moveaxis(np.tensordot(weight, select, (axis, 0)), -1, axis))
+
+
 def pool_many_channels(network: Network) -> Network | None:
     """Pooling of more than 64 channels in a pass-through layer is done by the identity."""
-    known = known_shapes(network)
+    seen = seen_shapes(network)
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
         pools = shape.pools or shape.pooled != shape.size
         if shape.convolves or layer.eltwise or not pools or shape.in_passes == 1:
             continue
         if shape.pooled != (1, 1):
-            joined = (shape.channels, *known[layer.inputs[0]][1:])
-            step = identity(layer.name, layer.inputs, joined, pool=layer.pool)
-            return put(network, index, step, instead=1)
+            step = identity(layer.name, layer.inputs, seen[layer.name], pool=layer.pool)
+            return put(network, index, reading(step, layer), instead=1)
     return None

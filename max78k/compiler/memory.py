@@ -60,6 +60,16 @@ def input_channels(placed: Placed, operand: int = 0) -> list[Channel]:
     return result
 
 
+def loaded_channels(placed: Placed, operand: int = 0) -> list[Channel]:
+    """The same as the network's input is loaded: with the values that the layer leaves out."""
+    shape = placed.geometry
+    result = []
+    for channel in input_channels(placed, operand):
+        before = shape.skipped // 4 if placed.planar else channel.step * shape.skipped
+        result.append(replace(channel, word=channel.word - before, count=shape.whole_values))
+    return result
+
+
 def output_channels(placed: Placed) -> list[Channel]:
     """Where a layer writes its output channels."""
     shape, gap = placed.geometry, placed.write_gap + 1
@@ -108,8 +118,8 @@ def input_runs(placed: Placed) -> tuple[InputRun, ...]:
     shape = placed.geometry
     if placed.planar:
         return tuple(
-            InputRun(_address(channel), number, 1, 0, 1, channel.count, True)
-            for number, channel in enumerate(input_channels(placed))
+            InputRun(_address(channel), shape.first_channel + number, 1, 0, 1, channel.count, True)
+            for number, channel in enumerate(loaded_channels(placed))
         )
     members = bits.members(placed.processors)
     step = shape.in_passes * shape.operands
@@ -119,22 +129,49 @@ def input_runs(placed: Placed) -> tuple[InputRun, ...]:
             own = [n for n, p in enumerate(members) if p // LANES == instance]
             first = in_pass * shape.in_processors + own[0]
             present = max(0, min(len(own), shape.channels - first))
-            word = placed.in_offset // 4 + in_pass * shape.operands
+            word = placed.in_offset // 4 - shape.skipped_words + in_pass * shape.operands
             address = addresses.data_memory(instance) + 4 * word
             lane = members[own[0]] % LANES
             runs += [
                 InputRun(
                     address + 4 * operand,
-                    operand % shape.layer.split * shape.channels + min(first, shape.channels),
+                    shape.first_channel
+                    + operand % shape.layer.split * shape.channels
+                    + min(first, shape.channels),
                     present,
                     lane,
                     step,
-                    shape.values,
+                    shape.whole_values,
                 )
                 for operand in range(shape.operands)
                 if shape.layer.inputs[operand // shape.layer.split] == INPUT
             ]
-    return (*runs, *(_rest(run, shape.pixels) for run in runs if shape.pixels > run.pixels))
+    end = shape.skipped + shape.pixels
+    return (*runs, *(_rest(run, end) for run in runs if end > run.pixels))
+
+
+def all_input_runs(layers: Sequence[Placed]) -> tuple[InputRun, ...]:
+    """Runs of all layers that read the network's input, each place once.
+
+    Layers that read different channels of the same words share one run. Before them come words
+    that are set to 0: a placement by hand may have input there.
+    """
+    tails = dict.fromkeys(run for placed in layers for run in tail_runs(placed))
+    runs: dict[tuple[int, int, int, bool, int], InputRun] = {}
+    for placed in layers:
+        if INPUT not in placed.layer.inputs:
+            continue
+        for run in input_runs(placed):
+            key = (run.address, run.step, run.pixels, run.planar, run.channel - run.lane)
+            runs[key] = _merged(runs[key], run) if key in runs else run
+    return (*tails, *runs.values())
+
+
+def _merged(first: InputRun, second: InputRun) -> InputRun:
+    """One run with the channels of two that differ in these alone."""
+    lane = min(first.lane, second.lane)
+    end = max(first.lane + first.channels, second.lane + second.channels)
+    return replace(first, channel=first.channel - first.lane + lane, lane=lane, channels=end - lane)
 
 
 def _rest(run: InputRun, pixels: int) -> InputRun:

@@ -20,6 +20,7 @@ class LayerPlacement:
         out_offset: byte offset of the output inside each data-memory instance.
         kernel_column: first 72-bit column of the kernels, the same in all processors.
         bias_quadrant: quadrant whose bias memory holds the bias; None in a plan: no bias.
+        bias_quadrants: in a request, the quadrants among which the plan chooses; empty: all used.
         bias_start: first entry in that memory.
         write_gap: words left free between two output words.
     """
@@ -32,6 +33,7 @@ class LayerPlacement:
     bias_quadrant: int | None = None
     bias_start: int | None = None
     write_gap: int = 0
+    bias_quadrants: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,8 @@ class Placement:
     layers: dict[str, LayerPlacement]
     data_format: str = "HWC"
     feed: str = MEMORY
+
+    @property
+    def is_open(self) -> bool:
+        """True if no address of any layer is given."""
+        return all(row == LayerPlacement() for row in self.layers.values())

@@ -160,6 +160,9 @@ def planar_input(placed: Placed) -> Problems:
         yield "cannot read CHW data", "HWC"
     elif len(bits.instances(placed.processors)) != bits.count(placed.processors):
         yield f"processors {bits.text(placed.processors)} share data memory", "one of every four"
+    elif placed.geometry.skipped % 4:
+        text = f"leaves out {placed.geometry.skipped} values, four of which are a word"
+        yield text, "HWC, or a multiple of 4"
 
 
 @_rule("INPUT-LANES")
@@ -182,29 +185,35 @@ def stream_fifo(placed: Placed) -> Problems:
 
 @_rule("FIFO-INPUT")
 def fifo_input(placed: Placed) -> Problems:
-    """FIFOs feed the first layer alone, one operand of up to 16 HWC or 4 CHW channels."""
+    """FIFOs feed the first layer alone: 16 HWC or 4 CHW channels; the fast FIFO 4 or 1."""
     if not placed.fed:
         return
     shape = placed.geometry
     reads = INPUT in shape.layer.inputs
     if reads != (shape.index == 0):
         yield f"{'reads' if reads else 'does not read'} the input", "input for the first layer"
+    elif reads and shape.layer.cut is not None:
+        yield "reads a part of what FIFOs deliver", "all of it, or an input in data memory"
+    elif reads and shape.flattens and shape.pixels > 1:
+        yield "flattens what FIFOs deliver", "an input in data memory"
     elif shape.index == 0:
+        fast = placed.feed == FAST_FIFO
         most = limits.FIFO_PLANES if placed.planar else limits.FIFO_CHANNELS
+        most = most // limits.QUADRANTS if fast else most
         if shape.channels > most or shape.operands > 1:
-            text = f"{shape.channels} channels of {shape.operands} operands through FIFOs"
+            way = "the fast FIFO" if fast else "FIFOs"
+            text = f"{shape.channels} channels of {shape.operands} operands through {way}"
             yield text, f"at most {most} channels in {'CHW' if placed.planar else 'HWC'}"
-        elif placed.feed == FAST_FIFO and not (placed.planar and shape.channels == 1):
-            yield f"{shape.channels} channels through the fast FIFO", "one CHW channel"
 
 
 @_rule("FIFO-PROCESSORS")
 def fifo_processors(placed: Placed) -> Problems:
-    """FIFO n feeds processors 16 n to 16 n + 3; of CHW data, processor 16 n."""
+    """FIFO n feeds processors 16 n to 16 n + 3, of CHW data processor 16 n; the fast FIFO as 0."""
     if not placed.fed or placed.geometry.index:
         return
     lanes = 1 if placed.planar else (1 << limits.PROCESSORS_PER_INSTANCE) - 1
-    reached = sum(lanes << limits.PROCESSORS_PER_QUADRANT * q for q in range(limits.QUADRANTS))
+    fifos = 1 if placed.feed == FAST_FIFO else limits.QUADRANTS
+    reached = sum(lanes << limits.PROCESSORS_PER_QUADRANT * n for n in range(fifos))
     if placed.processors & ~reached:
         text = f"processors {bits.text(placed.processors)} are not all behind a FIFO"
         yield text, f"some of {bits.text(reached)}"
@@ -249,8 +258,9 @@ def _collide(reader: Placed, writer: Placed, span: tuple[int, int]) -> bool:
 @_rule("OFFSETS")
 def offsets(placed: Placed) -> Problems:
     """Byte offsets are multiples of 4, and data end inside their 32 KiB instance."""
+    start, end = _loaded(placed)
     ends = (
-        ("in_offset", placed.in_offset, 0, memory.input_span(placed)[1]),
+        ("in_offset", placed.in_offset, placed.in_offset - start, end),
         ("out_offset", placed.out_offset, placed.lead_bytes, memory.output_span(placed)[1]),
     )
     for what, offset, least, stop in ends:
@@ -258,6 +268,15 @@ def offsets(placed: Placed) -> Problems:
             yield f"{what} {offset}", f"a multiple of 4 from {least} on"
         elif stop > limits.INSTANCE_BYTES:
             yield f"{what} {offset}: data end at {stop} of {limits.INSTANCE_BYTES}", ""
+
+
+def _loaded(placed: Placed) -> tuple[int, int]:
+    """First byte of the input and the one after its last, with what is loaded but not read."""
+    start, end = memory.input_span(placed)
+    if INPUT in placed.layer.inputs and placed.layer.cut is not None:
+        words = [word for x in memory.loaded_channels(placed) for word in x.words().tolist()]
+        start, end = min(start, 4 * min(words)), max(end, 4 * max(words) + 4)
+    return start, end
 
 
 @_rule("WRITE-GAP")

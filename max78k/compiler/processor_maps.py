@@ -99,6 +99,8 @@ def given_readers(
     result: dict[tuple[str, ...], int] = {}
     for shape in shapes:
         row = rows.get(shape.layer.name)
+        if shape.layer.cut is not None and shape.layer.cut.of_channels:
+            continue
         if shape.layer.inputs in names and row is not None and row.processors is not None:
             result.setdefault(shape.layer.inputs, row.processors)
     return result
@@ -116,7 +118,8 @@ def _group_maps(
             sources = shapes[tensor.born].layer.inputs
             if all(name in known for name in sources):
                 row = rows.get(tensor.name)
-                source = row.processors if row and row.processors else union(known, sources)
+                planned = read_map(known, shapes[tensor.born])
+                source = row.processors if row and row.processors else planned
                 if len(group.tensors) == 1:
                     return {tensor.name: packed(source)}
                 last = (limits.PROCESSORS - group.span) // _LANES * _LANES
@@ -130,6 +133,15 @@ def union(maps: Maps, names: Sequence[str]) -> int:
     for name in names:
         result |= maps[name]
     return result
+
+
+def read_map(maps: Maps, shape: Geometry) -> int:
+    """Processors that a layer reads: those of its inputs, or of the channels that it wants."""
+    whole = union(maps, shape.layer.inputs)
+    if shape.layer.cut is None or not shape.layer.cut.of_channels:
+        return whole
+    wanted = bits.members(whole)[shape.first_channel :][: shape.channels]
+    return sum(1 << n for n in wanted)
 
 
 def packed(processor_map: int) -> int:

@@ -262,12 +262,12 @@ def _place_in_order(
 
 @dataclass(frozen=True)
 class Entries:
-    """Bias entries wanted by a layer; ``quadrant`` where it is given."""
+    """Bias entries wanted by a layer, and the quadrants that are given for it, if any are."""
 
     name: str
     count: int
     flattens: bool
-    quadrant: int | None
+    allowed: tuple[int, ...]
 
 
 def pack_bias(
@@ -287,9 +287,11 @@ def pack_bias(
     free = [item for item in items if item.name not in fixed]
     before = dict(level)
     choices: list[Sequence[int]] = []
-    free.sort(key=lambda item: (item.quadrant is None, not item.flattens, -item.count))
+    free.sort(
+        key=lambda item: (not item.allowed, len(item.allowed), not item.flattens, -item.count)
+    )
     for item in free:
-        allowed = quadrants if item.quadrant is None else (item.quadrant,)
+        allowed = [q for q in item.allowed if q in quadrants] or item.allowed or quadrants
         choices.append(allowed)
         quadrant = min(allowed, key=lambda q: level.get(q, 0))
         result[item.name] = quadrant, level.get(quadrant, 0)

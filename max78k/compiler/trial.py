@@ -23,9 +23,10 @@ from max78k.compiler.processor_maps import (
     Rows,
     given_readers,
     processor_maps,
-    union,
+    read_map,
 )
 from max78k.network.geometry import Geometry
+from max78k.network.network import INPUT
 
 _LANES = limits.PROCESSORS_PER_INSTANCE
 _WRONG = 1_000_000  # cost of a pass-through layer whose data would have to change quadrants
@@ -118,7 +119,10 @@ class Task:
                 row = self.rows.get(shape.layer.name)
                 if row is not None and row.in_offset is not None:
                     if shape.layer.inputs[0] in group.names:
-                        fixed.setdefault(number, row.in_offset // 4 - group.lead)
+                        skipped = shape.skipped_words
+                        if self.planar and shape.layer.inputs == (INPUT,):
+                            skipped = shape.skipped // 4
+                        fixed.setdefault(number, row.in_offset // 4 - group.lead - skipped)
         return fixed
 
 
@@ -171,7 +175,7 @@ def _layer_maps(task: Task, maps: Maps) -> tuple[list[int], list[int]]:
         row = task.rows.get(shape.layer.name)
         given_in = row.processors if row else None
         given_out = row.output_processors if row else None
-        reads.append(union(maps, shape.layer.inputs) if given_in is None else given_in)
+        reads.append(read_map(maps, shape) if given_in is None else given_in)
         writes.append(maps[shape.layer.name] if given_out is None else given_out)
     return reads, writes
 
@@ -235,10 +239,13 @@ def bias_items(task: Task, writes: Sequence[int]) -> list[spaces.Entries]:
         count = lead * shape.out_passes + shape.outputs
         if not shape.flattens:
             slots = 1 + bits.highest(output) - bits.lowest(output) + lead
-            count = slots * shape.out_passes + int(shape.streaming and shape.index == 0)
+            count = slots * shape.out_passes
         row = task.rows.get(shape.layer.name)
-        quadrant = row.bias_quadrant if row else None
-        items.append(spaces.Entries(shape.layer.name, count, shape.flattens, quadrant))
+        count += int(shape.streaming and shape.index == 0)  # which reads its bias one entry late
+        allowed = row.bias_quadrants if row else ()
+        if row is not None and row.bias_quadrant is not None:
+            allowed = (row.bias_quadrant,)
+        items.append(spaces.Entries(shape.layer.name, count, shape.flattens, allowed))
     return items
 
 
@@ -259,7 +266,9 @@ def block(group: Group, task: Task, maps: Maps) -> spaces.Block:
         for instances, _, _ in parts:
             taken |= instances
         parts = [(taken, group.since, group.dies)]
-    return spaces.Block(group.words, tuple(parts))
+    rows = [(tensor.words, task.rows.get(tensor.name)) for tensor in group.tensors]
+    words = (n * (row.write_gap + 1) for n, row in rows if row is not None)
+    return spaces.Block(max(group.words, *words, 0), tuple(parts))
 
 
 @lru_cache(maxsize=4096)

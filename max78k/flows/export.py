@@ -9,7 +9,8 @@ from pathlib import Path
 from max78k.compiler.arrange import arrange
 from max78k.compiler.placement import Placement
 from max78k.errors import InputError
-from max78k.flows.models import NETWORK_FILE, ONNX_FILE, VENDOR_FILE, YAML_FILE
+from max78k.flows.models import ONNX_FILE, VENDOR_FILE, YAML_FILE
+from max78k.flows.weight_sources import NETWORK_FILE
 from max78k.formats.network_yaml import write_yaml
 from max78k.formats.onnx_export import export_onnx
 from max78k.formats.vendor_checkpoint import write_vendor_float, write_vendor_q

@@ -46,7 +46,8 @@ from max78k.training.registry import input_shape as declared_shape
 from max78k.training.registry import network_name
 from max78k.training.rounding import adapt
 
-VENDOR_RULES = {"vendor": False, "vendor-2021": True}  # whether it is the older one
+# Whether it is the older one; None: the one of the file's time.
+VENDOR_RULES = {"vendor": None, "vendor-2021": True}
 
 _PICTURE = (1, 48, 48)
 _BATCH = 128

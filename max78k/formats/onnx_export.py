@@ -163,7 +163,10 @@ def _layer(
         return data if layer.pool is None else _pool(graph, data, layer.pool, shapes.input, rounds)
 
     if layer.eltwise is None:
-        data = pooled(_concatenate(graph, operands))
+        operands = [_concatenate(graph, operands)]
+    operands = [_cut(graph, layer, operand, shapes) for operand in operands]
+    if layer.eltwise is None:
+        data = pooled(operands[0])
     elif layer.pool_first:
         data = _combine(graph, layer.eltwise, [pooled(operand) for operand in operands])
     else:
@@ -180,28 +183,33 @@ def _operands(graph: _Graph, layer: Layer, sources: list[str], sizes: list[int])
     """Producers of ``sizes`` channels, cut into operands and seen in the layer's own size."""
     operands = sources
     if layer.split > 1:
-        axis = graph.constant([1], np.int64, "axis")
-        cuts = [
-            (data, [n * size // layer.split], [(n + 1) * size // layer.split])
+        operands = [
+            _slice(graph, data, 1, n * size // layer.split, (n + 1) * size // layer.split)
             for data, size in zip(sources, sizes, strict=True)
             for n in range(layer.split)
-        ]
-        operands = [
-            graph.node(
-                "Slice",
-                [
-                    data,
-                    graph.constant(start, np.int64, f"start{start[0]}"),
-                    graph.constant(stop, np.int64, f"stop{stop[0]}"),
-                    axis,
-                ],
-            )
-            for data, start, stop in cuts
         ]
     if layer.view is None:
         return operands
     view = graph.constant([0, -1, *layer.view], np.int64, "view")
     return [graph.node("Reshape", [data, view]) for data in operands]
+
+
+def _slice(graph: _Graph, data: str, axis: int, start: int, stop: int) -> str:
+    bounds = [
+        graph.constant([number], np.int64, f"{word}{number}")
+        for word, number in (("start", start), ("stop", stop), ("axis", axis))
+    ]
+    return graph.node("Slice", [data, *bounds])
+
+
+def _cut(graph: _Graph, layer: Layer, data: str, shapes: LayerShapes) -> str:
+    """The part of an operand, or of the parts joined, that the layer reads."""
+    cut = layer.cut
+    if cut is not None and cut.of_channels:
+        data = _slice(graph, data, 1, cut.channel, cut.channel + shapes.input[0])
+    if cut is not None and (cut.top or cut.bottom):
+        data = _slice(graph, data, 2, cut.top, cut.top + shapes.input[1])
+    return data
 
 
 def _is_linear(layer: Layer) -> bool:

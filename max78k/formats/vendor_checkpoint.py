@@ -14,14 +14,15 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from max78k.chip.limits import SHIFT, WEIGHT_BITS
+from max78k.chip.limits import BIAS_UNIT, SHIFT, WEIGHT_BITS
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.files import atomic_write
 from max78k.formats.layer_weights import LayerWeights, weights_of
@@ -35,11 +36,15 @@ _FLOAT_SHIFT_LOW, _FLOAT_SHIFT_HIGH = -7, 23  # the vendor's range of -output_sh
 
 @dataclass(frozen=True, eq=False)
 class VendorCheckpoint:
-    """The integer layers of a checkpoint, in execution order, and its architecture's name."""
+    """The integer layers of a checkpoint, in execution order, and its architecture's name.
+
+    ``rounded``: the file holds real numbers, from which the integers were made.
+    """
 
     arch: str
     epoch: int
     layers: tuple[LayerWeights, ...]
+    rounded: bool = False
 
 
 def read_vendor_q(path: Path) -> VendorCheckpoint:
@@ -54,31 +59,58 @@ def read_vendor_q(path: Path) -> VendorCheckpoint:
     """
     checkpoint = _load(Path(path))
     state = _state(Path(path), checkpoint)
-    if any(value.any() for key, value in state.items() if key.endswith(".adjust_output_shift")):
+    if _is_float(state):
         raise InputError(
             "E-CHECKPOINT-FLOAT",
             f"{path} holds weights before quantization.",
-            "quantize it first (`max78k quantize`).",
+            "quantize it first: `--checkpoint-file` does so by the vendor's rule.",
         )
     return _collect(Path(path), checkpoint, state, _integer_layer)
 
 
-def quantize_vendor(path: Path, *, older: bool = False) -> VendorCheckpoint:
+def quantize_vendor(path: Path, *, older: bool | None = None) -> VendorCheckpoint:
     """Integers of a float checkpoint by the vendor's rule: largest magnitude (or quantile) of
     weights and biases, rounded up to a power of two.
 
     Args:
         path: the float checkpoint.
         older: the rule of the vendor's tools of 2020 and 2021: the largest magnitude of the weights
-            alone, rounded down, so that the largest weights are clipped.
+            alone, rounded down, so that the largest weights are clipped. None: that of the file's
+            time.
 
     Raises:
         InputError: not a readable checkpoint.
         RuleError: layers that cannot be quantized; all of them.
     """
     checkpoint = _load(Path(path))
-    make = _older_layer if older else _quantized_layer
-    return _collect(Path(path), checkpoint, _state(Path(path), checkpoint), make)
+    state = _state(Path(path), checkpoint)
+    make = partial(_quantized_layer, older=older)
+    return replace(_collect(Path(path), checkpoint, state, make), rounded=True)
+
+
+def read_vendor(path: Path) -> VendorCheckpoint:
+    """Read a quantized checkpoint, or quantize a float one by the vendor's rule.
+
+    Raises:
+        InputError, RuleError: those of :func:`read_vendor_q` and :func:`quantize_vendor`.
+    """
+    state = _state(Path(path), _load(Path(path)))
+    weights = [value for key, value in state.items() if key.endswith(_WEIGHT)]
+    whole = all((value == np.round(value)).all() for value in weights)
+    return read_vendor_q(path) if whole and not _is_float(state) else quantize_vendor(path)
+
+
+def quantize_layer(
+    name: str, weight: npt.NDArray[Any], bias: npt.NDArray[Any] | None
+) -> LayerWeights:
+    """8-bit integers of one layer's real numbers by the vendor's rule; ValueError if it cannot."""
+    return _quantized_layer(_Stored(name, weight, bias, {}))
+
+
+def is_vendor_checkpoint(path: Path) -> bool:
+    """True if the file holds a ``state_dict``, as the vendor's checkpoints do; runs no code."""
+    content = load_plain(path)
+    return isinstance(content, dict) and "state_dict" in content
 
 
 def write_vendor_q(network: Network, path: Path, *, arch: str = "") -> None:
@@ -188,7 +220,13 @@ def _save(path: Path, checkpoint: VendorCheckpoint, state: dict[str, Any]) -> No
         torch.save(content, stream)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _is_float(state: dict[str, npt.NDArray[Any]]) -> bool:
+    """True if the file says that its shifts are still to be chosen."""
+    return any(value.any() for key, value in state.items() if key.endswith(".adjust_output_shift"))
+
+
+def load_plain(path: Path) -> Any:
+    """What a file of torch holds, plain data and tensors alone; runs no code."""
     import torch
 
     if not path.is_file():
@@ -204,6 +242,11 @@ def _load(path: Path) -> dict[str, Any]:
             "E-CHECKPOINT-FILE",
             f"{path} is not a checkpoint that can be read without running code ({reason}).",
         ) from error
+    return content
+
+
+def _load(path: Path) -> dict[str, Any]:
+    content = load_plain(path)
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise InputError("E-CHECKPOINT-FILE", f"{path} has no `state_dict`.")
     return content
@@ -348,60 +391,63 @@ def _integer_layer(stored: _Stored) -> LayerWeights:
     return LayerWeights(stored.name, weight.astype(np.int8), bias, bits, int(shift))
 
 
-def _quantized_layer(stored: _Stored) -> LayerWeights:
+def _quantized_layer(stored: _Stored, older: bool | None = None) -> LayerWeights:
+    """Integers by the vendor's rule of the file's time, or the one that ``older`` asks for.
+
+    Files of 2021 and earlier, which know no ``shift_quantile``, were trained with shifts one
+    smaller: the largest weight is clipped, biases do not count and are rounded with 7 bits more,
+    which the loader floors. Files of the newest trainer subtract an ``activation_threshold``.
+    """
     _check(stored)
     bits = stored.bits
     half = 1 << (bits - 1)
-    exponent = _exponent(stored, bits)
+    later = {"shift_quantile", "activation_threshold"} & stored.numbers.keys()
+    aged = "adjust_output_shift" in stored.numbers and not later
+    old = aged if older is None else older
+    exponent = _old_exponent(stored, bits) if old else _exponent(stored, bits)
 
-    def rounded(values: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
+    def rounded(values: npt.NDArray[Any], finer: int) -> npt.NDArray[np.int8]:
         # float32 as in the vendor's tool; the scaling by a power of two is exact.
-        scaled = values.astype(np.float32) * np.float32(2.0**exponent * half)
-        whole = np.floor(scaled + np.float32(0.5))
+        scaled = values.astype(np.float32) * np.float32(2.0**exponent * half * finer)
+        whole = np.floor(np.floor(scaled + np.float32(0.5)) / finer)
         result: npt.NDArray[np.int8] = np.clip(whole, -half, half - 1).astype(np.int8)
         return result
 
-    weight = rounded(stored.weight)
-    bias = None if stored.bias is None else rounded(stored.bias)
-    # later versions of the vendor's training choose the range of outputs too
-    shift = -exponent - round(stored.number("activation_threshold", 0))
-    limits = -SHIFT - 8 + bits, SHIFT - 8 + bits
-    return LayerWeights(stored.name, weight, bias, bits, max(limits[0], min(limits[1], shift)))
+    weight = rounded(stored.weight, 1)
+    bias = None if stored.bias is None else rounded(stored.bias, BIAS_UNIT if old else 1)
+    shift = -exponent - stored.number("activation_threshold", 0)
+    if shift != int(shift) or abs(int(shift) + 8 - bits) > SHIFT:
+        raise ValueError(f"output shift {shift:g} is out of range at {bits} bits")
+    return LayerWeights(stored.name, weight, bias, bits, int(shift))
 
 
-def _older_layer(stored: _Stored) -> LayerWeights:
-    _check(stored)
-    bits = stored.bits
-    half = 1 << (bits - 1)
-    limit = np.abs(stored.weight.astype(np.float32)).max()
-    exponent = 1 - int(np.frexp(limit or 2.0**-SHIFT)[1])  # ceil(log2(1 / limit))
-    scale = np.float32(2.0**exponent)
-    weight = np.floor(stored.weight.astype(np.float32) * scale * half + np.float32(0.5))
-    bias = None
-    if stored.bias is not None:
-        fine = np.floor(stored.bias.astype(np.float32) * scale * half * half + np.float32(0.5))
-        bias = np.clip(np.floor(fine / half), -128, 127).astype(np.int8)
-    return LayerWeights(
-        stored.name, np.clip(weight, -half, half - 1).astype(np.int8), bias, bits, -exponent
-    )
+def _old_exponent(stored: _Stored, bits: int) -> int:
+    """ceil(log2(1 / m)) for the largest magnitude m of the weights."""
+    largest = float(np.abs(stored.weight.astype(np.float32)).max())
+    if largest == 0:
+        return _FLOAT_SHIFT_HIGH - bits
+    return _in_range(1 - int(np.frexp(largest)[1]), bits)
+
+
+def _in_range(exponent: int, bits: int) -> int:
+    return max(_FLOAT_SHIFT_LOW - bits, min(_FLOAT_SHIFT_HIGH - bits, exponent))
 
 
 def _exponent(stored: _Stored, bits: int) -> int:
     """floor(log2(1 / m)) for the quantile m of all magnitudes, in the vendor's range."""
-    import torch
-
     parts = [stored.weight.ravel()] + ([] if stored.bias is None else [stored.bias.ravel()])
-    magnitudes = torch.from_numpy(np.abs(np.concatenate(parts)).astype(np.float32))
+    magnitudes = np.abs(np.concatenate(parts)).astype(np.float32)
     quantile = stored.number("shift_quantile", 1.0)
     if not 0 < quantile <= 1:
         raise ValueError(f"`shift_quantile` is {quantile:g}, not in 0...1")
     if quantile == 1:
         limit = float(magnitudes.max())
     else:
-        limit = float(torch.quantile(magnitudes, quantile))
-    low, high = _FLOAT_SHIFT_LOW - bits, _FLOAT_SHIFT_HIGH - bits
+        import torch
+
+        limit = float(torch.quantile(torch.from_numpy(magnitudes), quantile))
     if limit == 0:
-        return high
+        return _FLOAT_SHIFT_HIGH - bits
     mantissa, power = np.frexp(limit)  # limit = mantissa * 2**power, mantissa in 0.5...1
     exponent = int(1 - power if mantissa == 0.5 else -power)
-    return max(low, min(high, exponent))
+    return _in_range(exponent, bits)

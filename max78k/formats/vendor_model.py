@@ -15,7 +15,7 @@ from max78k.training.quantize import INPUT_EXPONENT
 from max78k.training.weight_layer import WeightLayer
 
 
-def load_vendor(model: nn.Module, path: Path, *, older: bool = False) -> tuple[str, ...]:
+def load_vendor(model: nn.Module, path: Path, *, older: bool | None = None) -> tuple[str, ...]:
     """Let ``model`` hold the integers of a checkpoint, in the vendor's steps.
 
     Data have the step 1/128 everywhere; a float checkpoint is rounded by the vendor's rule. Layers
@@ -25,7 +25,8 @@ def load_vendor(model: nn.Module, path: Path, *, older: bool = False) -> tuple[s
         model: made of the layers of :mod:`max78k.training.layers` or their ai8x names; changed in
             place, batch norm is gone.
         path: a ``-q.pth.tar`` file, or a float one from quantization-aware training.
-        older: round a float file as the vendor's tools did in 2020 and 2021.
+        older: round a float file as the vendor's tools did in 2020 and 2021; None: as those of the
+            file's time.
 
     Returns:
         Notes: which layer of the file went where.

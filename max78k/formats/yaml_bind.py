@@ -14,25 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from max78k.chip import limits
-from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.compiler.placement import Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.layer_weights import Int8Array, LayerWeights, weights_of
 from max78k.formats.vendor_checkpoint import VendorCheckpoint
 from max78k.formats.yaml_description import Description, LayerDescription
 from max78k.formats.yaml_keys import NAME
-from max78k.network import Activation, Layer, Network, Operation, Pool
+from max78k.formats.yaml_places import placement_of, unloaded
+from max78k.network import Activation, Cut, Layer, Network, Operation, Pool
 from max78k.network.network import INPUT
 from max78k.network.shapes import Shape, layer_shapes
 
 # Keys that are read but whose effect is not built: (key, values without effect, what it asks for).
 _NOT_BUILT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-    ("in_crop", ((0, 0),), "cropping of the input"),
-    ("in_channel_skip", (0,), "skipping of input channels"),
     ("buffer_shift", (), "a rolling buffer"),
     ("buffer_insert", (), "a rolling buffer"),
 )
-_NOT_BUILT_GLOBAL = (("unload", "an unload list"), ("data_buffer", "a rolling buffer"))
+_STATELESS = "a network keeps no data from one inference to the next"
+_UNROLL = "give the whole window of time as the input."
+_NOT_BUILT_GLOBAL = (("data_buffer", "a rolling buffer"),)
 
 
 def bind(
@@ -67,6 +67,9 @@ def bind(
         layers=tuple(binder.layers),
         outputs=_outputs(description, binder.layers),
     )
+    placement = placement_of(description, binder.layers, binder.shapes)
+    if regions := description.values.get("unload"):
+        network = replace(network, outputs=unloaded(description, network, placement, regions))
     if isinstance(weights, Network):
         network = replace(
             network,
@@ -76,7 +79,28 @@ def bind(
             average_rounds=weights.average_rounds,
             notes=weights.notes,
         )
-    return network, _placement(description, binder)
+    return network, placement
+
+
+def input_shape_of(
+    description: Description, weights: Sequence[LayerWeights]
+) -> tuple[int, ...] | None:
+    """The input's shape as the first layer says it; None if its `in_dim` is not given."""
+    first = description.layers[0]
+    size = first.values.get("in_dim")
+    if size is None:
+        return None
+    if "in_channels" in first.values:
+        channels = int(first.values["in_channels"])
+    elif first.operation is Operation.PASSTHROUGH or not weights:
+        channels = int(first.values.get("processors", 0)).bit_count()
+    else:
+        weight = weights[0].weight
+        channels = weight.shape[0 if first.operation is Operation.CONVTRANSPOSE2D else 1]
+    if first.operation is Operation.LINEAR and first.values.get("flatten"):
+        channels //= math.prod(size)
+    operands = int(first.values.get("operands", 2)) if first.eltwise else 1
+    return (channels * operands, *size) if channels else None
 
 
 def _layer_weights(
@@ -100,14 +124,13 @@ def _not_built(description: Description) -> Iterator[Max78kError]:
     for key, what in _NOT_BUILT_GLOBAL:
         if description.values.get(key):
             line = description.lines[key]
-            text = f"{where} line {line}: {what} (`{key}`) is not supported."
-            yield InputError("E-YAML-UNSUPPORTED", text)
+            text = f"{where} line {line}: {what} (`{key}`) is not supported: {_STATELESS}."
+            yield InputError("E-YAML-UNSUPPORTED", text, _UNROLL)
     for layer in description.layers:
         for key, harmless, what in _NOT_BUILT:
             if key in layer.values and layer.values[key] not in harmless:
-                yield _error(description, layer, key, f"{what} (`{key}`) is not supported")
-        if len(layer.values.get("bias_group", ())) > 1:
-            yield _error(description, layer, "bias_group", "more than one bias quadrant")
+                text = f"{what} (`{key}`) is not supported: {_STATELESS}"
+                yield _error(description, layer, key, text, hint=_UNROLL)
 
 
 def _error(
@@ -167,6 +190,7 @@ class _Binder:
         data = tuple(self.shapes[source] for source in inputs)
         view = _view(entry, data[0][1:])
         pool = _pool(entry, len(view or data[0][1:]))
+        split = _split(entry, inputs)
         layer = Layer(
             name=name,
             operation=entry.operation,
@@ -178,8 +202,9 @@ class _Binder:
             eltwise=entry.eltwise,
             padding=entry.padding,
             dilation=entry.values.get("dilation", (1, 1))[0],
-            split=_split(entry, inputs),
+            split=split,
             view=view,
+            cut=_cut(entry, sum(shape[0] for shape in data[: 1 if entry.eltwise else None])),
             streaming=entry.values.get("streaming", False),
         )
         if taken is not None:
@@ -192,7 +217,9 @@ class _Binder:
             if taken is not None:
                 text += f" (weights {taken.name} of shape {taken.weight.shape})"
             raise RuleError([self.fault(entry, "operation", text, "E-YAML-SHAPE")]) from error
-        self.check_shape(entry, "in_channels", shapes.input[:1])
+        values_in = math.prod(shapes.input)
+        if not entry.values.get("flatten") or entry.values.get("in_channels") != values_in:
+            self.check_shape(entry, "in_channels", shapes.input[:1])
         self.check_shape(entry, "out_channels", shapes.output[:1])
         self.layers.append(layer)
         self.shapes[name] = shapes.output
@@ -304,12 +331,30 @@ def _split(entry: LayerDescription, inputs: tuple[str, ...]) -> int:
     return operands if len(inputs) == 1 else 1
 
 
+def _cut(entry: LayerDescription, channels: int) -> Cut | None:
+    """The part of its inputs, ``channels`` in all, that the layer reads; None for all of them."""
+    values = entry.values
+    top, bottom = values.get("in_crop", (0, 0))
+    skip = values.get("in_channel_skip", 0)
+    count = values.get("in_channels")
+    alone = entry.eltwise is None or len(values.get("in_sequences", ())) > 1
+    if not alone or count is None or count > channels - skip:
+        count = None  # of one producer for all operands, or too many: the shapes decide
+    if not skip and count == channels:
+        count = None
+    cut = Cut(skip, count, top, bottom)
+    return None if cut == Cut() else cut
+
+
 def _view(entry: LayerDescription, size: tuple[int, ...]) -> tuple[int, ...] | None:
     """The size as which the layer sees data of ``size``; None for their own.
 
     A 1-D convolution sees data of one column as 1-D.
     """
     asked: tuple[int, ...] = entry.values.get("in_dim", size)
+    cropped = sum(entry.values.get("in_crop", (0, 0)))
+    if size and asked == (size[0] - cropped, *size[1:]):  # the size that is left
+        asked = size
     if entry.operation is Operation.CONV1D and asked[1:] == (1,):
         asked = asked[:1]
     elif _without_ones(asked) == _without_ones(size):
@@ -335,40 +380,3 @@ def _pool(entry: LayerDescription, axes: int) -> Pool | None:
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
-
-
-def _placement(description: Description, binder: _Binder) -> Placement:
-    placed = {}
-    complete = description.is_placed
-    offsets: dict[str, int | None] = {INPUT: 0}
-    for position, (entry, layer) in enumerate(zip(description.layers, binder.layers, strict=True)):
-        values = entry.values
-        out_offset = values.get("out_offset", 0 if complete else None)
-        in_offset = values.get("in_offset", offsets[layer.inputs[0]] if complete else None)
-        offsets[layer.name] = out_offset
-        output = values.get("output_processors")
-        if position + 1 == len(binder.layers):
-            output = description.values.get("output_map", output)
-        if output is None and complete:
-            output = _default_output(description, position, binder.shapes[layer.name][0])
-        quadrants = values.get("bias_group", ())
-        placed[layer.name] = LayerPlacement(
-            processors=values.get("processors"),
-            output_processors=output,
-            in_offset=in_offset,
-            out_offset=out_offset,
-            bias_quadrant=quadrants[0] if quadrants else None,
-            write_gap=values.get("write_gap", 0),
-        )
-    return Placement(placed, description.layers[0].values.get("data_format", "HWC"))
-
-
-def _default_output(description: Description, position: int, channels: int) -> int:
-    """The next layer's processors; behind the last layer the lowest ones of a pass."""
-    if position + 1 < len(description.layers):
-        return int(description.layers[position + 1].values["processors"])
-    passes = -(-channels // limits.PROCESSORS)
-    slots = -(-channels // passes)
-    if passes > 1:
-        slots = min(-(-slots // 4) * 4, limits.PROCESSORS)
-    return (1 << slots) - 1

@@ -18,6 +18,8 @@ from max78k.formats.yaml_keys import (
     LAYER_KEYS,
     REQUIRED_KEYS,
     SEQUENCE_STOP,
+    UNLOAD_KEYS,
+    UNLOAD_REQUIRED,
     Key,
     shown,
     spellings,
@@ -88,6 +90,14 @@ class LayerDescription:
 
 
 @dataclass(frozen=True)
+class Region:
+    """One entry of `unload`: its keys and its line."""
+
+    values: dict[str, Any]
+    line: int
+
+
+@dataclass(frozen=True)
 class Description:
     """A whole file: global keys and layers in the order in which they run."""
 
@@ -126,6 +136,8 @@ def read_yaml(path: Path) -> Description:
             reader.fault("E-YAML-MISSING", document.line, f"key `{key}` is missing")
     if not values.get("layers", True):
         reader.fault("E-YAML-LAYERS", lines["layers"], "the list of layers is empty")
+    if "unload" in values:
+        values["unload"] = reader.regions(values["unload"])
     layers = reader.layers(values.pop("layers", ()), _buffer_names(values))
     if errors:
         raise RuleError(errors)
@@ -161,6 +173,17 @@ class _Reader:
                 except ValueError as error:
                     self.fault(keys[key].code, line, f"`{word}` {error}, not {shown(raw)}")
         return values, lines
+
+    def regions(self, rows: tuple[LineDict, ...]) -> tuple[Region, ...]:
+        """The entries of `unload`, each with its line."""
+        result = []
+        for row in rows:
+            values, _ = self.mapping(row, UNLOAD_KEYS, "an entry of `unload`")
+            for key in UNLOAD_REQUIRED:
+                if key not in row:
+                    self.fault("E-YAML-MISSING", row.line, f"key `{key}` is missing")
+            result.append(Region(values, row.line))
+        return tuple(result)
 
     def unknown(self, word: str, known: list[str], line: int, where: str) -> None:
         close = difflib.get_close_matches(word, known, 1)

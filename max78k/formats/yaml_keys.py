@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from max78k.chip import limits
+from max78k.compiler.placement import FAST_FIFO, FIFO, MEMORY
 from max78k.network import Activation, Eltwise, Operation
 
 Parser = Callable[[Any], Any]
@@ -160,7 +161,7 @@ def quadrants(value: Any) -> tuple[int, ...]:
     items = value if isinstance(value, list) else [value]
     if not 0 < len(items) <= limits.QUADRANTS:
         raise ValueError("must be a quadrant from 0 to 3, or a list of them")
-    return tuple(integer(0, limits.QUADRANTS - 1)(item) for item in items)
+    return tuple(dict.fromkeys(integer(0, limits.QUADRANTS - 1)(item) for item in items))
 
 
 def weight_bits(value: Any) -> int:
@@ -219,6 +220,7 @@ OPERATIONS: dict[str, Operation | Eltwise] = {
 ELTWISE = {word: value for word, value in OPERATIONS.items() if isinstance(value, Eltwise)}
 ACTIVATIONS = {"relu": Activation.RELU, "abs": Activation.ABS, "none": Activation.NONE}
 FORMATS = {"hwc": "HWC", "little": "HWC", "chw": "CHW", "big": "CHW"}
+FEEDS = {word: word for word in (MEMORY, FIFO, FAST_FIFO)}
 
 MAX78002 = "E-YAML-MAX78002"
 
@@ -228,11 +230,21 @@ GLOBAL_KEYS: dict[str, Key] = {
     "layers": Key(rows, "the layers"),
     "output_map": Key(processor_map, "processors that receive the last layer's output"),
     "unload": Key(rows, "regions to unload instead of the output layers"),
-    "data_buffer": Key(rows, "rolling buffers"),
+    "data_buffer": Key(rows, "rolling buffers; refused: nothing is kept between inferences"),
+    "feed": Key(choice(FEEDS), "how the network's input comes in; not read by the vendor's tool"),
     "bias": Key(text, "bias file of the vendor's tests; not used"),
     "weights": Key(text, "weight file of the vendor's tests; not used"),
     "snoop": Key(neutral(None), "bus snooping", code=MAX78002),
 }
+UNLOAD_KEYS: dict[str, Key] = {
+    "processors": Key(processor_map, "processors whose memory is unloaded"),
+    "channels": Key(integer(1, limits.CHANNELS), "channels in it"),
+    "dim": Key(dimensions, "rows and columns, or length, of a channel"),
+    "offset": Key(integer(0, OUT_OFFSET_END - 1), "byte offset of the first value"),
+    "width": Key(width, "8, or 32 for bare accumulators"),
+    "write_gap": Key(integer(0, 15), "words left free between the words"),
+}
+UNLOAD_REQUIRED = ("processors", "channels", "dim", "offset")
 REQUIRED_KEYS = ("arch", "dataset", "layers")
 
 LAYER_KEYS: dict[str, Key] = {

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.compiler.placement import FIFO, MEMORY, LayerPlacement, Placement
 from max78k.errors import InputError
 from max78k.files import write_text
-from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool
+from max78k.network import Activation, Cut, Eltwise, Layer, Network, Operation, Pool
 from max78k.network.network import INPUT
 from max78k.network.shapes import LayerShapes, infer
 
@@ -32,22 +32,25 @@ def write_yaml(
     open (None) is left out of the file.
 
     Raises:
-        InputError: the network's last layer is not its last output.
+        InputError: outputs in another order than their layers, at places that are not given.
     """
     write_text(Path(path), yaml_text(network, placement, dataset))
 
 
 def yaml_text(network: Network, placement: Placement, dataset: str = "max78k") -> str:
     """The text that :func:`write_yaml` writes."""
-    _check_outputs(network)
     shapes = infer(network)
+    unload = [] if _in_order(network) else list(_unload(network, placement, shapes))
     lines = [
         "---",
         f"# {network.name}: input {_shape(network.input_shape)}, minus {network.input_offset}",
     ]
     if network.average_rounds:
         lines.append("# Average pooling rounds: needs the option --avg-pool-rounding.")
-    lines += [f"arch: {_word(network.name)}", f"dataset: {_word(dataset)}", "", "layers:"]
+    lines += [f"arch: {_word(network.name)}", f"dataset: {_word(dataset)}"]
+    if placement.feed != (FIFO if network.layers[0].streaming else MEMORY):
+        lines += ["# The vendor's synthesizer has options for this key.", f"feed: {placement.feed}"]
+    lines += [*unload, "", "layers:"]
     previous = INPUT
     for number, layer in enumerate(network.layers):
         place = placement.layers.get(layer.name, LayerPlacement())
@@ -57,7 +60,7 @@ def yaml_text(network: Network, placement: Placement, dataset: str = "max78k") -
         keys.update(_addresses(place))
         if number == 0:
             keys["data_format"] = placement.data_format
-        if layer.name in network.outputs[:-1]:
+        if not unload and layer.name in network.outputs[:-1]:
             keys["output"] = "true"
         marks = ["  - ", *["    "] * (len(keys) - 1)]
         lines += [
@@ -67,15 +70,34 @@ def yaml_text(network: Network, placement: Placement, dataset: str = "max78k") -
     return "\n".join(lines) + "\n"
 
 
-def _check_outputs(network: Network) -> None:
+def _in_order(network: Network) -> bool:
+    """True if the outputs follow each other as their layers do, and the last layer is one."""
     order = [layer.name for layer in network.layers if layer.name in network.outputs]
-    if list(network.outputs) != order or order[-1] != network.layers[-1].name:
-        raise InputError(
-            "E-YAML-OUTPUT",
-            f"network {network.name}: its outputs {', '.join(network.outputs)} are not in the "
-            f"order of the layers, or the last layer {network.layers[-1].name} is none of them.",
-            "remove what follows the last output.",
-        )
+    return list(network.outputs) == order and order[-1] == network.layers[-1].name
+
+
+def _unload(
+    network: Network, placement: Placement, shapes: dict[str, LayerShapes]
+) -> Iterator[str]:
+    """The key `unload`, which names outputs in any order by their places."""
+    yield "unload:"
+    for name in network.outputs:
+        place, shape = placement.layers.get(name, LayerPlacement()), shapes[name].output
+        if place.output_processors is None or place.out_offset is None:
+            raise InputError(
+                "E-YAML-OUTPUT",
+                f"network {network.name}: its outputs {', '.join(network.outputs)} are not in the "
+                f"order of the layers, or the last layer {network.layers[-1].name} is none of "
+                f"them, and the place of {name} is not given.",
+                "remove what follows the last output, or plan the placement.",
+            )
+        size = _dimensions(shape[1:] or (1, 1))
+        yield f"  - processors: 0x{place.output_processors:016x}"
+        yield f"    offset: 0x{place.out_offset:04x}"
+        yield f"    channels: {shape[0]}"
+        yield f"    dim: {size}"
+        yield f"    width: {network.layer(name).output_width}"
+        yield f"    write_gap: {place.write_gap}"
 
 
 def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[str, Any]]:
@@ -86,6 +108,8 @@ def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[st
         yield "in_sequences", f"[{', '.join(sources)}]"
     if layer.view is not None:
         yield "in_dim", _dimensions(layer.view)
+    if layer.cut is not None:
+        yield from _cut(layer.cut, shapes)
     if layer.streaming:
         yield "streaming", "true"
     if layer.eltwise is not None and layer.operation is Operation.PASSTHROUGH:
@@ -102,6 +126,14 @@ def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[st
         yield "activate", _ACTIVATION_WORDS[layer.activation]
     if layer.output_width != 8:
         yield "output_width", layer.output_width
+
+
+def _cut(cut: Cut, shapes: LayerShapes) -> Iterator[tuple[str, Any]]:
+    if cut.of_channels:
+        yield "in_channel_skip", cut.channel
+        yield "in_channels", shapes.input[0]
+    if cut.top or cut.bottom:
+        yield "in_crop", f"[{cut.top}, {cut.bottom}]"
 
 
 def _eltwise(layer: Layer, function: Eltwise) -> Iterator[tuple[str, Any]]:

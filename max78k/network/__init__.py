@@ -2,6 +2,7 @@
 
 from max78k.network.network import (
     Activation,
+    Cut,
     Eltwise,
     Layer,
     Network,
@@ -9,4 +10,4 @@ from max78k.network.network import (
     Pool,
 )
 
-__all__ = ["Activation", "Eltwise", "Layer", "Network", "Operation", "Pool"]
+__all__ = ["Activation", "Cut", "Eltwise", "Layer", "Network", "Operation", "Pool"]

@@ -36,6 +36,10 @@ class Geometry:
     ``folded``: a 1-D convolution that is dilated too far for the 1-D hardware is run as a 3x3 one
     on rows of ``dilation`` columns; ``size``, ``pooled`` and ``out_size`` are then those of the
     fold, ``values`` and ``out_values`` the numbers of values that count.
+    ``whole``: channels, rows and columns of the data of which the layer reads a part.
+    ``flattens``: the kernels are counted by output channel, pixel and pass, so that none are kept
+    for output slots without a channel. Also true of a linear layer on one pixel, unless it pools
+    or combines operands, or a pass-through layer reads it, which needs words that are all written.
     ``streams_out``: the output goes to a streaming layer, and never lies in memory as a whole.
     """
 
@@ -49,6 +53,7 @@ class Geometry:
     flattens: bool
     values: int
     out_values: int
+    whole: tuple[int, int, int]
     widened: bool = False
     folded: bool = False
     streams_out: bool = False
@@ -148,6 +153,26 @@ class Geometry:
         return self.size[0] * self.size[1]
 
     @property
+    def first_channel(self) -> int:
+        """The first channel that is read; 0 without a cut."""
+        return self.layer.cut.channel if self.layer.cut else 0
+
+    @property
+    def skipped(self) -> int:
+        """Values of a channel that are left out before the first one that is read."""
+        return self.layer.cut.top * self.whole[2] if self.layer.cut else 0
+
+    @property
+    def whole_values(self) -> int:
+        """Values of a channel, those that are left out included."""
+        return self.whole[1] * self.whole[2]
+
+    @property
+    def skipped_words(self) -> int:
+        """Words of HWC data in each instance before the first one that is read."""
+        return self.skipped * self.in_passes * self.operands
+
+    @property
     def lead_words(self) -> int:
         """Words of each pass that a folded layer writes before its first value."""
         weight = self.layer.weight
@@ -184,7 +209,7 @@ class Geometry:
             and self.layer.inputs == (INPUT,)
             and self.layer.split == 1
             and self.layer.operation is Operation.CONV2D
-            and self.channels <= limits.INSTANCES
+            and self.whole[0] <= limits.INSTANCES
         )
 
     @property
@@ -197,6 +222,8 @@ def geometry(network: Network) -> tuple[Geometry, ...]:
     """Geometry of all layers in order; raises InputError where layers do not fit together."""
     shapes = infer(network)
     streaming = [False, *(layer.streaming for layer in network.layers), False]
+    movers = [layer for layer in network.layers if layer.operation is Operation.PASSTHROUGH]
+    moved = {name for layer in movers for name in layer.inputs}
     result = []
     for index, layer in enumerate(network.layers):
         shape = _of_layer(index, layer, shapes[layer.name])
@@ -205,9 +232,15 @@ def geometry(network: Network) -> tuple[Geometry, ...]:
             shape,
             widened=unit and (streaming[index] or streaming[index + 1]),
             streams_out=streaming[index + 2],
+            flattens=shape.flattens or (_is_plain_linear(layer) and layer.name not in moved),
         )
         result.append(_fold(shape) if _folds(layer) else shape)
     return tuple(result)
+
+
+def _is_plain_linear(layer: Layer) -> bool:
+    """True for a linear layer that neither pools nor combines operands."""
+    return layer.operation is Operation.LINEAR and layer.pool is None and layer.eltwise is None
 
 
 def _folds(layer: Layer) -> bool:
@@ -228,6 +261,7 @@ def _fold(shape: Geometry) -> Geometry:
 
 def _of_layer(index: int, layer: Layer, shapes: LayerShapes) -> Geometry:
     size, out_size = _plane(shapes.input), _plane(shapes.output)
+    whole = _plane(shapes.whole)
     return Geometry(
         index=index,
         layer=layer,
@@ -239,6 +273,7 @@ def _of_layer(index: int, layer: Layer, shapes: LayerShapes) -> Geometry:
         flattens=shapes.flattens,
         values=size[0] * size[1],
         out_values=out_size[0] * out_size[1],
+        whole=(shapes.whole[0], *whole),
     )
 
 

@@ -79,6 +79,25 @@ class Pool:
     stride: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Cut:
+    """The part of its input that a layer reads.
+
+    ``channel`` is the first channel and ``channels`` their number, None for all that follow;
+    ``top`` and ``bottom`` rows (of 1-D data, values) are left out.
+    """
+
+    channel: int = 0
+    channels: int | None = None
+    top: int = 0
+    bottom: int = 0
+
+    @property
+    def of_channels(self) -> bool:
+        """True if channels are left out."""
+        return self.channel > 0 or self.channels is not None
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One layer.
@@ -90,7 +109,8 @@ class Layer:
     ``inputs`` names the producers ("input" is the network's input): with ``eltwise`` its operands
     in order, otherwise parts to be concatenated along the channels. With ``split`` above 1 each
     producer is cut along its channels into that many equal operands. ``view`` is the size, (rows,
-    columns) or (length,), as which the layer sees its inputs, where that is not their own.
+    columns) or (length,), as which the layer sees its inputs, where that is not their own. With
+    ``cut`` it reads a part of what it sees: of each operand, or of the parts joined.
 
     A ``streaming`` layer starts before its input is complete. That changes no result: it lets the
     input be larger than the data memory.
@@ -112,6 +132,7 @@ class Layer:
     dilation: int = 1
     split: int = 1
     view: tuple[int, ...] | None = None
+    cut: Cut | None = None
     streaming: bool = False
 
     @property
@@ -261,6 +282,7 @@ def to_header(network: Network) -> dict[str, Any]:
             "pool": None,
             "split": layer.split,
             "view": list(layer.view) if layer.view else None,
+            "cut": vars(layer.cut) if layer.cut else None,
             "streaming": layer.streaming,
         }
         if layer.pool:
@@ -294,6 +316,7 @@ def from_header(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> 
         row["eltwise"] = Eltwise(row["eltwise"]) if row["eltwise"] else None
         row["inputs"] = tuple(row["inputs"])
         row["view"] = tuple(row["view"]) if row.get("view") else None
+        row["cut"] = Cut(**row["cut"]) if row.get("cut") else None
         row["pool"] = Pool(pool[0], tuple(pool[1]), tuple(pool[2])) if pool else None
         for key in ("weight", "bias"):
             array = arrays.get(f"{key}/{row['name']}")

@@ -125,9 +125,10 @@ def stages(layer: Layer, sources: list[IntArray], average_rounds: bool = False) 
     """What a layer makes of its producers' outputs before it convolves."""
     parts = _parts(layer, sources)
     if layer.eltwise is None:
-        joined = np.concatenate(parts, axis=1)
+        joined = _cut(layer, np.concatenate(parts, axis=1))
         data = pool(joined, layer.pool, average_rounds)
         return Stages([joined], [data], None, data)
+    parts = [_cut(layer, part) for part in parts]
     if layer.pool_first:
         pooled = [pool(part, layer.pool, average_rounds) for part in parts]
         combined = combine(layer.eltwise, pooled)
@@ -143,6 +144,16 @@ def _parts(layer: Layer, sources: list[IntArray]) -> list[IntArray]:
     if layer.view is None:
         return parts
     return [part.reshape(*part.shape[:2], *layer.view) for part in parts]
+
+
+def _cut(layer: Layer, data: IntArray) -> IntArray:
+    """The part of the data that the layer reads."""
+    cut = layer.cut
+    if cut is None:
+        return data
+    stop = None if cut.channels is None else cut.channel + cut.channels
+    data = data[:, cut.channel : stop]
+    return data[:, :, cut.top : data.shape[2] - cut.bottom] if data.ndim > 2 else data
 
 
 def pool(data: IntArray, window: Pool | None, average_rounds: bool = False) -> IntArray:

@@ -289,6 +289,20 @@ def stream_padding(network: Network, shapes: tuple[Geometry, ...]) -> Problems:
             yield f"layer {shape.layer.name} streams and flattens", "a flattening layer behind it"
 
 
+@_rule("CUT")
+def cut(shape: Geometry) -> Problems:
+    """A part of the channels is read of up to 64; no cut of what streams or holds all operands."""
+    layer = shape.layer
+    if layer.cut is None:
+        return
+    if shape.streaming or layer.split > 1:
+        what = "streaming data" if shape.streaming else "data that hold all operands"
+        yield f"reads a part of {what}", "all of the data"
+    elif layer.cut.of_channels and shape.whole[0] > limits.PROCESSORS:
+        text = f"reads {shape.channels} of {shape.whole[0]} channels, which lie in several passes"
+        yield text, f"a part of up to {limits.PROCESSORS} channels"
+
+
 @_rule("CONV1D-ELTWISE")
 def conv1d_eltwise(shape: Geometry) -> Problems:
     """A 1-D convolution combines no operands; a transposed one does not either."""

@@ -13,8 +13,9 @@ Shape = tuple[int, ...]  # (channels, rows, columns) or (channels, length)
 
 @dataclass(frozen=True)
 class LayerShapes:
-    """Shapes of one layer: one operand as read, one operand after pooling, the output."""
+    """Shapes of one layer: one operand whole and as read, after pooling, the output."""
 
+    whole: Shape
     input: Shape
     pooled: Shape
     output: Shape
@@ -41,9 +42,10 @@ def infer(network: Network) -> dict[str, LayerShapes]:
 
 def layer_shapes(layer: Layer, sources: list[Shape]) -> LayerShapes:
     """Shapes of ``layer`` when its inputs have the shapes ``sources``."""
-    shape = _combine(layer, sources)
+    whole = _combine(layer, sources)
+    shape = _cut(layer, whole)
     pooled = _pool(layer, shape)
-    return LayerShapes(shape, pooled, _operate(layer, pooled))
+    return LayerShapes(whole, shape, pooled, _operate(layer, pooled))
 
 
 def _combine(layer: Layer, sources: list[Shape]) -> Shape:
@@ -56,6 +58,23 @@ def _combine(layer: Layer, sources: list[Shape]) -> Shape:
     if any(source[0] != first[0] for source in sources):
         raise _mismatch(layer, f"its operands have different channel counts {sources}")
     return first
+
+
+def _cut(layer: Layer, shape: Shape) -> Shape:
+    """Shape of the part of ``shape`` that the layer reads."""
+    cut = layer.cut
+    if cut is None:
+        return shape
+    channels, *size = shape
+    kept = channels - cut.channel if cut.channels is None else cut.channels
+    rows = (size or [1])[0] - cut.top - cut.bottom
+    if min(cut.channel, cut.top, cut.bottom) < 0 or not 0 < kept <= channels - cut.channel:
+        raise _mismatch(layer, f"it reads {kept} channels from number {cut.channel} of {shape}")
+    if rows < 1:
+        raise _mismatch(
+            layer, f"cropping {cut.top} and {cut.bottom} rows leaves nothing of {shape}"
+        )
+    return (kept, rows, *size[1:]) if size else (kept,)
 
 
 def _part(layer: Layer, source: Shape) -> Shape:

@@ -48,7 +48,7 @@ def test_a_float_onnx_file_is_no_model_by_itself(tmp_path: Path, capsys: Capture
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
         [helper.make_node("Relu", ["x"], ["y"])], "float",
-        [value("x", TensorProto.FLOAT, [1, 3, 8, 8])], [value("y", TensorProto.FLOAT, None)],
+        [value("x", TensorProto.FLOAT, [1, 3, 8, 8])], [value("y", TensorProto.FLOAT, [1, 3, 8, 8])],
     )  # fmt: skip
     path = tmp_path / "float.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,16 @@ def rows(effect: Effect) -> list[tuple[VendorFlag, str]]:
 def test_no_option_is_in_the_table_twice() -> None:
     spellings = [spelling for _, spelling in ROWS]
     assert len(spellings) == len(set(spellings)) > 90
+
+
+def test_every_option_of_the_reference_is_known(shared_folder: Path) -> None:
+    text = (shared_folder / "reference" / "peer-synthesis.md").read_text("utf-8")
+    section = text.partition("## 7.")[2].partition("## 8.")[0]
+    word = r"(?<![\w*-])(--[a-z][a-z0-9-]*[a-z0-9]|-[a-zA-Z])(?![\w*-])"
+    named = set(re.findall(word, section))
+    known = {word for option in command.params for word in (*option.opts, *option.secondary_opts)}
+    assert len(named) > 100
+    assert named <= known
 
 
 @pytest.mark.parametrize(("flag", "spelling"), rows(Effect.SAME))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import on_model
@@ -13,7 +14,7 @@ from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
 from max78k.compiler.lowering import lower
 from max78k.errors import RuleError
-from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool, reference
+from max78k.network import Activation, Cut, Eltwise, Layer, Network, Operation, Pool, reference
 
 RNG = np.random.default_rng(11)
 ADD = Eltwise.ADD
@@ -182,11 +183,41 @@ def linear_with_a_part_of_a_pass() -> Network:
     )  # fmt: skip
 
 
+def more_biases_than_a_quadrant_holds() -> Network:
+    wide = conv("a", "input", 6, 600, k=1, output_shift=0)
+    net = network((6, 3, 2), wide, conv("b", "a", 600, 4, k=1))
+    return replace(net, outputs=("a", "b"))
+
+
+def more_biases_of_a_linear_layer() -> Network:
+    layer = Layer("a", LINEAR, ("input",), weights(1000, 20), weights(1000), output_shift=-3)
+    return network((20, 1, 1), layer)
+
+
+def operands_of_one_tensor() -> Network:
+    return network(
+        (3, 6, 6), conv("a", "input", 3, 12), conv("end", "a", 4, 5, eltwise=ADD, split=3)
+    )
+
+
+def pooled_part_in_another_size() -> Network:
+    cut = Cut(70, 60, 1, 2)
+    return network(
+        (3, 8, 6), conv("a", "input", 3, 140),
+        joined("p", "a", view=(16, 3), cut=cut, pool=Pool("max", (2, 2), (2, 2))),
+        joined("q", "a", view=(16, 3), cut=cut, pool=Pool("avg", (2, 1), (1, 1))),
+        conv("end", "p", 60, 4),
+        Layer("flat", LINEAR, ("q",), weights(3, 60 * 12 * 3), output_shift=-6),
+    )  # fmt: skip
+
+
 NATURAL = (
     residual, wide_residual, three_wide_operands, doubled, twice_concatenated, two_joints,
     unlike_parts, unlike_parts_handed_on, loose_parts, pooled_and_flattened, many_channels_pooled,
     large_window, large_steps, sum_before_1d, joined_input, input_in_a_sum,
     copies_in_one_stack, stack_with_gaps_in_a_sum, linear_with_a_part_of_a_pass,
+    more_biases_than_a_quadrant_holds, more_biases_of_a_linear_layer, operands_of_one_tensor,
+    pooled_part_in_another_size,
 )  # fmt: skip
 
 

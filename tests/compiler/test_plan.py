@@ -292,3 +292,19 @@ def test_data_memory_that_is_short_is_named_with_the_size_that_fits() -> None:
     assert "while layer c runs" in text and "at least 64800 bytes" in text
     assert "32032 more than it has" in text and "data of 50 % of this size" in text
     assert plan(wide(63))
+
+
+@pytest.mark.parametrize("allowed", [(1, 2), (3,), (2, 0, 3)])
+def test_a_bias_goes_to_one_of_the_quadrants_that_are_allowed(allowed: tuple[int, ...]) -> None:
+    net = _four_quadrants()
+    given = Placement({name: LayerPlacement(bias_quadrants=allowed) for name in ("a", "b")})
+    found = plan(net, given).layers
+    assert {found[name].bias_quadrant for name in ("a", "b")} <= set(allowed)
+    assert len({found[name].bias_quadrant for name in ("a", "b")}) == min(2, len(allowed))
+
+
+def _four_quadrants() -> Network:
+    weight, bias = np.ones((64, 64, 1, 1), np.int8), np.ones(64, np.int8)
+    first = Layer("a", Operation.CONV2D, ("input",), weight, bias)
+    second = Layer("b", Operation.CONV2D, ("a",), weight, bias)
+    return Network("wide", (64, 2, 2), (first, second), ("b",))

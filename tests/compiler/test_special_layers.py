@@ -11,11 +11,12 @@ import pytest
 from max78k.compiler import memory, placement_rules
 from max78k.compiler.allocate import plan
 from max78k.compiler.assemble import assemble
-from max78k.compiler.placement import LayerPlacement, Placement
+from max78k.compiler.lowering import lower
+from max78k.compiler.placement import FIFO, LayerPlacement, Placement
 from max78k.errors import RuleError
 from max78k.flows.accelerator_runs import check_known_answer
 from max78k.formats.image_npz import input_blocks
-from max78k.network import Eltwise, Layer, Network, Operation, Pool
+from max78k.network import Cut, Eltwise, Layer, Network, Operation, Pool, reference
 
 RNG = np.random.default_rng(3)
 
@@ -203,3 +204,63 @@ def test_nothing_may_lie_over_what_a_layer_flattens() -> None:
     }
     refused = {"E-RULE-DATA-OVERLAP"}
     assert broken == {0xFC: set(), 0x100: refused, 0x13C: refused, 0x140: set()}
+
+
+@pytest.mark.parametrize("source", ["input", "a", "wide"])
+@pytest.mark.parametrize(
+    "cut", [Cut(5, 12), Cut(top=2, bottom=1), Cut(3, 9, 1, 0)], ids=("channels", "rows", "both")
+)
+def test_a_part_of_the_data_is_read(source: str, cut: Cut) -> None:
+    """Of the network's input, of a layer's output, and of channels in several passes."""
+    shapes = {"input": 20, "a": 30, "wide": 100}
+    count = shapes[source] - cut.channel if cut.channels is None else cut.channels
+    layers = (
+        Layer("a", Operation.CONV2D, ("input",), integers(30, 20, 1, 1), output_shift=-5),
+        Layer("wide", Operation.CONV2D, ("input",), integers(100, 20, 1, 1), output_shift=-5),
+        Layer("part", Operation.CONV2D, (source,), integers(4, count, 3, 3), cut=cut, padding=1),
+        Layer("moved", Operation.PASSTHROUGH, (source,), cut=cut),
+    )
+    network = Network("part", (20, 7, 5), layers, ("part", "moved", "a", "wide"))
+    lowered = lower(network)
+    assert (lowered is network) == (source != "wide" or not cut.of_channels)
+    sample = integers(2, 20, 7, 5)
+    assert np.array_equal(reference.outputs(network, sample), reference.outputs(lowered, sample))
+    runs(lowered)
+
+
+def test_operands_are_cut_alike() -> None:
+    layers = (
+        Layer("a", Operation.CONV2D, ("input",), integers(30, 3, 1, 1), output_shift=-3),
+        Layer("b", Operation.CONV2D, ("input",), integers(30, 3, 1, 1), output_shift=-3),
+        Layer("c", Operation.PASSTHROUGH, ("a", "b"), eltwise=Eltwise.ADD, cut=Cut(8, 8, 1, 2)),
+    )
+    runs(Network("sum", (3, 6, 4), layers, ("c",)))
+
+
+def test_planar_input_is_cut_at_words() -> None:
+    layer = Layer("a", Operation.CONV2D, ("input",), integers(4, 2, 3, 3), cut=Cut(top=2))
+    runs(Network("crop", (2, 8, 6), (layer,), ("a",)), Placement({}, data_format="CHW"))
+    odd = Network("crop", (2, 8, 6), (replace(layer, cut=Cut(top=1)),), ("a",))
+    with pytest.raises(RuleError) as caught:
+        plan(odd, Placement({"a": LayerPlacement()}, data_format="CHW"))
+    assert caught.value.code == "E-RULE-CHW"
+
+
+def test_what_is_left_out_needs_room_before_the_input() -> None:
+    layer = Layer("a", Operation.CONV2D, ("input",), integers(4, 2, 3, 3), cut=Cut(top=2))
+    network = Network("crop", (2, 8, 6), (layer,), ("a",))
+    for offset, fits in ((44, False), (48, True)):
+        given = Placement({"a": LayerPlacement(in_offset=offset, out_offset=0x4000)})
+        if fits:
+            runs(network, given)
+            continue
+        with pytest.raises(RuleError) as caught:
+            plan(network, given)
+        assert caught.value.code == "E-RULE-OFFSETS"
+
+
+def test_a_fifo_delivers_all_of_the_input() -> None:
+    layer = Layer("a", Operation.CONV2D, ("input",), integers(4, 2, 3, 3), cut=Cut(top=2))
+    with pytest.raises(RuleError) as caught:
+        plan(Network("crop", (2, 8, 6), (layer,), ("a",)), Placement({}, feed=FIFO))
+    assert caught.value.code == "E-RULE-FIFO-INPUT"

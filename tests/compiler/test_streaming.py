@@ -139,10 +139,23 @@ def test_processors_that_no_fifo_reaches_are_refused() -> None:
 
 
 def test_more_than_the_fifos_can_feed_is_refused() -> None:
-    assert codes(network(), placement(FAST_FIFO)) == {"E-RULE-FIFO-INPUT"}
+    fast = network(channels=5)
+    five = changed(placement(FAST_FIFO), "a", processors=0x1_000F)
+    assert codes(fast, five) == {"E-RULE-FIFO-INPUT", "E-RULE-FIFO-PROCESSORS"}
     wide = network(channels=17)
     many = changed(placement(), "a", processors=0x1_000F_000F_000F_000F & -1)
     assert "E-RULE-FIFO-INPUT" in codes(wide, changed(many, "a", processors=(1 << 17) - 1))
+
+
+def test_the_fast_fifo_feeds_four_channels() -> None:
+    net = network(channels=4)
+    image = assemble(net, changed(placement(FAST_FIFO), "a", processors=0xF), sample(net))
+    assert [(run.address, run.channels) for run in image.fifo_runs] == [(0x400C0410, 4)]
+    assert ImageRunner(image).infer(image.sample_input).tolist() == image.expected_output.tolist()
+    planar = replace(placement(FAST_FIFO), data_format="CHW")
+    assert codes(network(channels=2), changed(planar, "a", processors=0x1_0001)) == {
+        "E-RULE-FIFO-INPUT", "E-RULE-FIFO-PROCESSORS"
+    }  # fmt: skip
 
 
 def test_an_input_that_a_later_layer_reads_cannot_come_by_fifo() -> None:

@@ -70,7 +70,7 @@ def test_biases_that_nearly_fill_the_quadrants_are_dealt_out(seed: int) -> None:
     for _ in range(limits.QUADRANTS):
         first, second = sorted(dice.sample(range(1, 508), 2))
         counts += [first, second - first, 508 - second]
-    items = [Entries(str(n), count, False, None) for n, count in enumerate(counts)]
+    items = [Entries(str(n), count, False, ()) for n, count in enumerate(counts)]
     places, end = pack_bias(items, range(limits.QUADRANTS), {})
     assert end <= limits.BIAS_BYTES_PER_QUADRANT
     used = set()

@@ -232,21 +232,6 @@ def test_defaults_of_the_vendor_fill_a_placed_file_only(tmp_path: Path) -> None:
     assert (first.out_offset, second.processors, second.in_offset) == (0x2000, 0xF0, None)
 
 
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ("in_crop: [1, 1]", "cropping"),
-        ("in_channel_skip: 1", "skipping"),
-        ("bias_group: [0, 1]", "more than one bias quadrant"),
-        ("in_channels: 2", r"\(2,\) asks"),
-    ],
-)
-def test_what_is_not_built_is_refused_by_name(tmp_path: Path, row: str, words: str) -> None:
-    read = description(tmp_path, HEAD + "  - {op: conv2d, " + row + "}\n")
-    with pytest.raises(RuleError, match=rf"E-YAML-UNSUPPORTED .*n.yaml line 4: .*{words}"):
-        bind(read, [weights(4, 3, 3, 3)], (3, 8, 8))
-
-
 def test_a_checkpoint_of_another_network_is_refused_with_shapes(tmp_path: Path) -> None:
     read = description(tmp_path, SMALL)
     with pytest.raises(RuleError, match=r"kernel size 3x3, but c1 has shape \(4, 3, 1, 1\)"):

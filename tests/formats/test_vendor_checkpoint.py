@@ -76,13 +76,13 @@ def test_the_file_is_laid_out_as_the_vendors_loader_expects(tmp_path: Path) -> N
             np.testing.assert_array_equal(np.floor(stored / unit), item.bias)
 
 
-@pytest.mark.parametrize("name", ["catsdogs", "kws20_v3"])
+@pytest.mark.parametrize("name", ["catsdogs", "kws20_v3", "mnist", "mnist-extrasmall"])
 def test_the_vendors_rule_gives_the_vendors_integers(name: str, shared_folder: Path) -> None:
     folder = shared_folder / "data" / "vendor_checkpoints"
     given = read_vendor_q(folder / f"ai85-{name}-qat8-q.pth.tar")
     made = quantize_vendor(folder / f"ai85-{name}-qat8.pth.tar")
     assert made.arch == given.arch
-    assert len(made.layers) == len(given.layers) > 5
+    assert len(made.layers) == len(given.layers) > 3
     assert all(same(a, b) for a, b in zip(made.layers, given.layers, strict=True))
 
 

@@ -104,7 +104,7 @@ def test_a_layer_may_only_read_earlier_ones() -> None:
 
 def test_shapes_of_pooling_padding_and_flattening() -> None:
     found = shapes.infer(rich())
-    assert found["a"] == shapes.LayerShapes((3, 8, 8), (3, 4, 4), (6, 4, 4))
+    assert found["a"] == shapes.LayerShapes((3, 8, 8), (3, 8, 8), (3, 4, 4), (6, 4, 4))
     assert found["c"].output == (5,) and found["c"].flattens
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from max78k.errors import RuleError
-from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool, rules
+from max78k.network import Activation, Cut, Eltwise, Layer, Network, Operation, Pool, rules
 
 C2, C1, LIN, PASS, CT = (
     Operation.CONV2D,
@@ -119,6 +119,9 @@ BROKEN: list[tuple[str, Callable[[], Network]]] = [
     ("DATA-INPUT", lambda: one(PASS, shape=(4, 95, 95), pool=pool(2, 2, 2, 2))),
     ("DATA-OUTPUT", lambda: one(weight=ones(4, 1, 3, 3), shape=(1, 95, 95))),
     ("CONCAT-INPUT", concat_input),
+    ("CUT", lambda: one(PASS, cut=Cut(channel=3), shape=(65, 4, 4))),
+    ("CUT", lambda: one(PASS, cut=Cut(top=1), eltwise=Eltwise.ADD, split=2)),
+    ("CUT", lambda: one(cut=Cut(bottom=1), padding=1, streaming=True)),
     ("OPERANDS", lambda: one(split=2)),
     ("STREAM-ORDER", lambda: streaming(False, True)),
     ("STREAM-ORDER", lambda: streaming(*[True] * 9)),

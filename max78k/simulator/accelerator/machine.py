@@ -179,15 +179,17 @@ class Machine:
         shape = (layer.operands, len(layer.processors), layer.passes, pixels)
         values = np.empty(shape, np.int8)
         unknown: list[tuple[slice, NDArray[np.bool_]]] = []
+        makers: set[int] = set()
         count = -(-pixels // LANES) if layer.big_data else pixels * layer.passes * layer.operands
         for instance, chosen, lanes in _instances(layer):
             words = self._read_range(layer, memory, instance, count)
             values[:, chosen] = _operands(layer, memory.lanes[words], lanes)
-            memory.unread[words] = 0
+            makers.update(np.flatnonzero(np.bincount(memory.unread[words])).tolist())
             if not memory.written[words][:, lanes].all():
                 known = np.empty_like(values[:, chosen], bool)
                 known[:] = _operands(layer, memory.written[words], lanes)
                 unknown.append((chosen, ~known))
+        memory.taken(makers)
         if unknown:
             self._undefined(layer, unknown, used)
         return values.reshape(layer.operands, -1, layer.rows, layer.columns)

@@ -10,6 +10,7 @@ the quadrant and the byte offset of an aligned word inside the window.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +48,8 @@ class DataMemory:
 
     ``words_per_instance`` is 8192 for the accelerator's own memory; buffers of streaming layers,
     whose rollover is not modelled, are as long as their data. ``unread`` has, during a run, one
-    more than the number of the layer that wrote a word which no layer has read yet.
+    more than the number of the layer that wrote a word, until a layer reads some of its words:
+    what that one leaves out is left out on purpose.
     """
 
     def __init__(self, words_per_instance: int = limits.INSTANCE_WORDS) -> None:
@@ -78,6 +80,11 @@ class DataMemory:
         """See :class:`Memory`."""
         self.words[self._part(quadrant)] = 0
         self.written[self._part(quadrant)] = True
+
+    def taken(self, makers: Iterable[int]) -> None:
+        """Note that the results of some layers (numbers as in ``unread``) have found a reader."""
+        for maker in makers:
+            self.unread[self.unread == maker] = 0
 
     def _part(self, quadrant: int) -> slice:
         size = _QUADRANT_INSTANCES * self.words_per_instance
