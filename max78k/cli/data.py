@@ -102,6 +102,19 @@ def show(
     help="fer7, calm4, calm4-ckplus, happy4, or new=old+old,other=old; other classes are left out.",
 )
 @click.option("--balance", is_flag=True, help="Repeat train samples up to the largest class.")
+@click.option(
+    "--votes",
+    type=click.Path(path_type=Path),
+    help="FER-2013: FER+'s fer2013new.csv, whose votes become soft labels.",
+)
+@click.option(
+    "--votes-share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Of the votes in a soft label; the label gets the rest.",
+)
+@click.option("--drop-no-face", is_flag=True, help="With --votes: leave out what is no face.")
 @_bad_rows
 @seed_option
 @json_option
@@ -110,6 +123,9 @@ def convert(
     out: Path,
     classes: str | None,
     balance: bool,
+    votes: Path | None,
+    votes_share: float,
+    drop_no_face: bool,
     skip_bad_rows: bool,
     seed: int,
     as_json: bool,
@@ -123,8 +139,17 @@ def convert(
       max78k data convert fer2013.csv --classes happy4 --out fer4-happy.npz
       max78k data convert ckplus/ --classes calm4-ckplus --out ckplus-calm.npz
       max78k data convert pictures/ --balance --out balanced.npz
+      max78k data convert fer2013.csv --votes fer2013new.csv --votes-share 0.5 --out soft.npz
     """
     dataset = _load(spec, seed, skip_bad_rows)
+    if votes is not None:
+        from max78k.datasets.ferplus import read_votes, with_votes
+
+        dataset, judged = with_votes(dataset, read_votes(votes), votes_share, drop_no_face)
+        say(
+            f"votes: {judged.agree:,} agree with the label, {judged.differ:,} differ, "
+            f"{judged.silent:,} say nothing of a class, {judged.no_face:,} see no face"
+        )
     left_out: dict[str, int] = {}
     if classes is not None:
         from max78k.datasets.class_maps import map_classes, read_class_map

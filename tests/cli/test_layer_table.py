@@ -46,10 +46,9 @@ def test_a_float_onnx_file_is_no_model_by_itself(tmp_path: Path, capsys: Capture
     from onnx import TensorProto, helper
 
     value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["y"])], "float",
-        [value("x", TensorProto.FLOAT, [1, 3, 8, 8])], [value("y", TensorProto.FLOAT, [1, 3, 8, 8])],
-    )  # fmt: skip
+    source, result = (value(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in "xy")
+    node = helper.make_node("Relu", ["x"], ["y"])
+    graph = helper.make_graph([node], "float", [source], [result])
     path = tmp_path / "float.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
     assert_one_error(run(capsys, "check", path), 2, "E-MODEL-", "float.onnx")

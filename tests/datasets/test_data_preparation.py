@@ -14,6 +14,7 @@ from max78k.datasets.class_maps import CLASS_MAPS, map_classes, read_class_map
 from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.duplicates import find_duplicates, items_in, items_of, without_repeats
 from max78k.datasets.faces import faces
+from max78k.datasets.ferplus import ANSWERS, read_votes, with_votes
 from max78k.datasets.load import load
 from max78k.datasets.named_augmentations import CHANGES, change, enlarge
 from max78k.datasets.writing import write_folder, write_npz
@@ -270,3 +271,48 @@ def test_soft_labels_follow_their_classes(dataset: Dataset, tmp_path: Path) -> N
     larger, _ = enlarge(mapped.train, ("flip",), 1.0, 0)
     assert larger.soft is not None
     assert np.array_equal(larger.soft[len(mapped.train) :], mapped.train.soft)
+
+
+# --- FER+ -----------------------------------------------------------------------------------------
+
+
+def write_votes(path: Path, rows: list[tuple[str, dict[str, int]]]) -> Path:
+    lines = ["Usage,Image name," + ",".join(ANSWERS)]
+    for usage, votes in rows:
+        lines.append(",".join([usage, "x.png", *(str(votes.get(name, 0)) for name in ANSWERS)]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_votes_become_shares_of_the_train_part(dataset: Dataset, tmp_path: Path) -> None:
+    rows: list[tuple[str, dict[str, int]]] = [("Training", {"anger": 10}) for _ in range(21)]
+    rows[1] = ("Training", {"fear": 3, "disgust": 1, "contempt": 6})
+    rows[2] = ("Training", {"NF": 9, "fear": 1})
+    rows[3] = ("Training", {"contempt": 10})
+    rows.insert(5, ("PublicTest", {"sadness": 10}))
+    votes = read_votes(write_votes(tmp_path / "v.csv", rows))
+    assert {part: len(own) for part, own in votes.items()} == {"train": 21, "test": 1, "final": 0}
+    soft, judged = with_votes(dataset, votes, share=0.5)
+    assert soft.train.soft is not None
+    assert soft.test.soft is None
+    assert soft.train.soft[1].tolist() == [0, 0.5 * 0.25 + 0.5, 0.5 * 0.75, 0, 0, 0, 0]
+    assert soft.train.soft[3].tolist() == [0, 0, 0, 1, 0, 0, 0]  # nobody names a class
+    assert (judged.agree, judged.silent, judged.no_face) == (4, 1, 1)
+    assert judged.agree + judged.differ + judged.silent == 21
+    fewer, _ = with_votes(dataset, votes, drop=True)
+    assert len(fewer.train) == 20
+
+
+def test_votes_of_other_data_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    path = write_votes(tmp_path / "v.csv", [("Training", {"fear": 10})] * 20)
+    with pytest.raises(InputError, match=r"E-FERPLUS-ROWS.*21.*20"):
+        with_votes(dataset, read_votes(path))
+    mapped, _ = map_classes(dataset, CLASS_MAPS["calm4"])
+    with pytest.raises(InputError, match="E-FERPLUS-CLASSES"):
+        with_votes(mapped, read_votes(path))
+    path.write_text(path.read_text().replace("Training,x.png,0", "Training,x.png,?", 1))
+    with pytest.raises(InputError, match=r"E-FERPLUS-FILE.*line 2"):
+        read_votes(path)
+    path.write_text("emotion,pixels\n1,2\n")
+    with pytest.raises(InputError, match="E-FERPLUS-FILE"):
+        read_votes(path)
