@@ -28,6 +28,7 @@ from max78k.training.quantize import (
 BITS = 8
 PIXEL_OFFSET = 128  # pixel minus this is the chip's integer
 _BATCH = 128
+CLIPPED_AT_MOST = 0.01  # share of outputs that a limit may clip and yet be left out
 _SAMPLES = 1 << 16  # values kept of each layer and batch
 
 
@@ -70,7 +71,8 @@ def quantize(
 
     Raises:
         InputError: E-QUANTIZE-SHAPE for samples of another shape, or none.
-        RuleError: E-IMPORT-CLIP for limits that the samples reach and the chip does not have.
+        RuleError: E-IMPORT-CLIP for limits that the chip does not have and that clip more than
+            CLIPPED_AT_MOST of the outputs.
     """
     if not len(pixels) or tuple(pixels.shape[1:]) != tuple(model.input_shape):
         raise InputError(
@@ -155,7 +157,9 @@ def _wish(layer: FloatLayer, observed: dict[str, Tensor], rule: str) -> int:
             max(activation_exponent(values, signed, rule), math.floor(exact)), math.ceil(exact)
         )
     if layer.limit is not None and limit_is_reached(layer, observed):
-        return math.frexp(layer.limit)[1] - 1 - (BITS - 1)  # saturation is the limit
+        size, exponent = math.frexp(layer.limit)
+        if size == 0.5 or clipped_share(layer, observed) > CLIPPED_AT_MOST:
+            return exponent - 1 - (BITS - 1)  # saturation is the limit
     return activation_exponent(values, layer.activation is Activation.NONE, rule)
 
 
@@ -169,15 +173,25 @@ def limit_is_reached(layer: FloatLayer, observed: dict[str, Tensor]) -> bool:
     return float(observed[layer.name + UNLIMITED].abs().max()) > (layer.limit or 0.0)
 
 
+def clipped_share(layer: FloatLayer, observed: dict[str, Tensor]) -> float:
+    """Share of the layer's outputs that its limit clips."""
+    return float((observed[layer.name + UNLIMITED].abs() > (layer.limit or 0.0)).double().mean())
+
+
 def _check_limits(model: FloatModel, observed: dict[str, Tensor], steps: dict[str, int]) -> None:
-    """A limit is exact where no sample reaches it, or where the chip's saturation is the limit."""
+    """A limit is exact where no sample reaches it, or where the chip's saturation is the limit.
+
+    One that clips hardly anything is left out with a note, like other errors of rounding.
+    """
     refused: list[Max78kError] = []
     for layer in model.layers:
         if layer.limit is None or not limit_is_reached(layer, observed):
             continue
         if layer.limit == 2.0 ** (steps[layer.name] + BITS - 1):
             continue
-        share = float((observed[layer.name + UNLIMITED].abs() > layer.limit).double().mean())
+        share = clipped_share(layer, observed)
+        if share <= CLIPPED_AT_MOST:
+            continue
         text = (
             f"{layer.origin}: its limit {layer.limit:g} clips {share:.2%} of the outputs on the "
             "data, and the chip clips at powers of two alone."
@@ -192,10 +206,13 @@ def _limit_notes(model: FloatModel, observed: dict[str, Tensor]) -> Iterator[str
     for layer in model.layers:
         if layer.limit is None:
             continue
-        if limit_is_reached(layer, observed):
+        if not limit_is_reached(layer, observed):
+            yield f"{layer.name}: its limit {layer.limit:g} is left out, no sample reaches it"
+        elif math.frexp(layer.limit)[0] == 0.5:
             yield f"{layer.name}: its limit {layer.limit:g} is where the chip's outputs end"
         else:
-            yield f"{layer.name}: its limit {layer.limit:g} is left out, no sample reaches it"
+            share = clipped_share(layer, observed)
+            yield f"{layer.name}: its limit {layer.limit:g} is left out, it clips {share:.2%}"
 
 
 def _integers(

@@ -285,6 +285,17 @@ def test_limits_that_are_not_reached_or_that_the_chip_has_are_exact() -> None:
         assert quality(model) > 25
 
 
+def test_a_limit_that_clips_hardly_anything_is_left_out_and_told() -> None:
+    conv = nn.Conv2d(3, 4, 3)
+    with torch.no_grad():
+        values = conv((torch.from_numpy(foreign.pixels(SHAPE)).float() - 128) / 128).flatten()
+    limit = float(values.sort().values[-20])
+    model = imported(nn.Sequential(conv, nn.Hardtanh(0, limit)))
+    (note,) = quantize(model, foreign.pixels(SHAPE)).notes
+    assert "is left out, it clips 0." in note
+    assert quality(model) > 25
+
+
 def test_a_limit_that_is_reached_and_no_power_of_two_is_refused() -> None:
     model = imported(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardtanh(0, 0.3)))
     with pytest.raises(Exception, match=r"E-IMPORT-CLIP Hardtanh|E-IMPORT-CLIP Conv2d 0.*0\.3"):
