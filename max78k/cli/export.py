@@ -33,7 +33,8 @@ def command(
     network.yaml and network-q.pth.tar are what the vendor's synthesizer takes; with vendor-float,
     network.pth.tar is a checkpoint from which the vendor's quantize.py makes the same integers.
     """
-    from max78k.flows.export import export, network_of_run
+    from max78k.flows.export import export
+    from max78k.flows.weight_sources import network_of_run
 
     integers = network_of_run(run, network)
     result = export(integers, out or Path(f"{integers.name}-model"), formats)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from max78k.compiler.arrange import arrange
 from max78k.compiler.placement import Placement
-from max78k.errors import InputError
 from max78k.flows.models import ONNX_FILE, VENDOR_FILE, YAML_FILE
 from max78k.flows.weight_sources import NETWORK_FILE
 from max78k.formats.network_yaml import write_yaml
@@ -27,32 +26,6 @@ class Export:
     network: Network
     placement: Placement
     files: tuple[Path, ...]
-
-
-def network_of_run(source: Path, network: str | None = None) -> Network:
-    """The integers of a run folder's best epoch, or of a checkpoint file.
-
-    Args:
-        source: a run folder, or best.pt or last.pt of one.
-        network: where the network's class is, if not where the checkpoint says.
-    """
-    from max78k.training.checkpoint import load_model
-    from max78k.training.convert import to_network
-
-    path = source / "best.pt" if source.is_dir() else source
-    trained = load_model(path, network)
-    if not trained.quantized:
-        raise InputError(
-            "E-EXPORT-FLOAT",
-            f"{path} is from the float phase: its integers are not chosen yet.",
-            "let the run go on into its quantization-aware epochs (`--resume`).",
-        )
-    return to_network(
-        trained.model,
-        name=trained.name,
-        input_shape=trained.input_shape,
-        class_names=trained.class_names,
-    )
 
 
 def export(network: Network, folder: Path, formats: tuple[str, ...] = ()) -> Export:

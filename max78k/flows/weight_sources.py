@@ -35,7 +35,7 @@ def read_weights(path: Path, network: str | None = None) -> Network | VendorChec
         if (path / NETWORK_FILE).is_file():
             return Network.load(path / NETWORK_FILE)
         if (path / "best.pt").is_file():
-            return _of_run(path, network)
+            return network_of_run(path, network)
         raise InputError(
             "E-MODEL-FOLDER",
             f"{path} holds no {NETWORK_FILE} and no best.pt.",
@@ -45,13 +45,33 @@ def read_weights(path: Path, network: str | None = None) -> Network | VendorChec
         return Network.load(path)
     if path.suffix.lower() == ".onnx":
         return _of_onnx(path)
-    return read_vendor(path) if is_vendor_checkpoint(path) else _of_run(path, network)
+    return read_vendor(path) if is_vendor_checkpoint(path) else network_of_run(path, network)
 
 
-def _of_run(path: Path, network: str | None) -> Network:
-    from max78k.flows.export import network_of_run
+def network_of_run(source: Path, network: str | None = None) -> Network:
+    """The integers of a run folder's best epoch, or of a checkpoint file.
 
-    return network_of_run(path, network)
+    Args:
+        source: a run folder, or best.pt or last.pt of one.
+        network: where the network's class is, if not where the checkpoint says.
+    """
+    from max78k.training.checkpoint import load_model
+    from max78k.training.convert import to_network
+
+    path = source / "best.pt" if source.is_dir() else source
+    trained = load_model(path, network)
+    if not trained.quantized:
+        raise InputError(
+            "E-EXPORT-FLOAT",
+            f"{path} is from the float phase: its integers are not chosen yet.",
+            "let the run go on into its quantization-aware epochs (`--resume`).",
+        )
+    return to_network(
+        trained.model,
+        name=trained.name,
+        input_shape=trained.input_shape,
+        class_names=trained.class_names,
+    )
 
 
 def _of_onnx(path: Path) -> Network | VendorCheckpoint:
