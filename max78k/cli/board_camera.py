@@ -5,19 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from max78k.datasets.images import decoded, fitted
+from max78k.datasets.frames import frames
+from max78k.datasets.images import fitted
 from max78k.errors import InputError
 
 Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]  # rows, columns
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 _LONGEST_SIDE = 1024  # of what the sensor can deliver, with room
 
 
@@ -46,48 +44,11 @@ def pictures(source: str, wanted: Callable[[], Size | None]) -> Iterator[Picture
             are cut to this shape around their middle and scaled.
 
     Raises:
-        InputError: E-BOARD-CAMERA, E-DATA-IMAGE; the source cannot be read, now or at a capture.
+        InputError: E-FRAMES-SOURCE, E-DATA-IMAGE; the source cannot be read, now or at a capture.
     """
-    frames = _source(source)
-    first = next(frames)  # a wrong source is told before the board boots
-    return (_fitted(frame, wanted()) for frame in itertools.chain([first], frames))
-
-
-def _source(source: str) -> Iterator[Picture]:
-    match = re.fullmatch(r"webcam(?::(\d{1,2}))?", source)
-    if match:
-        return _video(int(match[1] or 0), source)
-    path = Path(source)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
-        if not files:
-            raise _refusal(source, "holds no images")
-        return (_image(file) for file in itertools.cycle(files))
-    if path.suffix.lower() in _IMAGES:
-        return itertools.repeat(_image(path))
-    return _video(source, source)
-
-
-def _image(path: Path) -> Picture:
-    return _red_first(decoded(path))
-
-
-def _video(source: str | int, name: str) -> Iterator[Picture]:
-    if isinstance(source, str) and not Path(source).is_file():
-        raise _refusal(name, "does not exist")
-    capture = cv2.VideoCapture(source)
-    try:
-        while True:
-            found, frame = capture.read()
-            if not found and isinstance(source, str):
-                capture.release()
-                capture = cv2.VideoCapture(source)  # from its start
-                found, frame = capture.read()
-            if not found:
-                raise _refusal(name, "gives no pictures")
-            yield _red_first(np.asarray(frame, np.uint8))
-    finally:
-        capture.release()
+    seen = frames(source, repeat=True)
+    first = next(seen)  # a wrong source is told before the board boots
+    return (_fitted(_red_first(frame), wanted()) for _, frame in itertools.chain([first], seen))
 
 
 def _red_first(picture: Picture) -> Picture:
@@ -97,9 +58,3 @@ def _red_first(picture: Picture) -> Picture:
 
 def _fitted(picture: Picture, size: Size | None) -> Picture:
     return picture if size is None else fitted(picture, *size, crop=True)
-
-
-def _refusal(source: str, why: str) -> InputError:
-    return InputError(
-        "E-BOARD-CAMERA", f"{source} {why}.", "an image, a folder of images, a video, or webcam:0"
-    )

@@ -31,8 +31,23 @@ def load_image(path: Path, input_shape: tuple[int, ...], *, crop: bool = False) 
             f"{path}: an image cannot become an input of shape {list(input_shape)}.",
             "use a network with 1 (grey) or 3 (colour) input channels.",
         )
+    return as_input(decoded(path, grey=input_shape[0] == 1), input_shape, crop=crop)
+
+
+def as_input(picture: Uint8Array, input_shape: tuple[int, ...], *, crop: bool) -> Uint8Array:
+    """What a network reads of a decoded picture: the one way for files, frames and cameras.
+
+    Args:
+        picture: uint8 [rows, columns], or [rows, columns, 3] with blue first.
+        input_shape: (1, rows, columns) or (3, rows, columns).
+        crop: see :func:`load_image`.
+    """
+    import cv2
+
     channels, rows, columns = input_shape
-    picture = fitted(decoded(path, grey=channels == 1), rows, columns, crop=crop)
+    if channels == 1 and picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+    picture = fitted(picture, rows, columns, crop=crop)
     if channels == 1:
         return picture[None]
     return np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))

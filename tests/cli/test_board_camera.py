@@ -63,9 +63,15 @@ def test_frames_of_a_video_follow_each_other_and_begin_anew(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("source", "code"),
-    [("none.png", "E-DATA-IMAGE"), ("none.mp4", "E-BOARD-CAMERA"), ("empty", "E-BOARD-CAMERA"),
-     ("text.jpg", "E-DATA-IMAGE"), ("text.mp4", "E-BOARD-CAMERA"), ("webcam:98", "E-BOARD-CAMERA")],
-)  # fmt: skip
+    [
+        ("none.png", "E-DATA-IMAGE"),
+        ("none.mp4", "E-FRAMES-SOURCE"),
+        ("empty", "E-FRAMES-SOURCE"),
+        ("text.jpg", "E-DATA-IMAGE"),
+        ("text.mp4", "E-FRAMES-SOURCE"),
+        ("webcam:98", "E-FRAMES-SOURCE"),
+    ],
+)
 def test_sources_that_cannot_be_read_are_refused_at_once(source: str, code: str, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     for name in ("text.jpg", "text.mp4"):

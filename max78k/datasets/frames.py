@@ -1,0 +1,74 @@
+"""Pictures one after another: of a file, a folder, a video or a webcam."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from max78k.datasets.dataset import Uint8Array
+from max78k.datasets.images import decoded
+from max78k.errors import InputError
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+_WEBCAM = re.compile(r"(?:webcam(?::(\d{1,2}))?|(\d{1,2}))")
+
+Frame = tuple[str, Uint8Array]  # its name; [rows, columns, 3], blue first
+
+
+def frames(source: str, *, repeat: bool = False) -> Iterator[Frame]:
+    """All pictures of a source, in order of names or of time.
+
+    Args:
+        source: path of an image, a folder of images or a video; ``webcam``, ``webcam:N`` or ``N``.
+        repeat: begin anew at the end, for ever; a webcam has no end.
+
+    Raises:
+        InputError: E-FRAMES-SOURCE, E-DATA-IMAGE; the source cannot be read, now or at a picture.
+    """
+    match = _WEBCAM.fullmatch(source)
+    path = Path(source)
+    if match and not path.exists():
+        yield from _video(int(match[1] or match[2] or 0), source)
+    while True:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
+            if not files:
+                raise _refusal(source, "holds no images")
+            yield from ((file.name, decoded(file)) for file in files)
+        elif path.suffix.lower() in _IMAGES:
+            picture = decoded(path)
+            yield path.name, picture
+            while repeat:
+                yield path.name, picture
+        else:
+            yield from _video(source, source)
+        if not repeat:
+            return
+
+
+def _video(source: str | int, name: str) -> Iterator[Frame]:
+    import cv2
+
+    if isinstance(source, str) and not Path(source).is_file():
+        raise _refusal(name, "does not exist")
+    capture, number = cv2.VideoCapture(source), 0
+    try:
+        while True:
+            found, frame = capture.read()
+            if not found and (number == 0 or isinstance(source, int)):
+                raise _refusal(name, "gives no pictures")
+            if not found:
+                return
+            number += 1
+            yield f"{Path(name).stem}-{number:06}", np.asarray(frame, np.uint8)
+    finally:
+        capture.release()
+
+
+def _refusal(source: str, why: str) -> InputError:
+    return InputError(
+        "E-FRAMES-SOURCE", f"{source} {why}.", "an image, a folder of images, a video, or webcam:0"
+    )

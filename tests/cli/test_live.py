@@ -1,0 +1,127 @@
+"""``max78k live``: what the network reads of a frame is what training read of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from command import assert_one_error, run
+
+from max78k.datasets.face_finder import Box, FaceFinder, cut
+from max78k.datasets.faces import faces
+from max78k.datasets.frames import frames
+from max78k.datasets.images import as_input, load_image
+from max78k.errors import InputError
+from max78k.flows.live import Answer, answers
+from max78k.network import Network, reference
+
+Capture = pytest.CaptureFixture[str]
+GREY = (1, 48, 48)
+
+
+@pytest.fixture
+def model(tiny_network: Network, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny7.npz"
+    tiny_network.save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for number, image in enumerate(faces(5, seed=2)[0]):
+        wide = cv2.copyMakeBorder(image[0], 0, 0, 20, 20, cv2.BORDER_REFLECT)
+        cv2.imwrite(str(root / f"{number}.png"), cv2.resize(wide, None, fx=2, fy=2))
+    return root
+
+
+def test_frames_are_prepared_like_files(folder: Path) -> None:
+    for name, frame in frames(str(folder)):
+        assert np.array_equal(
+            as_input(frame, GREY, crop=True), load_image(folder / name, GREY, crop=True)
+        )
+
+
+def test_answers_are_the_networks(
+    tiny_network: Network, model: Path, folder: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "annotated"
+    outcome = run(capsys, "live", model, "--camera", folder, "--reference", "--json", "--out", out)
+    assert outcome.code == 0, outcome.err
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [line["picture"] for line in lines] == [f"{n}.png" for n in range(5)]
+    for line in lines:
+        pixels = load_image(folder / line["picture"], GREY, crop=True)
+        values = reference.outputs(tiny_network, tiny_network.from_pixels(pixels)[None])[0]
+        assert line["class"] == tiny_network.class_names[int(values.argmax())]
+        assert line["board_us"] is None
+        drawn = cv2.imread(str(out / line["picture"]))
+        assert drawn is not None
+        assert min(drawn.shape[:2]) >= 240
+    few = run(capsys, "live", model, "--camera", folder, "--reference", "--count", 2)
+    assert len(few.out.splitlines()) == 2
+
+
+class _Finder(FaceFinder):
+    """Knows where the faces are."""
+
+    def __init__(self, boxes: list[Box | None]) -> None:
+        self._boxes = iter(boxes)
+
+    def find(self, picture: np.ndarray) -> Box | None:
+        return next(self._boxes)
+
+
+def test_the_face_is_cut_out_and_pictures_without_are_named(
+    tiny_network: Network, folder: Path
+) -> None:
+    box = Box(top=-6, left=30, side=60)
+    finder = _Finder([box, None, box, box, None])
+    seen = list(answers(tiny_network, lambda one: (np.zeros(7), 5.0), frames(str(folder)), finder))
+    assert [one if isinstance(one, str) else one.name for one in seen] == [
+        f"{n}.png" for n in range(5)
+    ]
+    assert [isinstance(one, str) for one in seen] == [False, True, False, False, True]
+    first = seen[0]
+    assert isinstance(first, Answer)
+    _, frame = next(frames(str(folder)))
+    expected = np.pad(frame, ((6, 0), (0, 0), (0, 0)), mode="edge")[:60, 30:90]
+    assert np.array_equal(cut(frame, box), expected)
+    assert np.array_equal(first.pixels, as_input(expected, GREY, crop=True))
+    assert first.board_us == 5.0
+
+
+def test_videos_come_frame_by_frame(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for level in (40, 120, 200):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    levels = [float(frame.mean()) for _, frame in frames(str(path))]
+    assert np.allclose(levels, [40, 120, 200], atol=6)
+    endless = frames(str(path), repeat=True)
+    assert len([next(endless) for _ in range(7)]) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--camera", "none.mp4"), "E-FRAMES-SOURCE"),
+        (("--camera", "none.png"), "E-DATA-IMAGE"),
+        (("--camera", "x.png", "--detector", "none.onnx"), "E-FACE-MODEL"),
+    ],
+)
+def test_sources_that_cannot_be_read_are_refused(
+    model: Path, capsys: Capture, arguments: tuple[str, ...], code: str
+) -> None:
+    assert_one_error(run(capsys, "live", model, "--reference", *arguments), 2, code)
+
+
+def test_a_file_that_is_no_detector_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="E-FACE-MODEL"):
+        FaceFinder(tmp_path / "x.onnx")
