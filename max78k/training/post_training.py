@@ -58,6 +58,7 @@ def quantize_checkpoint(
         name=trained.name,
         input_shape=trained.input_shape,
         class_names=trained.class_names,
+        notes=trained.notes,
     )
     values = reference.outputs(integers, integers.from_pixels(dataset.test.inputs))
     return Quantized(integers, accuracy(torch.from_numpy(values), labels), before)

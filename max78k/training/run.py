@@ -234,6 +234,7 @@ class Run:
             name=network_name(self.options.network),
             input_shape=self.dataset.input_shape,
             class_names=self.dataset.class_names,
+            notes=self.dataset.notes,
         )
 
     # -- storing and resuming ----------------------------------------------------------------
@@ -244,6 +245,7 @@ class Run:
             "network": self.options.network,
             "class_names": list(self.dataset.class_names),
             "input_shape": list(self.dataset.input_shape),
+            "notes": dict(self.dataset.notes),
             "phase": history[-1]["phase"],
             "epoch": len(history),
             "model": _copied(self._trainer.measured),
