@@ -33,11 +33,20 @@ _TRAIN = (
     "--optimizer adamw --learning-rate 0.003 --qat-learning-rate 0.0005 --weight-decay 0.05 "
     "--schedule one-cycle --batch-size 64 --ema 0.99 --brightness 0 --contrast 0.3 --no-bf16"
 )
+_GESTURES = "--window 600 --step 25 --reverse push=pull"
 FOLDS = tuple(f"fold:{fold}/5" for fold in range(5))
 STUDIES = {
     "walk": Study(
         "csi2_1d", FOLDS, "--window 400 --step 50",
         f"{_TRAIN} --epochs 16 --qat-epochs 4 --class-weights balanced",
+    ),
+    "gesture": Study(
+        "csi5_1d", ("time",), _GESTURES, f"{_TRAIN} --epochs 14 --qat-epochs 3 --cutmix 1",
+    ),
+    "gesture-image": Study(
+        "csi4_2d", ("time",), f"{_GESTURES} --form image",
+        f"{_TRAIN} --epochs 16 --qat-epochs 4 --cutmix 1 --no-flip --rotate 0 --scale 0 "
+        "--shift 0.05",
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 50 --form image",

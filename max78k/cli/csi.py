@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from max78k.cli import csi_vit
 from max78k.cli.options import port_option, seed_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
@@ -64,6 +65,9 @@ def command() -> None:
       max78k csi predict csi4-model room/sad/subject0_0.csv
       max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
     """
+
+
+command.add_command(csi_vit.command, "train-vit")
 
 
 @command.command("inspect")

@@ -91,6 +91,18 @@ def load_npz(
     )  # fmt: skip
 
 
+def sample_shape(path: Path) -> tuple[int, ...] | None:
+    """Shape of one sample of ``images`` as it is stored; None for a file of another layout.
+
+    Raises InputError ``E-DATA-FILE``.
+    """
+    images = _read(path).get("images")
+    if images is None or images.ndim < 2:
+        return None
+    shape = images.shape[1:]
+    return (1, *shape) if images.ndim == 3 and shape[0] == shape[1] else shape
+
+
 def _read(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
