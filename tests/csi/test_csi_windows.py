@@ -17,6 +17,7 @@ from max78k.csi.recording import Recording
 from max78k.csi.splits import Split
 from max78k.csi.time_frequency import log_image, transformer_image
 from max78k.csi.windows import make_windows, read_windows, write_windows
+from max78k.datasets.arrays import sample_shape
 from max78k.datasets.load import load
 from max78k.errors import InputError
 from max78k.flows.csi_answers import Stream, answer_recording, score_windows
@@ -105,6 +106,7 @@ def test_windows_are_stored_with_how_they_were_made(collection: Collection, tmp_
     assert again.reverse == "same"
     assert np.array_equal(again.groups["test"], windows.groups["test"])
     assert np.array_equal(again.data.train.inputs, windows.data.train.inputs)
+    assert sample_shape(tmp_path / "w.npz") == (CHANNELS, 50)
     as_data = load(str(tmp_path / "w.npz"), input_shape=(CHANNELS, 50))
     assert as_data.class_names == ("still", "moving")
     assert from_json(as_data.notes["preparation"]) == windows.preparation
