@@ -16,7 +16,7 @@ class Csi5OneD(nn.Module):
 
     Args:
         classes: number of outputs.
-        width: channels of the first convolutions; the last have half as many more.
+        width: channels of the first three convolutions; the next two have half as many more.
     """
 
     input_shape = (52, 600)
