@@ -5,6 +5,7 @@
 
 #include "cnn.h"
 #include "cnn_tables.h"
+#include "csi.h"
 #include "network.h"
 #include "timer.h"
 
@@ -27,6 +28,12 @@ static int8_t input[NETWORK_INPUT_BYTES];
 static uint32_t input_received;
 static uint32_t output[(NETWORK_OUTPUT_BYTES + 3U) / 4U]; /* as cnn_unload leaves it */
 static bool have_output;
+
+/* Larger inputs than this leave no memory to collect packets in; they get BAD_RANGE. */
+#define CSI_MOST_INPUT_BYTES 32768U
+#define CSI_ROOM (NETWORK_INPUT_BYTES <= CSI_MOST_INPUT_BYTES ? NETWORK_INPUT_BYTES : 1U)
+static uint16_t csi_scaled[CSI_ROOM];
+static struct csi_window csi = {.scaled = csi_scaled, .room = CSI_ROOM};
 
 static struct builder builder;
 static uint8_t last_reply[LINK_MAX_ENCODED];
@@ -245,6 +252,49 @@ static uint16_t self_test(const struct request *request)
     return comparison.mismatches == 0U ? LINK_STATUS_OK : LINK_STATUS_MISMATCH;
 }
 
+static uint16_t take_csi_setup(const struct request *request)
+{
+    struct link_csi_setup setup;
+    uint8_t *bytes = (uint8_t *)&setup;
+    for (size_t index = 0; index < sizeof setup; index++) {
+        bytes[index] = request->payload[index];
+    }
+    const uint8_t *subcarriers = request->payload + sizeof setup;
+    if (setup.channels == 0U || request->bytes - sizeof setup != setup.channels ||
+        NETWORK_INPUT_BYTES % setup.channels != 0U ||
+        !csi_setup(&csi, NETWORK_INPUT_BYTES / setup.channels, setup.values, setup.gain,
+                   subcarriers, setup.channels)) {
+        return LINK_STATUS_BAD_RANGE;
+    }
+    return LINK_STATUS_OK;
+}
+
+static uint16_t take_csi_packets(const struct request *request)
+{
+    if (csi.packets == 0U || request->bytes % csi.values != 0U) {
+        return LINK_STATUS_BAD_RANGE;
+    }
+    const struct link_csi_packets_reply reply = {.taken = (uint32_t)(request->bytes / csi.values)};
+    for (uint32_t index = 0; index < reply.taken; index++) {
+        csi_take(&csi, (const int8_t *)request->payload + index * csi.values);
+    }
+    put(&reply, sizeof reply);
+    return LINK_STATUS_OK;
+}
+
+static uint16_t make_csi_window(const struct request *request)
+{
+    (void)request;
+    const uint32_t begin = timer_now();
+    if (!csi_input(&csi, input)) {
+        return LINK_STATUS_NO_INPUT;
+    }
+    input_received = NETWORK_INPUT_BYTES;
+    const struct link_csi_window_reply reply = {.ticks = timer_now() - begin};
+    put(&reply, sizeof reply);
+    return LINK_STATUS_OK;
+}
+
 static uint16_t reset(const struct request *request)
 {
     request->reply->action = SERVER_RESET;
@@ -266,6 +316,9 @@ static const struct operation operations[] = {
     {LINK_TYPE_OUTPUT, sizeof(struct link_output), sizeof(struct link_output), send_output},
     {LINK_TYPE_SELF_TEST, 0, 0, self_test},
     {LINK_TYPE_RESET, 0, 0, reset},
+    {LINK_TYPE_CSI_SETUP, sizeof(struct link_csi_setup) + 1U, LINK_MAX_PAYLOAD, take_csi_setup},
+    {LINK_TYPE_CSI_PACKETS, 1, LINK_MAX_PAYLOAD, take_csi_packets},
+    {LINK_TYPE_CSI_WINDOW, 0, 0, make_csi_window},
 };
 
 static uint16_t carry_out(const struct link_frame *frame, const struct request *request)
@@ -297,6 +350,7 @@ void server_init(uint32_t boot_id, uint16_t reset_cause, uint32_t core_clock_hz)
     last_reply_bytes = 0U;
     input_received = 0U;
     have_output = false;
+    csi.packets = 0U;
 }
 
 struct server_reply server_handle(const struct link_frame *frame, bool may_sleep)

@@ -22,6 +22,9 @@
 #define LINK_TYPE_OUTPUT 5U
 #define LINK_TYPE_SELF_TEST 6U
 #define LINK_TYPE_RESET 7U
+#define LINK_TYPE_CSI_SETUP 8U
+#define LINK_TYPE_CSI_PACKETS 9U
+#define LINK_TYPE_CSI_WINDOW 10U
 
 #define LINK_STATUS_OK 0U
 #define LINK_STATUS_UNKNOWN_TYPE 1U
@@ -113,5 +116,22 @@ struct link_self_test_reply {
     uint32_t read;
 } __attribute__((packed));
 _Static_assert(sizeof(struct link_self_test_reply) == 20U, "self_test_reply");
+
+struct link_csi_setup {
+    uint16_t values;
+    uint16_t channels;
+    uint32_t gain;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_csi_setup) == 8U, "csi_setup");
+
+struct link_csi_packets_reply {
+    uint32_t taken;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_csi_packets_reply) == 4U, "csi_packets_reply");
+
+struct link_csi_window_reply {
+    uint32_t ticks;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_csi_window_reply) == 4U, "csi_window_reply");
 
 #endif

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from max78k.host.bench import BenchResult
     from max78k.host.link import Device
 
-_SIDE = 48  # data sets hold 48x48 pictures
+_PICTURE = (1, 48, 48)  # what data sets hold that do not say it themselves
 
 
 @click.command("bench")
@@ -57,6 +57,7 @@ def command(
     \b
     Examples:
       max78k bench --port sim --data faces --count 100
+      max78k bench --port sim --data windows.npz        (of `csi prepare`)
       max78k bench --port /dev/ttyUSB0 --data fer2013.csv --current-ma 3.16 --voltage 5
       max78k bench --port /tmp/fthr --json
 
@@ -106,18 +107,22 @@ def _show(result: BenchResult, out: Path, as_json: bool) -> None:
 
 def _inputs(device: Device, spec: str, count: int, seed: int) -> tuple[Any, list[int]]:
     """``count`` inputs of the test part, as the board's network takes them, and their labels."""
+    import math
+
     import numpy as np
 
+    from max78k.datasets.arrays import sample_shape
     from max78k.datasets.load import load
 
-    if device.info.input_bytes != _SIDE * _SIDE:
+    shape = (sample_shape(Path(spec)) if spec.endswith(".npz") else None) or _PICTURE
+    if device.info.input_bytes != math.prod(shape):
         raise InputError(
             "E-BENCH-SIZE",
-            f"network {device.info.network_name} takes {device.info.input_bytes} bytes, pictures "
-            f"of the data sets have {_SIDE * _SIDE}.",
-            "flash a network for 48x48 grey pictures.",
+            f"network {device.info.network_name} takes {device.info.input_bytes} bytes, samples of "
+            f"{spec} have {math.prod(shape)} ({'x'.join(map(str, shape))}).",
+            "flash a network for these data, or give data of its shape.",
         )
-    split = load(spec, seed=seed).test.sample(count, seed)
+    split = load(spec, input_shape=shape, seed=seed).test.sample(count, seed)
     pixels = split.inputs.astype(np.int16) - 128
     return pixels.astype(np.int8), split.labels.tolist()
 

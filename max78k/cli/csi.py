@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from max78k.cli import csi_vit
 from max78k.cli.options import port_option, seed_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
+
+if TYPE_CHECKING:
+    from max78k.host.link import Device
 
 Command = Callable[..., Any]
 
@@ -39,6 +43,13 @@ def _preparation_options(command: Command) -> Command:
     return command
 
 
+_like_option = click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    help="Windows that say how to prepare; by default the model says it.",
+)
+
+
 @click.group("csi")
 def command() -> None:
     """Wi-Fi CSI of an ESP32: look at it, make some, cut it into windows, answer.
@@ -51,9 +62,12 @@ def command() -> None:
       max78k train-qat --network csi4-1d --data windows.npz --out runs/csi4
       max78k export runs/csi4 --out csi4-model
       max78k csi evaluate csi4-model windows.npz
-      max78k csi predict csi4-model room/sad/subject0_0.csv --like windows.npz
-      max78k csi live csi4-model --like windows.npz --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
+      max78k csi predict csi4-model room/sad/subject0_0.csv
+      max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
     """
+
+
+command.add_command(csi_vit.command, "train-vit")
 
 
 @command.command("inspect")
@@ -139,6 +153,12 @@ def make(
 )
 @click.option("--share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True,
               help="That is held out.")  # fmt: skip
+@click.option(
+    "--reverse",
+    default="",
+    metavar="same|A=B,...",
+    help="Also learn windows played backwards: as the same class, or A as B and B as A.",
+)
 @click.option("--subject", help="Regular expression whose group names the person in a path.")
 @seed_option
 @json_option
@@ -147,6 +167,7 @@ def prepare(
     out: Path,
     split: str,
     share: float,
+    reverse: str,
     subject: str | None,
     seed: int,
     as_json: bool,
@@ -157,7 +178,8 @@ def prepare(
     \b
     Examples:
       max78k csi prepare room --split subject --out windows.npz
-      max78k csi prepare gestures.npz --window 100 --step 50 --split time --out gestures-w.npz
+      max78k csi prepare gestures.npz --window 200 --step 25 --split time \\
+        --reverse push=pull --out gestures-w.npz
       max78k csi prepare walking.npz --window 400 --step 100 --split fold:0/5 --out fold0.npz
 
     SOURCE: a folder with a folder of CSV files for each class, or an .npz of `csi` and `labels`.
@@ -175,7 +197,7 @@ def prepare(
     for one in collection.recordings:
         bad.update(one.recording.bad_rows)
     with progress("cut", len(collection.recordings)) as advance:
-        windows = make_windows(collection, preparation, division, advance)
+        windows = make_windows(collection, preparation, division, reverse, advance)
     write_windows(windows, out)
     if division.leaks:
         say("note: windows of both parts share packets; results on them say nothing of new data.")
@@ -241,27 +263,21 @@ def evaluate(model: str, windows: Path, confusion: Path | None, as_json: bool) -
 @command.command("predict")
 @click.argument("model")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Windows that the model was trained with: how to prepare.",
-)
+@_like_option
 @json_option
-def predict(model: str, file: Path, like: Path, as_json: bool) -> None:
+def predict(model: str, file: Path, like: Path | None, as_json: bool) -> None:
     """What MODEL says of each window of a CSV, in percent, and of the whole.
 
     \b
     Examples:
-      max78k csi predict csi4-model room/sad/subject0_0.csv --like windows.npz
+      max78k csi predict csi4-model room/sad/subject0_0.csv
     """
     from max78k.csi.esp32 import read_csv
-    from max78k.csi.windows import read_windows
-    from max78k.flows.csi_answers import answer_recording
+    from max78k.flows.csi_answers import answer_recording, preparation_of
     from max78k.flows.models import load_model
 
-    preparation = read_windows(like).preparation
-    answer = answer_recording(load_model(model).network, preparation, read_csv(file))
+    network = load_model(model).network
+    answer = answer_recording(network, preparation_of(network, like), read_csv(file))
     report = answer.to_json()
     lines = [f"{file.name}: {answer.dominant} ({report['windows']} windows)"]
     lines += [f"  {name:<12} {share:5.1f} %" for name, share in report["percent"].items()]
@@ -270,12 +286,7 @@ def predict(model: str, file: Path, like: Path, as_json: bool) -> None:
 
 @command.command("live")
 @click.argument("model")
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Windows that the model was trained with: how to prepare.",
-)
+@_like_option
 @click.option(
     "--esp32",
     required=True,
@@ -286,16 +297,19 @@ def predict(model: str, file: Path, like: Path, as_json: bool) -> None:
               help="Last answers that vote.")  # fmt: skip
 @click.option("--count", type=click.IntRange(1), help="Stop after this many answers.")
 @click.option("--reference", is_flag=True, help="Let the integer reference answer, not a board.")
+@click.option("--raw", is_flag=True,
+              help="Send the board packets as they come: it makes the windows itself.")  # fmt: skip
 @port_option
 @json_option
 def live(
     model: str,
-    like: Path,
+    like: Path | None,
     esp32: str,
     esp32_baud: int,
     majority: int,
     count: int | None,
     reference: bool,
+    raw: bool,
     port: str,
     as_json: bool,
 ) -> None:
@@ -303,21 +317,30 @@ def live(
 
     \b
     Examples:
-      max78k csi live csi4-model --like windows.npz --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
-      max78k csi live csi4-model --like windows.npz --esp32 room/sad/subject0_0.csv --reference
+      max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
+      max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0 --raw
+      max78k csi live csi4-model --esp32 room/sad/subject0_0.csv --reference
 
     With --json one object a line. The board must run the model's firmware.
     """
     import json
 
     from max78k.csi.esp32 import follow
-    from max78k.csi.windows import read_windows
-    from max78k.flows.csi_answers import Stream
+    from max78k.flows.csi_answers import OnBoard, Stream, preparation_of
     from max78k.flows.models import load_model
 
-    network, preparation = load_model(model).network, read_windows(like).preparation
-    with _inference(network.name, None if reference else port) as infer:
-        stream = Stream(network, preparation, majority, infer)
+    network = load_model(model).network
+    preparation = preparation_of(network, like)
+    if raw and reference:
+        raise InputError("E-CSI-RAW", "--raw is for a board, --reference is none.", "one of both.")
+    with _board(network.name, None if reference else port) as device:
+        if device is None:
+            stream = Stream(network, preparation, majority)
+        elif raw:
+            whole = OnBoard(device, network, preparation)
+            stream = Stream(network, preparation, majority, infer_packets=whole)
+        else:
+            stream = Stream(network, preparation, majority, lambda one: device.infer(one).scores)
         answers = stream.feed(follow(_lines(esp32, esp32_baud)))
         try:
             for number, (answer, voted, shares) in enumerate(answers, 1):
@@ -334,8 +357,8 @@ def live(
 
 
 @contextmanager
-def _inference(network: str, port: str | None) -> Iterator[Any]:
-    """What answers to one input: the board at ``port``, or None for the reference."""
+def _board(network: str, port: str | None) -> Iterator[Device | None]:
+    """The board at ``port``, which must run ``network``; None without a port."""
     if port is None:
         yield None
         return
@@ -349,7 +372,7 @@ def _inference(network: str, port: str | None) -> Iterator[Any]:
                 f"the board runs network {device.info.network_name}, not {network}.",
                 "flash the firmware of this network, or --reference.",
             )
-        yield lambda one: device.infer(one).scores
+        yield device
 
 
 def _lines(source: str, baud: int) -> Iterator[bytes]:

@@ -77,6 +77,9 @@ _LAYOUTS: tuple[tuple[str, str, str], ...] = (
         "self_test_reply",
         "mismatches compared first_address expected read",
     ),
+    ("CSI_SETUP", "csi_setup", "values channels gain"),
+    ("CSI_PACKETS_REPLY", "csi_packets_reply", "taken"),
+    ("CSI_WINDOW_REPLY", "csi_window_reply", "ticks"),
 )
 
 

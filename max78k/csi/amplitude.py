@@ -20,7 +20,7 @@ from max78k.errors import InputError
 LEVEL = 1024
 CHANNELS = 52
 GAIN_UNIT = 256  # a gain of 1
-HIGHEST_GAIN = 1 << 15
+HIGHEST_GAIN = (1 << 15) - 1  # so that the firmware's products have 31 bits
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from max78k.csi.collection import Collection, Labelled
 from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
+from max78k.csi.reversal import reversed_classes
 from max78k.csi.splits import Split
 from max78k.datasets import dataset as datasets
 from max78k.datasets.dice import permutation
@@ -20,6 +21,7 @@ from max78k.errors import InputError
 from max78k.files import atomic_write
 
 OFFSET = 128  # windows are stored as pixels are: the network reads value - 128
+NOTE = "preparation"  # under which it stands in a file of windows and in a network's notes
 _PARTS = ("train", "test")
 
 Int64Array = npt.NDArray[np.int64]
@@ -36,6 +38,8 @@ class Windows:
         recordings: names of the recordings.
         preparation: what was done, with its gain.
         split: how they were divided.
+        reverse: what was played backwards in the train part; see
+            :func:`max78k.csi.reversal.reversed_classes`.
     """
 
     data: datasets.Dataset
@@ -43,51 +47,71 @@ class Windows:
     recordings: tuple[str, ...]
     preparation: Preparation
     split: Split
+    reverse: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """Windows [N, packets, channels] of one recording and their class."""
+
+    recording: int
+    label: int
+    windows: Int64Array
 
 
 def make_windows(
     collection: Collection,
     preparation: Preparation,
     split: Split,
+    reverse: str = "",
     progress: Progress = lambda steps, note: None,
 ) -> Windows:
     """Cut, clean and divide; the gain is chosen from the windows of the train part alone.
 
-    Raises InputError ``E-CSI-SHORT`` if a part has no window.
+    Raises InputError ``E-CSI-SHORT`` if a part has no window, and those of
+    :func:`max78k.csi.reversal.reversed_classes`.
     """
+    backwards = reversed_classes(reverse, collection.class_names)
     held = split.held_recordings(collection)
-    cut: dict[str, list[tuple[int, Int64Array]]] = {part: [] for part in _PARTS}
+    cuts: dict[str, list[_Cut]] = {part: [] for part in _PARTS}
     for number, labelled in enumerate(collection.recordings):
         for part, recording in _pieces(labelled, bool(held[number]), split):
             windows = preparation.cut(preparation.series(recording))
-            cut[part].append((number, preparation.moving(windows)))
+            cuts[part].append(_Cut(number, labelled.label, windows))
         progress(1, labelled.recording.name)
     if split.kind == "random":
-        cut = _shuffled(cut["train"], split)
+        cuts = _shuffled(cuts["train"], split)
     for part in _PARTS:
-        if not sum(len(windows) for _, windows in cut[part]):
+        if not sum(len(one.windows) for one in cuts[part]):
             raise InputError(
                 "E-CSI-SHORT",
                 f"{collection.name}: no recording of the {part} part has {preparation.window} "
                 "packets.",
                 "use shorter windows, or another split.",
             )
-    chosen = preparation
-    if not preparation.gain:
-        chosen = preparation.with_gain(np.concatenate([one for _, one in cut["train"]]))
-    labels = np.array([one.label for one in collection.recordings], dtype=np.int64)
+    if backwards is not None:
+        cuts["train"] += [
+            _Cut(one.recording, int(backwards[one.label]), one.windows[:, ::-1])
+            for one in cuts["train"]
+        ]
+    moving = {
+        part: np.concatenate([preparation.moving(one.windows) for one in cuts[part]])
+        for part in _PARTS
+    }
+    chosen = preparation if preparation.gain else preparation.with_gain(moving["train"])
     parts, groups = {}, {}
     for part in _PARTS:
-        inputs = np.concatenate([chosen.inputs(windows) for _, windows in cut[part]])
-        groups[part] = np.repeat(
-            np.array([number for number, _ in cut[part]], dtype=np.int64),
-            [len(windows) for _, windows in cut[part]],
-        )
-        stored = (inputs.astype(np.int16) + OFFSET).astype(np.uint8)
-        parts[part] = datasets.Split(stored, labels[groups[part]])
-    data = datasets.Dataset(collection.name, collection.class_names, parts["train"], parts["test"])
+        counts = [len(one.windows) for one in cuts[part]]
+        groups[part] = np.repeat(np.array([c.recording for c in cuts[part]], np.int64), counts)
+        labels = np.repeat(np.array([c.label for c in cuts[part]], np.int64), counts)
+        stored = (chosen.inputs(moving[part]).astype(np.int16) + OFFSET).astype(np.uint8)
+        parts[part] = datasets.Split(stored, labels)
+    data = datasets.Dataset(
+        collection.name, collection.class_names, parts["train"], parts["test"],
+        notes={NOTE: chosen.to_json()},
+    )  # fmt: skip
     names = tuple(one.recording.name for one in collection.recordings)
-    return Windows(data, groups, names, chosen, split)
+    return Windows(data, groups, names, chosen, split, reverse)
 
 
 def write_windows(windows: Windows, path: Path) -> None:
@@ -104,6 +128,7 @@ def write_windows(windows: Windows, path: Path) -> None:
             recordings=np.array(windows.recordings),
             preparation=np.array(windows.preparation.to_json()),
             split=np.array(windows.split.kind),
+            reverse=np.array(windows.reverse),
         )
 
 
@@ -119,20 +144,18 @@ def _pieces(labelled: Labelled, held: bool, split: Split) -> list[tuple[str, Rec
     return [("test" if held else "train", recording)]
 
 
-def _shuffled(
-    cut: list[tuple[int, Int64Array]], split: Split
-) -> dict[str, list[tuple[int, Int64Array]]]:
+def _shuffled(cuts: list[_Cut], split: Split) -> dict[str, list[_Cut]]:
     """Windows divided at random, whatever they share."""
-    total = sum(len(windows) for _, windows in cut)
+    total = sum(len(one.windows) for one in cuts)
     held = np.zeros(total, dtype=bool)
     held[permutation(total, split.seed)[: round(split.share * total)]] = True
-    parts: dict[str, list[tuple[int, Int64Array]]] = {part: [] for part in _PARTS}
+    parts: dict[str, list[_Cut]] = {part: [] for part in _PARTS}
     start = 0
-    for number, windows in cut:
-        mine = held[start : start + len(windows)]
-        parts["train"].append((number, windows[~mine]))
-        parts["test"].append((number, windows[mine]))
-        start += len(windows)
+    for one in cuts:
+        mine = held[start : start + len(one.windows)]
+        parts["train"].append(replace(one, windows=one.windows[~mine]))
+        parts["test"].append(replace(one, windows=one.windows[mine]))
+        start += len(one.windows)
     return parts
 
 
@@ -148,12 +171,14 @@ def read_windows(path: Path) -> Windows:
         rows = {part: np.flatnonzero(usage == part) for part in _PARTS}
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)
         train, test = (datasets.Split(images[rows[part]], labels[rows[part]]) for part in _PARTS)
+        preparation = str(arrays[NOTE])
         return Windows(
-            datasets.Dataset(path.name, names, train, test),
+            datasets.Dataset(path.name, names, train, test, notes={NOTE: preparation}),
             {part: arrays["recording"][rows[part]].astype(np.int64) for part in _PARTS},
             tuple(str(name) for name in arrays["recordings"]),
-            from_json(str(arrays["preparation"])),
+            from_json(preparation),
             Split(str(arrays["split"])),
+            str(arrays["reverse"]),
         )
     except (OSError, ValueError, KeyError, AttributeError, IndexError, BadZipFile) as error:
         raise InputError(

@@ -7,8 +7,9 @@ Layouts, told apart by their keys:
 * ``png_training`` and ``png_publictest``: FER-2013 as PNG mosaics of 48x48 tiles, with ``labels``
   and ``usage`` for all rows, and marks on single rows (``row_exact``, ``label_ambiguous``).
 
-``class_names`` may be added to each of them, and ``soft_labels`` [N, classes] to the first and the
-last (``train_soft_labels`` to the second): votes or shares to learn instead of the labels.
+``preparation``, a text, says how CSI became these numbers and goes with networks that learn from
+them. ``class_names`` may be added to each of them, and ``soft_labels`` [N, classes] to the first
+and the last (``train_soft_labels`` to the second): votes or shares to learn instead of the labels.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _SEPARATE_KEYS = (
     ("train_images", "train_labels", "test_images", "test_labels"),
     ("x_train", "y_train", "x_test", "y_test"),
 )
+_NOTES = ("preparation",)  # texts that go with a network which learns from the file
 _MOSAICS = ("png_training", "png_publictest")
 # Filters: parameter of load_npz, key of the row marks, value of the rows that a filter drops.
 _FILTERS = (("keep_inexact", "row_exact", 0), ("keep_ambiguous", "label_ambiguous", 1))
@@ -84,8 +86,21 @@ def load_npz(
     names = _class_names(arrays, parts)
     named = len(arrays.keys() & {"usage", "split", _SEPARATE_KEYS[0][0], _SEPARATE_KEYS[1][0]}) > 0
     return Dataset(
-        path.name, names, parts["train"], parts["test"], parts.get("final"), parts_named=named
-    )
+        path.name, names, parts["train"], parts["test"], parts.get("final"), parts_named=named,
+        notes={key: str(arrays[key]) for key in _NOTES if key in arrays},
+    )  # fmt: skip
+
+
+def sample_shape(path: Path) -> tuple[int, ...] | None:
+    """Shape of one sample of ``images`` as it is stored; None for a file of another layout.
+
+    Raises InputError ``E-DATA-FILE``.
+    """
+    images = _read(path).get("images")
+    if images is None or images.ndim < 2:
+        return None
+    shape = images.shape[1:]
+    return (1, *shape) if images.ndim == 3 and shape[0] == shape[1] else shape
 
 
 def _read(path: Path) -> Arrays:

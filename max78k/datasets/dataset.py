@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,7 @@ class Dataset:
             to choose anything.
         skipped_rows: bad rows of the file that were left out because the user said so.
         parts_named: False where the data name no parts, and a share became ``test``.
+        notes: what a network that learns from these data takes along (how CSI was prepared).
     """
 
     name: str
@@ -115,6 +116,7 @@ class Dataset:
     final: Split | None = None
     skipped_rows: int = 0
     parts_named: bool = True
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse labels without a class."""

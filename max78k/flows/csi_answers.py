@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.csi import amplitude
 from max78k.csi.esp32 import BadRow, Packet
-from max78k.csi.preparation import Preparation
+from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
-from max78k.csi.windows import OFFSET, Windows
+from max78k.csi.windows import NOTE, OFFSET, Windows, read_windows
 from max78k.errors import InputError
 from max78k.flows.evaluation import softmax
 from max78k.network import Network, reference
 from max78k.report.metrics import Scores, scores
 
+if TYPE_CHECKING:
+    from max78k.host.link import Device
+
 MAJORITY = 5  # windows that vote in a stream
+MOST_CHANNELS_ON_BOARD = 63  # of firmware/csi.h
 
 FloatArray = npt.NDArray[np.float64]
 Infer = Callable[[npt.NDArray[np.int8]], npt.ArrayLike]
@@ -55,6 +60,23 @@ class RecordingAnswer:
                 zip(self.class_names, self.shares.mean(axis=0).tolist(), strict=True)
             ),
         }
+
+
+def preparation_of(network: Network, like: Path | None = None) -> Preparation:
+    """How packets become what ``network`` reads: as ``like`` was made, else as the network says.
+
+    Raises InputError ``E-CSI-PREPARATION`` for a network that does not say it.
+    """
+    if like is not None:
+        return read_windows(like).preparation
+    text = network.notes.get(NOTE)
+    if text is None:
+        raise InputError(
+            "E-CSI-PREPARATION",
+            f"{network.name} does not say how its windows were prepared.",
+            "--like WINDOWS.npz, the file that it was trained with.",
+        )
+    return from_json(text)
 
 
 def answer_recording(
@@ -98,6 +120,8 @@ class Stream:
         majority: the last answers that vote.
         infer: gives the network's output values for one input, as a board does; by default the
             integer reference.
+        infer_packets: the same for packets, int8 [N, values], that came since the last time: a
+            board that makes the windows itself, see :class:`OnBoard`. Then ``infer`` is not used.
     """
 
     def __init__(
@@ -106,6 +130,7 @@ class Stream:
         preparation: Preparation,
         majority: int = MAJORITY,
         infer: Infer | None = None,
+        infer_packets: Infer | None = None,
     ) -> None:
         if preparation.spikes or preparation.rate or preparation.cutoff:
             raise InputError(
@@ -115,6 +140,7 @@ class Stream:
             )
         self._network, self._preparation = network, preparation
         self._infer = infer or (lambda one: reference.outputs(network, one[None])[0])
+        self._infer_packets = infer_packets
         self._packets: deque[Packet] = deque(maxlen=preparation.window)
         self._votes: deque[int] = deque(maxlen=majority)
         self._since = 0
@@ -134,18 +160,60 @@ class Stream:
             self._since += 1
             full = len(self._packets) == self._preparation.window
             if full and self._since >= min(self._preparation.step, self._preparation.window):
-                self._since = 0
                 shares = self._ask()
+                self._since = 0
                 self._votes.append(int(shares.argmax()))
                 majority = Counter(reversed(self._votes)).most_common(1)[0][0]
                 yield names[int(shares.argmax())], names[majority], shares
 
     def _ask(self) -> FloatArray:
         csi = np.stack([packet.csi for packet in self._packets])
+        if self._infer_packets is not None:
+            return self._shares(self._infer_packets(csi[-self._since :]))
         inputs = self._preparation.of(Recording("stream", csi))
         require_shape(self._network, inputs.shape[1:])
-        values = np.asarray(self._infer(inputs[0]), np.float64).reshape(1, -1)
+        return self._shares(self._infer(inputs[0]))
+
+    def _shares(self, outputs: npt.ArrayLike) -> FloatArray:
+        values = np.asarray(outputs, np.float64).reshape(1, -1)
         return np.asarray(softmax(values * self._network.output_step)[0])
+
+
+class OnBoard:
+    """A board that makes windows of packets itself, for ``infer_packets`` of :class:`Stream`.
+
+    Args:
+        device: runs the firmware of ``network``.
+        network: reads windows of ``preparation``.
+        preparation: of form "series".
+
+    Raises:
+        InputError: E-CSI-BOARD for windows that the firmware cannot make.
+    """
+
+    def __init__(self, device: Device, network: Network, preparation: Preparation) -> None:
+        if preparation.form != "series" or preparation.channels > MOST_CHANNELS_ON_BOARD:
+            raise InputError(
+                "E-CSI-BOARD",
+                f"the firmware makes no windows of form {preparation.form} with "
+                f"{preparation.channels} channels.",
+                f"series of at most {MOST_CHANNELS_ON_BOARD} channels, or let the host prepare.",
+            )
+        require_shape(network, (preparation.channels, preparation.window))
+        self._device, self._preparation = device, preparation
+        self._values = 0
+        self.microseconds = 0.0  # that the last window took on the board
+
+    def __call__(self, packets: npt.NDArray[np.int8]) -> npt.ArrayLike:
+        """Output values for the last window after these packets, int8 [N, values]."""
+        chosen = self._preparation
+        if packets.shape[1] != self._values:
+            self._values = packets.shape[1]
+            subcarriers = amplitude.live_subcarriers(self._values // 2, chosen.channels)
+            self._device.collect_csi(self._values, subcarriers.tolist(), chosen.gain)
+        self._device.send_csi(np.ascontiguousarray(packets))
+        self.microseconds = self._device.make_csi_window()
+        return self._device.infer().scores
 
 
 def require_shape(network: Network, shape: tuple[int, ...]) -> None:

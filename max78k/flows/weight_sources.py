@@ -71,6 +71,7 @@ def network_of_run(source: Path, network: str | None = None) -> Network:
         name=trained.name,
         input_shape=trained.input_shape,
         class_names=trained.class_names,
+        notes=trained.notes,
     )
 
 

@@ -8,7 +8,7 @@ restarts is noticed by its boot id, which every reply carries.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ class Device:
         self._sleep = sleep
         self._boot_id: int | None = None
         self._info: DeviceInfo | None = None
+        self._packet_bytes = 1  # of a CSI packet
 
     def __enter__(self) -> Device:
         try:
@@ -169,6 +170,39 @@ class Device:
             link_s=self.clock() - start - on_board_s,
             boot_id=reply.boot_id,
         )
+
+    def collect_csi(self, values: int, subcarriers: Sequence[int], gain: int) -> None:
+        """Let the board make its inputs from packets of Wi-Fi channel state information.
+
+        Args:
+            values: int8 values of a packet, twice its subcarriers.
+            subcarriers: number of the subcarrier for each channel of the input, at most 63.
+            gain: of the last step, 1 ... 32767, in 1 / 256; see :mod:`max78k.csi.amplitude`.
+        """
+        content = messages.CSI_SETUP.pack(values, len(subcarriers), gain) + bytes(subcarriers)
+        self._request(Type.CSI_SETUP, content)
+        self._packet_bytes = values
+
+    def send_csi(self, packets: Any) -> None:
+        """Send packets, int8 [N, values], after :meth:`collect_csi`."""
+        content = memoryview(packets).cast("B")
+        room = min(self.info.max_payload, messages.MAX_PAYLOAD)
+        part = room - room % self._packet_bytes
+        for offset in range(0, len(content), part):
+            sent = bytes(content[offset : offset + part])
+            reply = self._request(Type.CSI_PACKETS, sent)
+            (taken,) = parse(messages.CSI_PACKETS_REPLY, Type.CSI_PACKETS, reply.body)
+            if taken != len(sent) // self._packet_bytes:
+                raise bad_reply(Type.CSI_PACKETS, f"{taken} packets taken of {len(sent)} bytes")
+
+    def make_csi_window(self) -> float:
+        """Let the board make its input from the last packets; returns microseconds it took.
+
+        :meth:`infer` without data then runs the network on it.
+        """
+        reply = self._request(Type.CSI_WINDOW)
+        (ticks,) = parse(messages.CSI_WINDOW_REPLY, Type.CSI_WINDOW, reply.body)
+        return float(ticks) * 1e6 / self.info.timer_hz
 
     def self_test(self) -> SelfTest:
         """Run the built-in known-answer test; a mismatch is a result, not an error."""

@@ -39,6 +39,9 @@ class Type(IntEnum):
     OUTPUT = 0x05  # a part of the last output, for outputs longer than one frame
     SELF_TEST = 0x06  # known-answer test of the built-in sample
     RESET = 0x07  # acknowledged, then a software reset
+    CSI_SETUP = 0x08  # begin to collect packets of Wi-Fi channel state information
+    CSI_PACKETS = 0x09  # packets, as the receiver gave them
+    CSI_WINDOW = 0x0A  # make the input from the last packets
 
 
 class Status(IntEnum):
@@ -48,7 +51,7 @@ class Status(IntEnum):
     UNKNOWN_TYPE = 1
     BAD_LENGTH = 2  # payload length does not fit the request type
     BAD_RANGE = 3  # offset, length or rate outside what the device has
-    NO_INPUT = 4  # INFER before the whole input has arrived
+    NO_INPUT = 4  # INFER before the whole input, CSI_WINDOW before enough packets have arrived
     CNN_TIMEOUT = 5  # the accelerator did not finish
     MISMATCH = 6  # the known-answer test failed
     BAD_VERSION = 7
@@ -81,3 +84,11 @@ OUTPUT = struct.Struct("<HH")  # first value, number of values
 OUTPUT_REPLY = struct.Struct("<HH")  # first value, number of values that follow as int32
 # mismatching words, words compared, first wrong address, expected, read
 SELF_TEST_REPLY = struct.Struct("<IIIII")
+
+# values of a packet (twice its subcarriers), channels, gain in 1 / 256; followed by the number of
+# the subcarrier for each channel, a byte each. A window has input bytes / channels packets.
+CSI_SETUP = struct.Struct("<HHI")
+# CSI_PACKETS: whole packets of int8, imaginary and real part in turn
+CSI_PACKETS_REPLY = struct.Struct("<I")  # packets taken in by this request
+# CSI_WINDOW has no payload.
+CSI_WINDOW_REPLY = struct.Struct("<I")  # timer ticks that it took

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -33,7 +34,8 @@ _KEYS = {
 class TrainedModel:
     """A network built and filled from a checkpoint.
 
-    ``quantized`` is False for a checkpoint of the float phase, whose exponents are not chosen yet.
+    ``notes`` are those of the data set. ``quantized`` is False for a checkpoint of the float phase,
+    whose exponents are not chosen yet.
     """
 
     model: nn.Module
@@ -41,6 +43,7 @@ class TrainedModel:
     class_names: tuple[str, ...]
     input_shape: tuple[int, ...]
     quantized: bool
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -52,9 +55,9 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The dictionary in ``path``, checked for its keys; runs no code from the file.
 
-    Keys: network (as given to train), class_names, input_shape, phase ("float" or "qat"), epoch
-    (number finished), model (state dict of what was measured), history (rows of metrics), options;
-    last.pt also has training (the state between epochs) and data (fingerprint).
+    Keys: network (as given to train), class_names, input_shape, notes, phase ("float" or "qat"),
+    epoch (number finished), model (state dict of what was measured), history (rows of metrics),
+    options; last.pt also has training (the state between epochs) and data (fingerprint).
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -71,10 +74,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         for key, kind in _KEYS.items()
         if not isinstance(content, dict) or not isinstance(content.get(key), kind)
     ]
+    if not wrong and not isinstance(content.get("notes", {}), dict):
+        wrong = ["notes"]
     if wrong:
         raise InputError(
             "E-CHECKPOINT-FILE",
-            f"{path} is not a checkpoint of max78k: it has no {wrong[0]}.",
+            f"{path} is not a checkpoint of max78k: it has no usable {wrong[0]}.",
             "last.pt or best.pt of a run folder.",
         )
     if content.get("format") != FORMAT:
@@ -110,6 +115,7 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
         tuple(content["class_names"]),
         tuple(content["input_shape"]),
         content["phase"] == "qat",
+        {str(key): str(value) for key, value in content.get("notes", {}).items()},
     )
 
 

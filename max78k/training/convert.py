@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,7 @@ def to_network(
     name: str,
     input_shape: tuple[int, ...],
     class_names: tuple[str, ...] = (),
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> Network:
     """The integers of a calibrated (or quantization-aware trained) model.
 
@@ -49,6 +52,7 @@ def to_network(
         name: name of the network.
         input_shape: (channels, rows, columns) or (channels, length).
         class_names: names of the outputs.
+        notes: what else goes with the network, the notes of its data set.
 
     Returns:
         The network; ``notes["output_exponent"]`` says which power of two one step of the output
@@ -67,7 +71,8 @@ def to_network(
         class_names=tuple(class_names),
         input_offset=PIXEL_OFFSET,
         average_rounds=_average_rounds(steps),
-        notes={"output_exponent": str(exponents.pop())} if len(exponents) == 1 else {},
+        notes=dict(notes)
+        | ({"output_exponent": str(exponents.pop())} if len(exponents) == 1 else {}),
     )
 
 

@@ -22,6 +22,7 @@ from max78k.training.checkpoint import fill, load_model
 from max78k.training.layers import ChipLayer, Mode, set_mode
 from max78k.training.options import TrainOptions
 from max78k.training.registry import build
+from max78k.training.vit import is_csi_vit, load_csi_vit
 
 
 class Student(nn.Module):
@@ -162,6 +163,8 @@ def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ..
             those of :func:`max78k.training.checkpoint.load_model`.
     """
     path = Path(options.teacher)
+    if is_csi_vit(path):
+        return _checked(load_csi_vit(path), path, classes, input_shape)
     state = None if options.teacher_network is None else _plain_state(path)
     if state is None:
         teacher = load_model(path, options.teacher_network).model
@@ -169,6 +172,13 @@ def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ..
         assert options.teacher_network is not None
         teacher = build(options.teacher_network, classes)
         fill(teacher, state, path)
+    return _checked(teacher, path, classes, input_shape)
+
+
+def _checked(
+    teacher: nn.Module, path: Path, classes: int, input_shape: tuple[int, ...]
+) -> nn.Module:
+    """The teacher, if it takes the data and has their classes."""
     teacher.eval()
     set_mode(teacher, Mode.FLOAT)
     try:

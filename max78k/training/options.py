@@ -193,7 +193,7 @@ class TrainOptions:
         About(
             _TEACHER,
             "self: the run's own float network, in the quantization-aware phase; or a "
-            "checkpoint, in both phases.",
+            "checkpoint, or a folder of `csi train-vit`, in both phases.",
         ),
     )
     teacher_network: str | None = option(

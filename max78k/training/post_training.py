@@ -144,6 +144,7 @@ def quantize_trained(
         name=trained.name,
         input_shape=trained.input_shape,
         class_names=trained.class_names if fits else (),
+        notes=trained.notes,
     )
     after = None
     if fits:

@@ -249,6 +249,7 @@ class Run:
             name=network_name(self.options.network),
             input_shape=self.dataset.input_shape,
             class_names=self.dataset.class_names,
+            notes=self.dataset.notes,
         )
 
     # -- storing and resuming ----------------------------------------------------------------
@@ -259,6 +260,7 @@ class Run:
             "network": self.options.network,
             "class_names": list(self.dataset.class_names),
             "input_shape": list(self.dataset.input_shape),
+            "notes": dict(self.dataset.notes),
             "phase": history[-1]["phase"],
             "epoch": len(history),
             "model": _copied(self._trainer.measured),

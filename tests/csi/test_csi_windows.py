@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from max78k.csi.channel import person, record
 from max78k.csi.collection import Collection, Labelled, read_collection
 from max78k.csi.esp32 import Packet
-from max78k.csi.preparation import Preparation
+from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
 from max78k.csi.splits import Split
 from max78k.csi.time_frequency import log_image, transformer_image
 from max78k.csi.windows import make_windows, read_windows, write_windows
+from max78k.datasets.arrays import sample_shape
 from max78k.datasets.load import load
 from max78k.errors import InputError
 from max78k.flows.csi_answers import Stream, answer_recording, score_windows
@@ -95,20 +97,47 @@ def test_splits_that_cannot_be_are_refused(collection: Collection) -> None:
 
 
 def test_windows_are_stored_with_how_they_were_made(collection: Collection, tmp_path: Path) -> None:
-    windows = make_windows(collection, SMALL, Split("fold:0/4"))
+    windows = make_windows(collection, SMALL, Split("fold:0/4"), "same")
     write_windows(windows, tmp_path / "w.npz")
     again = read_windows(tmp_path / "w.npz")
     assert again.preparation == windows.preparation
     assert again.preparation.gain > 0
     assert again.split.kind == "fold:0/4"
+    assert again.reverse == "same"
     assert np.array_equal(again.groups["test"], windows.groups["test"])
     assert np.array_equal(again.data.train.inputs, windows.data.train.inputs)
+    assert sample_shape(tmp_path / "w.npz") == (CHANNELS, 50)
     as_data = load(str(tmp_path / "w.npz"), input_shape=(CHANNELS, 50))
     assert as_data.class_names == ("still", "moving")
+    assert from_json(as_data.notes["preparation"]) == windows.preparation
     assert np.array_equal(as_data.test.inputs, windows.data.test.inputs)
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
     with pytest.raises(InputError, match="E-CSI-WINDOWS"):
         read_windows(tmp_path / "other.npz")
+
+
+def test_train_windows_are_also_played_backwards(collection: Collection) -> None:
+    names = ("push", "pull", "walk", "still")
+    labelled = tuple(Labelled(one.recording, n % 4) for n, one in enumerate(collection.recordings))
+    four = Collection("four", names, labelled)
+    split = Split("fold:0/3")
+    plain = make_windows(four, SMALL, split)
+    both = make_windows(four, SMALL, split, "push=pull")
+    assert np.array_equal(both.data.test.inputs, plain.data.test.inputs)
+    count = len(plain.data.train)
+    assert len(both.data.train) == 2 * count
+    assert both.preparation.gain == plain.preparation.gain
+    forward, back = both.data.train.inputs[:count], both.data.train.inputs[count:]
+    assert np.array_equal(forward, plain.data.train.inputs)
+    assert np.array_equal(back, forward[:, :, ::-1])
+    labels = plain.data.train.labels
+    assert np.array_equal(both.data.train.labels[count:], np.array([1, 0, 2, 3])[labels])
+    assert np.array_equal(both.groups["train"][count:], plain.groups["train"])
+    same = make_windows(four, SMALL, split, "same")
+    assert np.array_equal(same.data.train.labels[count:], labels)
+    for wrong in ("push", "push=jump", "push=pull,pull=walk", "push=pull="):
+        with pytest.raises(InputError, match="E-CSI-REVERSE"):
+            make_windows(four, SMALL, split, wrong)
 
 
 def test_folders_and_arrays_give_the_same_packets(tmp_path: Path) -> None:
@@ -260,6 +289,12 @@ def test_the_commands_go_together(tmp_path: Path, network: Network) -> None:
     assert made["leaks"] is False
     said = run("predict", tmp_path / "sign.npz", one, "--like", tmp_path / "w.npz")
     assert set(said["percent"]) == {"up", "down"}  # type: ignore[call-overload]
+    chosen = read_windows(tmp_path / "w.npz").preparation
+    replace(network, notes={"preparation": chosen.to_json()}).save(tmp_path / "own.npz")
+    assert run("predict", tmp_path / "own.npz", one) == said
+    refused = CliRunner().invoke(cli, ["csi", "predict", str(tmp_path / "sign.npz"), str(one)])
+    assert refused.exit_code != 0
+    assert "E-CSI-PREPARATION" in str(refused.exception)
 
 
 def test_persons_differ_and_stay_themselves() -> None:

@@ -1,0 +1,97 @@
+"""Networks on recorded CSI: prepare, train, export and judge, with the commands a user has.
+
+    python benchmarks/csi_recordings.py walk csi_walk_esp32c6.npz --out runs
+    python benchmarks/csi_recordings.py gesture csi_gesture_esp32.npz --out runs
+
+The epoch is not chosen: what the last epoch leaves is exported. Printed are the confusion matrices
+of all test parts together and the accuracy of every run, float and integer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Study:
+    """Arguments of the commands; one run for each split."""
+
+    network: str
+    splits: tuple[str, ...]
+    prepare: str
+    train: str
+
+
+_TRAIN = (
+    "--optimizer adamw --learning-rate 0.003 --qat-learning-rate 0.0005 --weight-decay 0.05 "
+    "--schedule one-cycle --batch-size 64 --ema 0.99 --brightness 0 --contrast 0.3 --no-bf16"
+)
+_GESTURES = "--window 600 --step 25 --reverse push=pull"
+FOLDS = tuple(f"fold:{fold}/5" for fold in range(5))
+STUDIES = {
+    "walk": Study(
+        "csi2_1d", FOLDS, "--window 400 --step 50",
+        f"{_TRAIN} --epochs 16 --qat-epochs 4 --class-weights balanced",
+    ),
+    "gesture": Study(
+        "csi5_1d", ("time",), _GESTURES, f"{_TRAIN} --epochs 14 --qat-epochs 3 --cutmix 1",
+    ),
+    "gesture-image": Study(
+        "csi4_2d", ("time",), f"{_GESTURES} --form image",
+        f"{_TRAIN} --epochs 16 --qat-epochs 4 --cutmix 1 --no-flip --rotate 0 --scale 0 "
+        "--shift 0.05",
+    ),
+    "walk-image": Study(
+        "csi4_2d", FOLDS, "--window 400 --step 50 --form image",
+        f"{_TRAIN} --epochs 16 --qat-epochs 4 --class-weights balanced --no-flip --rotate 0 "
+        "--scale 0 --shift 0.05",
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run a study."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("study", choices=sorted(STUDIES))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", default="1")
+    given = parser.parse_args()
+    study = STUDIES[given.study]
+    total: dict[str, np.ndarray] = {}
+    for number, split in enumerate(study.splits):
+        folder = given.out / f"{given.study}-{number}"
+        windows = folder.with_suffix(".npz")
+        windows.parent.mkdir(parents=True, exist_ok=True)
+        run("csi", "prepare", given.source, "--out", windows, "--split", split,
+            *study.prepare.split())  # fmt: skip
+        trained = run("train-qat", "--network", study.network, "--data", windows, "--out", folder,
+                      "--seed", given.seed, "--threads", 1, *study.train.split())  # fmt: skip
+        run("export", folder / "last.pt", "--out", folder / "model")
+        judged = run("csi", "evaluate", folder / "model", windows)
+        for kind in ("by_window", "by_recording"):
+            total[kind] = total.get(kind, 0) + np.array(judged[kind]["confusion"])
+        print(f"{split}: float {trained['float_accuracy']:.2%}, "
+              f"integer {judged['by_window']['accuracy']:.2%}", flush=True)  # fmt: skip
+    for kind, matrix in total.items():
+        print(f"{kind.replace('_', ' ')}: {matrix.trace() / matrix.sum():.2%}\n{matrix}")
+
+
+def run(*arguments: object) -> dict[str, object]:
+    """The JSON that a command prints."""
+    words = [sys.executable, "-m", "max78k", *map(str, arguments), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)}\n{done.stderr}")
+    return dict(json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    main()
