@@ -15,7 +15,8 @@ from typing import Any
 
 from max78k.errors import InputError, LinkError, Max78kError
 from max78k.host.energy import ESTIMATE, Energy, energy_from_current, estimate_energy
-from max78k.host.link import Device, int8_bytes
+from max78k.host.input_bytes import int8_bytes
+from max78k.host.link import Device
 from max78k.host.replies import DeviceInfo, Inference
 
 SCHEMA = "max78k-bench"

@@ -35,7 +35,8 @@ def compile_device(image: Image, folder: Path) -> Device:
     """The link server for ``image`` as a host program: (bytes, mode) -> (replies, messages)."""
     project = write_project(image, folder / "project")
     program = folder / "device"
-    sources = [project / "src" / "link.c", project / "src" / "server.c"]
+    names = ("link.c", "output.c", "server.c", "stream.c")
+    sources = [project / "src" / name for name in names]
     sources += sorted((project / "generated").glob("*.c"))
     flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
     done = subprocess.run(
