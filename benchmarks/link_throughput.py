@@ -31,23 +31,24 @@ from max78k.simulator.board import VirtualBoard
 FRAMES = 20
 
 
-def network(name: str, side: int, channels: int, layers: int) -> Network:
+def network(name: str, first: int, side: int, channels: int, layers: int) -> Network:
     """A chain of convolutions over a small picture, then one pixel per class."""
     generator = np.random.default_rng(1)
     chain: list[Layer] = []
     for number in range(layers):
-        inputs = 3 if number == 0 else channels
+        inputs = first if number == 0 else channels
         weight = generator.integers(-128, 128, (channels, inputs, 3, 3), dtype=np.int8)
+        before = chain[-1].name if chain else "input"
         chain.append(
-            Layer(f"conv{number}", Operation.CONV2D, (chain[-1].name if chain else "input",), weight,
-                  padding=1, activation=Activation.RELU, output_shift=-4)
+            Layer(f"conv{number}", Operation.CONV2D, (before,), weight, padding=1,
+                  activation=Activation.RELU, output_shift=-4)
         )  # fmt: skip
     last = generator.integers(-128, 128, (4, channels, 1, 1), dtype=np.int8)
     chain.append(
         Layer("last", Operation.CONV2D, (chain[-1].name,), last, output_shift=-4,
               pool=Pool("avg", (side, side), (side, side)))
     )  # fmt: skip
-    return Network(name, (3, side, side), tuple(chain), ("last",))
+    return Network(name, (first, side, side), tuple(chain), ("last",))
 
 
 def measure(model: Network, rate: int, folder: Path) -> None:
@@ -81,7 +82,7 @@ def main() -> None:
     """Both networks at the lowest, a usual, and the highest rate."""
     print("network        baud   frames/s       line  inference  share %     single  wrong faults")
     with tempfile.TemporaryDirectory() as scratch:
-        for model in (network("wide", 16, 4, 1), network("deep", 8, 64, 9)):
+        for model in (network("wide", 3, 16, 4, 1), network("deep", 1, 8, 64, 9)):
             for rate in (BAUD_RATES[0], 921600, BAUD_RATES[-1]):
                 measure(model, rate, Path(scratch) / f"{model.name}{rate}")
 

@@ -34,7 +34,7 @@ class Damage:
     injected: Counter[str] = field(default_factory=Counter)
     damaged: int = 0
     _frame: bytearray = field(default_factory=bytearray)
-    _sound: set[bytes] = field(default_factory=set)
+    _cut_off: bool = False  # the sender lost power inside the frame
     _arriving: bytearray = field(default_factory=bytearray)
 
     def pass_on(self, data: bytes) -> list[tuple[float, bytes]]:
@@ -49,7 +49,8 @@ class Damage:
         return pieces
 
     def _pass_frame(self, frame: bytes, pieces: list[tuple[float, bytes]]) -> None:
-        self._sound.add(frame[:-1])
+        sound = b"" if self._cut_off else frame[:-1]
+        self._cut_off = False
         copies = 1 + self._happens("duplicate")
         for _ in range(copies):
             pause = self.source.uniform(*_DELAY_S) if self._happens("delay") else 0.0
@@ -57,7 +58,7 @@ class Damage:
             cut = self.source.randrange(len(frame)) if self._happens("split") else 0
             pieces.append((pause, arriving[:cut]))
             pieces.append((self.source.uniform(*_DELAY_S) if cut else 0.0, arriving[cut:]))
-            self._judge(arriving)
+            self._judge(arriving, sound)
 
     def _hurt(self, frame: bytes) -> bytes:
         result = bytearray()
@@ -67,13 +68,17 @@ class Damage:
             result.append(byte ^ 1 << self.source.randrange(8) if self._happens("flip") else byte)
         return bytes(result)
 
-    def _judge(self, arriving: bytes) -> None:
-        """Count what the receiver will find between two delimiters and that nobody has sent."""
+    def _judge(self, arriving: bytes, sound: bytes) -> None:
+        """Count what the receiver finds between two delimiters and what is not as it was sent."""
         *chunks, rest = (bytes(self._arriving) + arriving).split(b"\0")
         self._arriving = bytearray(rest)
-        self.damaged += sum(bool(chunk) and chunk not in self._sound for chunk in chunks)
+        self.damaged += sum(bool(chunk) and chunk != sound for chunk in chunks)
 
-    def forget_unfinished(self) -> None:
+    def sender_restarts(self) -> None:
+        """What the sender has sent of a frame gets no end."""
+        self._cut_off = bool(self._frame)
+
+    def receiver_restarts(self) -> None:
         """The receiver has lost what it had of a frame."""
         self._arriving.clear()
 

@@ -27,7 +27,10 @@ _SIDE = 48  # data sets hold 48x48 pictures
 @click.option("--warmup", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--current-ma", type=float, help="Supply current that you measured, in mA.")
 @click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
-@click.option("--max-baud", type=int, default=921600, show_default=True)
+@click.option("--max-baud", type=int, default=2_000_000, show_default=True,
+              help="Climb to this rate as far as test patterns pass.")  # fmt: skip
+@click.option("--pipeline/--no-pipeline", default=False, show_default=True,
+              help="Send the next input while the accelerator works: the highest rate.")  # fmt: skip
 @click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
               help="Folder for bench.csv, bench.json and latency.png.")  # fmt: skip
@@ -43,6 +46,7 @@ def command(
     current_ma: float | None,
     voltage_v: float | None,
     max_baud: int,
+    pipeline: bool,
     self_test: bool,
     out: Path,
     seed: int,
@@ -75,6 +79,7 @@ def command(
                 warmup=warmup,
                 current_ma=current_ma,
                 voltage_v=voltage_v,
+                pipelined=pipeline,
                 progress=lambda done, total: advance(1, ""),
                 on_row=log,
             )

@@ -307,7 +307,7 @@ class Device:
 
     def _step(self, pipeline: Pipeline, keep_going: bool) -> None:
         """One step; what a pipeline cannot mend itself is mended here or raised."""
-        answered = pipeline.answered
+        answered, rate, network = pipeline.answered, self.baud, self.info.network_id
         try:
             pipeline.step()
         except Silence:
@@ -325,9 +325,7 @@ class Device:
             raise error
         cause = "unknown" if error.cause is None else error.cause.name.lower().replace("_", " ")
         self._restarts[cause] = self._restarts.get(cause, 0) + 1
-        rate, network = self.baud, self.info.network_id
-        info = self.connect()
-        if info.network_id != network:
+        if self.connect().network_id != network:
             raise error
         self.negotiate_baud(rate)
         assert self._boot_id is not None
@@ -409,8 +407,11 @@ class Device:
         # Without a reply the board may have changed all the same: look at the new rate as well.
         self._sleep(self._exchange.timing.settle_s)
         self._exchange.set_rate(rate)
-        if self._line_holds(rate):
+        lower = rate < before  # any lower rate is better than the one that is given up
+        if self._exchange.ask(Type.HELLO) is not None if lower else self._line_holds(rate):
             return True
+        # Asked at the bad rate it may still understand; else it goes back by itself, after errors.
+        self._exchange.ask(Type.SET_BAUD, messages.SET_BAUD.pack(before), tries=2)
         limit = self._exchange.timing.reboot_s
         found, evidence = self._search([before, DEFAULT_BAUD], limit)
         if found is None:

@@ -21,12 +21,12 @@ from max78k.host.replies import DeviceInfo, InferReply, Reply, parse, reply_of, 
 
 SHORTEST_LIMIT_S = 0.05
 TURNAROUNDS = 4  # an answer that takes so many times the usual time is taken for lost
-TRIES = 25  # of one frame
+TRIES = 25  # of one frame, without progress
 SILENT_TRIES = 6  # time-outs in a row without a single good frame from the board
 
 
 class Silence(Exception):
-    """The board has not said anything for several time-outs; the caller finds out why."""
+    """The board says nothing, or nothing that leads on; the caller finds out why."""
 
 
 @dataclass
@@ -48,6 +48,7 @@ class _Sent:
     number: int
     content: bytes
     position: int = 0  # of the next byte to send
+    reached: int = 0  # bytes that the board is known to have had
     first_sequence: int = 0  # of the parts sent since the last return to an earlier byte
     last_order: int = 0  # when its last part was sent, in numbers of parts
     begun: float | None = None
@@ -127,7 +128,7 @@ class Pipeline:
     def send_again(self) -> None:
         """Begin every frame without a result anew: the board or the line has changed."""
         for frame in self._frames.values():
-            frame.position, frame.waits, frame.tries = 0, False, 0
+            frame.position, frame.reached, frame.waits, frame.tries = 0, 0, False, 0
             frame.deadline = float("inf")
             self._mark(frame)
         self._silent = 0
@@ -208,6 +209,10 @@ class Pipeline:
         if (sequence - sent.first_sequence) & 0xFFFF >= 0x8000 or received >= sent.position:
             return  # of a part that was sent before the last return
         self.counts.holes += 1
+        sent.tries = 0 if received > sent.reached else sent.tries + 1
+        sent.reached = max(sent.reached, received)
+        if sent.tries >= TRIES:
+            raise Silence
         sent.position = received
         sent.deadline = float("inf")
         self._mark(sent)
