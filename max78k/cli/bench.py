@@ -29,8 +29,7 @@ _SIDE = 48  # data sets hold 48x48 pictures
 @click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
 @click.option("--max-baud", type=int, default=2_000_000, show_default=True,
               help="Climb to this rate as far as test patterns pass.")  # fmt: skip
-@click.option("--pipeline/--no-pipeline", default=False, show_default=True,
-              help="Send the next input while the accelerator works: the highest rate.")  # fmt: skip
+@click.option("--pipeline", is_flag=True, help="Send the next input during each inference.")
 @click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
               help="Folder for bench.csv, bench.json and latency.png.")  # fmt: skip
