@@ -157,6 +157,11 @@ uint32_t cnn_run_ticks(void)
     return end_tick - start_tick;
 }
 
+uint32_t cnn_end_tick(void)
+{
+    return end_tick;
+}
+
 static uint32_t timeout_ticks(void)
 {
     uint32_t microseconds = SHORTEST_TIMEOUT_US;
@@ -169,13 +174,22 @@ static uint32_t timeout_ticks(void)
     return timer_ticks(microseconds);
 }
 
+bool cnn_overdue(void)
+{
+    return timer_now() - start_tick > timeout_ticks();
+}
+
+void cnn_give_up(void)
+{
+    cnn_stop();
+    gpio_set_led(LED_GREEN, false);
+}
+
 int cnn_wait(bool may_sleep)
 {
-    const uint32_t limit = timeout_ticks();
     while (cnn_time == 0U) {
-        if (timer_now() - start_tick > limit) {
-            cnn_stop();
-            gpio_set_led(LED_GREEN, false);
+        if (cnn_overdue()) {
+            cnn_give_up();
             return CNN_FAIL;
         }
         if (!may_sleep) {

@@ -50,8 +50,13 @@ void cnn_feed_input(const int8_t *input);
 /* Waits for the end of a run, asleep if may_sleep; CNN_FAIL if it does not end in time. */
 int cnn_wait(bool may_sleep);
 
-/* Timer ticks from cnn_start to the end of the last run. */
+/* Whether a run has lasted longer than any run should, and what is to be done with it then. */
+bool cnn_overdue(void);
+void cnn_give_up(void);
+
+/* Timer ticks from cnn_start to the end of the last run, and the timer at that end. */
 uint32_t cnn_run_ticks(void);
+uint32_t cnn_end_tick(void);
 
 /* Fills the output's place with wrong words, so that an old result cannot pass for a new one. */
 void cnn_spoil_output(void);

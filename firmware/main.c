@@ -11,6 +11,7 @@
 #include "gpio.h"
 #include "link.h"
 #include "server.h"
+#include "stream.h"
 #include "timer.h"
 #include "trng.h"
 #include "uart.h"
@@ -19,7 +20,7 @@
 #define DEBUGGER_WINDOW_US 2000000U   /* no sleep before: an early sleep locks the debugger out */
 #define BAUD_TRIAL_US 2000000U        /* a new rate must prove itself within this time */
 #define BAD_EVENTS_BEFORE_FALLBACK 8U /* in a row: the host has gone back to the default rate */
-#define IDLE_CYCLES 2000U
+#define IDLE_CYCLES 200U
 
 int main(void);
 
@@ -56,10 +57,12 @@ static void change_baud(uint32_t baud)
 
 static void check_line(void)
 {
+    const uint32_t errors = uart_take_errors();
+    server_note_line_errors(errors);
     if (line.baud == LINK_DEFAULT_BAUD) {
         return;
     }
-    line.bad_events += uart_take_errors();
+    line.bad_events += errors;
     const bool trial_over =
         line.on_trial && timer_now() - line.trial_begin > timer_ticks(BAUD_TRIAL_US);
     if (trial_over || line.bad_events >= BAD_EVENTS_BEFORE_FALLBACK) {
@@ -90,6 +93,7 @@ static void take_byte(uint8_t byte, bool may_sleep)
         break;
     case LINK_BAD_FRAME:
         line.bad_events++;
+        server_note_bad_frame();
         break;
     case LINK_NOTHING:
         break;
@@ -103,7 +107,7 @@ static void idle(bool may_sleep)
         return;
     }
     interrupts_disable(); /* a byte that arrives from here on still ends the sleep */
-    if (!uart_received()) {
+    if (!uart_received() && !stream_due()) {
         wait_for_interrupt();
     }
     interrupts_enable();
@@ -129,9 +133,12 @@ int main(void)
     for (;;) {
         may_sleep = may_sleep || timer_now() - begin > timer_ticks(DEBUGGER_WINDOW_US);
         uint8_t byte;
-        if (uart_read(&byte)) {
+        while (uart_read(&byte)) {
             take_byte(byte, may_sleep);
-        } else {
+        }
+        const struct server_reply result = server_poll();
+        uart_write(result.bytes, result.count);
+        if (!stream_due()) {
             check_line();
             idle(may_sleep);
         }

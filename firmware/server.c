@@ -7,6 +7,8 @@
 #include "cnn_tables.h"
 #include "csi.h"
 #include "network.h"
+#include "output.h"
+#include "stream.h"
 #include "timer.h"
 
 /* A reply under construction. */
@@ -24,10 +26,8 @@ struct request {
 
 static struct link_reply_prefix prefix;
 static uint32_t core_hz;
-static int8_t input[NETWORK_INPUT_BYTES];
-static uint32_t input_received;
-static uint32_t output[(NETWORK_OUTPUT_BYTES + 3U) / 4U]; /* as cnn_unload leaves it */
-static bool have_output;
+static uint32_t input_received; /* of an input that is no part of a stream */
+static struct link_statistics_reply statistics;
 
 /* Larger inputs than this leave no memory to collect packets in; they get BAD_RANGE. */
 #define CSI_MOST_INPUT_BYTES 32768U
@@ -38,6 +38,7 @@ static struct csi_window csi = {.scaled = csi_scaled, .room = CSI_ROOM};
 static struct builder builder;
 static uint8_t last_reply[LINK_MAX_ENCODED];
 static size_t last_reply_bytes;
+static uint8_t stream_reply[LINK_MAX_ENCODED];
 static uint16_t last_sequence;
 static uint32_t last_crc;
 
@@ -55,60 +56,12 @@ static uint32_t get_u32(const uint8_t *bytes)
            (uint32_t)bytes[3] << 24;
 }
 
-/* Goes through the values of the output in order. */
-struct cursor {
-    const struct cnn_output_run *run;
-    const uint8_t *bytes;
-    uint32_t left; /* values of the run that are still to come */
-};
-
-static struct cursor output_begin(void)
-{
-    return (struct cursor){network.output_runs, (const uint8_t *)output,
-                           network.output_runs[0].count};
-}
-
-static int32_t output_next(struct cursor *cursor)
-{
-    while (cursor->left == 0U) {
-        cursor->run++;
-        cursor->left = cursor->run->count;
-    }
-    cursor->left--;
-    if (cursor->run->width == 8U) {
-        return (int8_t)*cursor->bytes++;
-    }
-    const uint32_t word = get_u32(cursor->bytes);
-    cursor->bytes += 4;
-    return (int32_t)word;
-}
-
 static void put_values(uint32_t first, uint32_t count)
 {
-    struct cursor cursor = output_begin();
-    for (uint32_t index = 0; index < first; index++) {
-        (void)output_next(&cursor);
+    if (count <= (LINK_MAX_PAYLOAD - builder.count) / 4U) {
+        output_values(first, count, &builder.bytes[builder.count]);
+        builder.count += 4U * count;
     }
-    for (uint32_t index = 0; index < count; index++) {
-        const int32_t value = output_next(&cursor);
-        put(&value, sizeof value);
-    }
-}
-
-/* The first of the largest values. */
-static uint16_t arg_max(void)
-{
-    struct cursor cursor = output_begin();
-    int32_t largest = INT32_MIN;
-    uint32_t where = 0U;
-    for (uint32_t index = 0; index < NETWORK_OUTPUT_VALUES; index++) {
-        const int32_t value = output_next(&cursor);
-        if (value > largest) {
-            largest = value;
-            where = index;
-        }
-    }
-    return (uint16_t)where;
 }
 
 static uint16_t hello(const struct request *request)
@@ -119,6 +72,7 @@ static uint16_t hello(const struct request *request)
         .version = LINK_PROTOCOL_VERSION,
         .firmware_major = FIRMWARE_MAJOR,
         .firmware_minor = FIRMWARE_MINOR,
+        .stream_window = stream_window(),
         .max_payload = LINK_MAX_PAYLOAD,
         .output_values = NETWORK_OUTPUT_VALUES,
         .network_id = network.id,
@@ -163,6 +117,7 @@ static uint16_t take_input(const struct request *request)
     if (offset > input_received) {
         return LINK_STATUS_BAD_RANGE;
     }
+    int8_t *input = stream_input_buffer();
     for (size_t index = 0; index < count; index++) {
         input[offset + index] = (int8_t)bytes[index];
     }
@@ -176,6 +131,7 @@ static uint16_t take_input(const struct request *request)
 
 static bool run_network(const int8_t *data, bool may_sleep, uint32_t *load_ticks)
 {
+    stream_settle(may_sleep);
     const uint32_t begin = timer_now();
     cnn_load_input(data);
     *load_ticks = timer_now() - begin;
@@ -193,18 +149,16 @@ static uint16_t infer(const struct request *request)
     if (input_received != NETWORK_INPUT_BYTES) {
         return LINK_STATUS_NO_INPUT;
     }
-    struct link_infer_reply reply = {.class_index = LINK_NO_CLASS};
+    struct link_infer_reply reply = {0};
     uint32_t load_ticks;
-    if (!run_network(input, request->may_sleep, &load_ticks)) {
+    statistics.runs++;
+    if (!run_network(stream_input_buffer(), request->may_sleep, &load_ticks)) {
         return LINK_STATUS_CNN_TIMEOUT;
     }
     const uint32_t unload_begin = timer_now();
-    cnn_unload(output);
+    output_take();
     const uint32_t post_begin = timer_now();
-    have_output = true;
-    if (NETWORK_IS_VECTOR) {
-        reply.class_index = arg_max();
-    }
+    reply.class_index = output_class();
     const uint32_t post_end = timer_now();
 
     const uint32_t room = (LINK_MAX_PAYLOAD - sizeof prefix - sizeof reply) / 4U;
@@ -224,7 +178,7 @@ static uint16_t send_output(const struct request *request)
     const uint32_t first = range & 0xFFFFU;
     const uint32_t count = range >> 16;
     const size_t room = (LINK_MAX_PAYLOAD - sizeof prefix - sizeof(struct link_output_reply)) / 4U;
-    if (!have_output || first + count > NETWORK_OUTPUT_VALUES || count > room) {
+    if (!output_there() || first + count > NETWORK_OUTPUT_VALUES || count > room) {
         return LINK_STATUS_BAD_RANGE;
     }
     const struct link_output_reply reply = {.first = (uint16_t)first, .count = (uint16_t)count};
@@ -286,7 +240,7 @@ static uint16_t make_csi_window(const struct request *request)
 {
     (void)request;
     const uint32_t begin = timer_now();
-    if (!csi_input(&csi, input)) {
+    if (!csi_input(&csi, stream_input_buffer())) {
         return LINK_STATUS_NO_INPUT;
     }
     input_received = NETWORK_INPUT_BYTES;
@@ -298,6 +252,23 @@ static uint16_t make_csi_window(const struct request *request)
 static uint16_t reset(const struct request *request)
 {
     request->reply->action = SERVER_RESET;
+    return LINK_STATUS_OK;
+}
+
+static uint16_t echo(const struct request *request)
+{
+    put(request->payload, request->bytes);
+    return LINK_STATUS_OK;
+}
+
+static uint16_t send_statistics(const struct request *request)
+{
+    (void)request;
+    struct link_statistics_reply reply = statistics;
+    reply.holes = stream_holes();
+    reply.repeats += stream_repeats();
+    reply.runs += stream_runs();
+    put(&reply, sizeof reply);
     return LINK_STATUS_OK;
 }
 
@@ -319,6 +290,9 @@ static const struct operation operations[] = {
     {LINK_TYPE_CSI_SETUP, sizeof(struct link_csi_setup) + 1U, LINK_MAX_PAYLOAD, take_csi_setup},
     {LINK_TYPE_CSI_PACKETS, 1, LINK_MAX_PAYLOAD, take_csi_packets},
     {LINK_TYPE_CSI_WINDOW, 0, 0, make_csi_window},
+    {LINK_TYPE_STREAM, 1, 0, NULL}, /* never of a right length here: see is_stream */
+    {LINK_TYPE_ECHO, 0, LINK_MAX_PAYLOAD - sizeof(struct link_reply_prefix), echo},
+    {LINK_TYPE_STATISTICS, 0, 0, send_statistics},
 };
 
 static uint16_t carry_out(const struct link_frame *frame, const struct request *request)
@@ -349,8 +323,65 @@ void server_init(uint32_t boot_id, uint16_t reset_cause, uint32_t core_clock_hz)
     core_hz = core_clock_hz;
     last_reply_bytes = 0U;
     input_received = 0U;
-    have_output = false;
     csi.packets = 0U;
+    output_forget();
+    stream_init();
+    statistics = (struct link_statistics_reply){0};
+}
+
+void server_note_bad_frame(void)
+{
+    statistics.bad_frames++;
+}
+
+void server_note_line_errors(uint32_t count)
+{
+    statistics.line_errors += count;
+}
+
+/* The bytes of a reply whose body is in the builder, behind the room for the prefix. */
+static size_t encode_reply(uint8_t type, uint16_t sequence, uint16_t status, uint8_t *out)
+{
+    const size_t payload_bytes = builder.count;
+    prefix.status = status;
+    builder.count = 0U;
+    put(&prefix, sizeof prefix);
+    return link_encode((uint8_t)(type | LINK_REPLY_FLAG), sequence, builder.bytes, payload_bytes,
+                       out);
+}
+
+static struct server_reply reply_to_stream(const struct stream_answer *answer)
+{
+    builder.count = sizeof prefix;
+    put(answer->bytes, answer->count);
+    const size_t count =
+        encode_reply(LINK_TYPE_STREAM, answer->sequence, answer->status, stream_reply);
+    return (struct server_reply){.bytes = stream_reply, .count = count};
+}
+
+struct server_reply server_poll(void)
+{
+    struct stream_answer answer;
+    return stream_poll(&answer) ? reply_to_stream(&answer) : (struct server_reply){0};
+}
+
+/* A part of a stream has a memory of its own: that of the results. */
+static struct server_reply take_stream(const struct link_frame *frame)
+{
+    struct stream_answer answer;
+    input_received = 0U; /* the buffer is the same */
+    if (stream_take(frame->payload, frame->payload_bytes, frame->header.sequence, &answer)) {
+        return reply_to_stream(&answer);
+    }
+    return (struct server_reply){0};
+}
+
+static bool is_stream(const struct link_frame *frame)
+{
+    return frame->header.type == LINK_TYPE_STREAM &&
+           frame->header.version == LINK_PROTOCOL_VERSION &&
+           frame->header.length == frame->payload_bytes &&
+           frame->payload_bytes > sizeof(struct link_stream);
 }
 
 struct server_reply server_handle(const struct link_frame *frame, bool may_sleep)
@@ -359,20 +390,20 @@ struct server_reply server_handle(const struct link_frame *frame, bool may_sleep
     if ((frame->header.type & LINK_REPLY_FLAG) != 0U) {
         return reply; /* a reply that came back: answering it would never end */
     }
+    statistics.frames++;
+    if (is_stream(frame)) {
+        return take_stream(frame);
+    }
     const uint16_t sequence = frame->header.sequence;
     if (last_reply_bytes != 0U && sequence == last_sequence && frame->crc == last_crc) {
+        statistics.repeats++;
         reply.count = last_reply_bytes;
         return reply;
     }
     const struct request request = {frame->payload, frame->payload_bytes, may_sleep, &reply};
     builder.count = sizeof prefix;
-    prefix.status = carry_out(frame, &request);
-    const size_t payload_bytes = builder.count;
-    builder.count = 0U;
-    put(&prefix, sizeof prefix);
-
-    const uint8_t type = (uint8_t)(frame->header.type | LINK_REPLY_FLAG);
-    last_reply_bytes = link_encode(type, sequence, builder.bytes, payload_bytes, last_reply);
+    const uint16_t status = carry_out(frame, &request);
+    last_reply_bytes = encode_reply(frame->header.type, sequence, status, last_reply);
     last_sequence = sequence;
     last_crc = frame->crc;
     reply.count = last_reply_bytes;

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* UART0, the console, 8 data bits, no parity, one stop bit. Reception runs by interrupt into a
- * ring buffer that holds more than one frame. */
+/* UART0, the console, 8 data bits, no parity, one stop bit. Both directions run by interrupt from
+ * and into ring buffers that hold more than one frame. */
 void uart_init(uint32_t baud);
 
 /* Changes the rate once everything is sent; what was received and not yet read is dropped. */
@@ -18,6 +18,7 @@ bool uart_received(void);
 /* Takes one received byte; returns false if there is none. */
 bool uart_read(uint8_t *byte);
 
+/* Hands bytes to the transmitter; waits only while its ring is full. */
 void uart_write(const uint8_t *bytes, size_t count);
 
 /* Waits until the last bit is out. */

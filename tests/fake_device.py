@@ -63,12 +63,15 @@ class FakeBoard:
     infer_s: float = 0.0
     refuse: dict[int, int] = field(default_factory=dict)  # request type -> status
     good_rates: tuple[int, ...] = messages.BAUD_RATES  # rates at which the line works
+    stream_window: int = 0
     reboot_at_infer: int = 0  # number of the inference, from 1, that a brown-out ends
     log: list[int] = field(default_factory=list)  # types of the requests carried out
     _buffer: bytes = b""
     _memory: tuple[bytes, bytes] | None = None  # last request and its reply
     _input: bytearray = field(default_factory=bytearray)
     _output: list[int] = field(default_factory=list)
+    _filling: dict[int, bytearray] = field(default_factory=dict)  # frames of a stream by number
+    _results: dict[int, bytes] = field(default_factory=dict)
 
     def receive(self, data: bytes) -> list[bytes]:
         """Replies to all requests that ``data`` completes."""
@@ -80,6 +83,7 @@ class FakeBoard:
         self.cause = cause
         self.baud = messages.DEFAULT_BAUD
         self._buffer, self._memory, self._input = b"", None, bytearray()
+        self._filling, self._results = {}, {}
 
     def _answer(self, chunk: bytes) -> list[bytes]:
         try:
@@ -91,6 +95,8 @@ class FakeBoard:
         if self._memory and self._memory[0] == chunk:
             return [self._memory[1]]
         version, kind, sequence, _ = struct.unpack_from("<BBHH", data)
+        if kind == Type.STREAM and version == self.version:
+            return self._stream(sequence, data[6:-4])
         self.log.append(kind)
         if kind == Type.INFER and self.log.count(Type.INFER) == self.reboot_at_infer:
             self.reboot()
@@ -101,6 +107,39 @@ class FakeBoard:
         self._memory = (chunk, reply)
         return [reply]
 
+    def _stream(self, sequence: int, payload: bytes) -> list[bytes]:
+        """Reply to a part, if it has one; runs are as quick as thought."""
+        number, offset = struct.unpack_from("<II", payload)
+        part = payload[8:]
+
+        def reply(status: int, body: bytes) -> list[bytes]:
+            head = struct.pack("<IHH", self.boot_id, self.cause, status)
+            return [encode(Type.STREAM | 0x80, sequence, head + body, self.version)]
+
+        if number in self._results:
+            return reply(Status.OK, self._results[number])
+        if number not in self._filling and len(self._filling) >= self.stream_window - 1:
+            return reply(Status.BUSY, struct.pack("<II", number, 0))
+        content = self._filling.get(number, bytearray())
+        if offset > len(content):
+            return reply(Status.HOLE, struct.pack("<II", number, len(content)))
+        self._filling[number] = content
+        content[offset : offset + len(part)] = part
+        if len(content) < self.input_bytes:
+            return []
+        self.log.append(Type.STREAM)
+        if self.log.count(Type.STREAM) == self.reboot_at_infer:
+            self.reboot()
+            return []
+        scores = network(bytes(self._filling.pop(number)), self.output_values)
+        index = scores.index(max(scores)) if self.has_class else 0xFFFF
+        end = 0xFFFF_FF00 + 1000 * self.log.count(Type.STREAM) & 0xFFFF_FFFF
+        body = struct.pack("<IIIIIIHH", number, end, *self.ticks, index, len(scores))
+        self._results[number] = body + struct.pack(f"<{len(scores)}i", *scores)
+        for old in sorted(self._results)[:-4]:
+            del self._results[old]
+        return reply(Status.OK, self._results[number])
+
     def _carry_out(self, version: int, kind: int, payload: bytes) -> tuple[int, bytes]:
         if version != self.version:
             return Status.BAD_VERSION, b""
@@ -110,12 +149,17 @@ class FakeBoard:
             Type.HELLO: self._hello, Type.SET_BAUD: self._set_baud, Type.INPUT: self._take_input,
             Type.INFER: self._infer, Type.OUTPUT: self._send_output,
             Type.SELF_TEST: self._self_test, Type.RESET: lambda _: (Status.OK, b""),
+            Type.ECHO: lambda payload: (Status.OK, payload),
+            Type.STATISTICS: lambda _: (Status.OK, struct.pack("<6I", 1, 2, 3, 4, 5, 6)),
         }  # fmt: skip
+        if kind not in actions:
+            return Status.UNKNOWN_TYPE, b""
         return actions[kind](payload)
 
     def _hello(self, payload: bytes) -> tuple[int, bytes]:
         return Status.OK, struct.pack(
-            "<BBBBHHIIIII64s", self.version, 1, 0, 0, self.max_payload, self.output_values,
+            "<BBBBHHIIIII64s", self.version, 1, 0, self.stream_window, self.max_payload,
+            self.output_values,
             self.network_id, 100_000_000, self.timer_hz, self.input_bytes, 4 * self.output_values,
             self.name,
         )  # fmt: skip

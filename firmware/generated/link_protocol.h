@@ -7,11 +7,12 @@
 
 #define LINK_PROTOCOL_VERSION 1U
 #define LINK_DEFAULT_BAUD 115200U
-#define LINK_BAUD_RATES 115200U, 230400U, 460800U, 921600U
+#define LINK_BAUD_RATES 115200U, 230400U, 460800U, 921600U, 2000000U
 #define LINK_MAX_PAYLOAD 1024U
 #define LINK_MAX_FRAME 1034U
 #define LINK_NAME_BYTES 64U
 #define LINK_REPLY_FLAG 0x80U
+#define LINK_STREAM_RESULTS 4U
 #define LINK_CRC_BYTES 4U
 #define LINK_NO_CLASS 0xFFFFU
 
@@ -25,6 +26,9 @@
 #define LINK_TYPE_CSI_SETUP 8U
 #define LINK_TYPE_CSI_PACKETS 9U
 #define LINK_TYPE_CSI_WINDOW 10U
+#define LINK_TYPE_ECHO 16U
+#define LINK_TYPE_STREAM 17U
+#define LINK_TYPE_STATISTICS 18U
 
 #define LINK_STATUS_OK 0U
 #define LINK_STATUS_UNKNOWN_TYPE 1U
@@ -34,6 +38,8 @@
 #define LINK_STATUS_CNN_TIMEOUT 5U
 #define LINK_STATUS_MISMATCH 6U
 #define LINK_STATUS_BAD_VERSION 7U
+#define LINK_STATUS_HOLE 8U
+#define LINK_STATUS_BUSY 9U
 
 #define RESET_CAUSE_POWER_ON 0U
 #define RESET_CAUSE_SOFTWARE 1U
@@ -59,7 +65,7 @@ struct link_hello_reply {
     uint8_t version;
     uint8_t firmware_major;
     uint8_t firmware_minor;
-    uint8_t reserved;
+    uint8_t stream_window;
     uint16_t max_payload;
     uint16_t output_values;
     uint32_t network_id;
@@ -133,5 +139,39 @@ struct link_csi_window_reply {
     uint32_t ticks;
 } __attribute__((packed));
 _Static_assert(sizeof(struct link_csi_window_reply) == 4U, "csi_window_reply");
+
+struct link_stream {
+    uint32_t frame;
+    uint32_t offset;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_stream) == 8U, "stream");
+
+struct link_stream_state {
+    uint32_t frame;
+    uint32_t received;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_stream_state) == 8U, "stream_state");
+
+struct link_stream_reply {
+    uint32_t frame;
+    uint32_t end_tick;
+    uint32_t load_ticks;
+    uint32_t inference_ticks;
+    uint32_t unload_ticks;
+    uint32_t post_ticks;
+    uint16_t class_index;
+    uint16_t values;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_stream_reply) == 28U, "stream_reply");
+
+struct link_statistics_reply {
+    uint32_t frames;
+    uint32_t bad_frames;
+    uint32_t line_errors;
+    uint32_t repeats;
+    uint32_t holes;
+    uint32_t runs;
+} __attribute__((packed));
+_Static_assert(sizeof(struct link_statistics_reply) == 24U, "statistics_reply");
 
 #endif

@@ -28,7 +28,9 @@ _PICTURE = (1, 48, 48)  # what data sets hold that do not say it themselves
 @click.option("--current-ma", type=float, help="Supply current that you measured, in mA.")
 @click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
 @click.option("--meter", is_flag=True, help="With --port sim: energy from its current trace.")
-@click.option("--max-baud", type=int, default=921600, show_default=True)
+@click.option("--max-baud", type=int, default=2_000_000, show_default=True,
+              help="Climb to this rate as far as test patterns pass.")  # fmt: skip
+@click.option("--pipeline", is_flag=True, help="Send the next input during each inference.")
 @click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
 @click.option("--model", help="What the board runs: a failed test then names layer and channel.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
@@ -46,6 +48,7 @@ def command(
     voltage_v: float | None,
     meter: bool,
     max_baud: int,
+    pipeline: bool,
     self_test: bool,
     model: str | None,
     out: Path,
@@ -88,6 +91,7 @@ def command(
                 warmup=warmup,
                 current_ma=current_ma,
                 voltage_v=voltage_v,
+                pipelined=pipeline,
                 progress=lambda done, total: advance(1, ""),
                 on_row=log,
             )

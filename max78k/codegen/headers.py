@@ -59,7 +59,7 @@ _LAYOUTS: tuple[tuple[str, str, str], ...] = (
     (
         "HELLO_REPLY",
         "hello_reply",
-        "version firmware_major firmware_minor reserved max_payload output_values network_id"
+        "version firmware_major firmware_minor stream_window max_payload output_values network_id"
         " core_hz timer_hz input_bytes output_bytes name",
     ),
     ("SET_BAUD", "set_baud", "baud"),
@@ -80,6 +80,14 @@ _LAYOUTS: tuple[tuple[str, str, str], ...] = (
     ("CSI_SETUP", "csi_setup", "values channels gain"),
     ("CSI_PACKETS_REPLY", "csi_packets_reply", "taken"),
     ("CSI_WINDOW_REPLY", "csi_window_reply", "ticks"),
+    ("STREAM", "stream", "frame offset"),
+    ("STREAM_STATE", "stream_state", "frame received"),
+    (
+        "STREAM_REPLY",
+        "stream_reply",
+        "frame end_tick load_ticks inference_ticks unload_ticks post_ticks class_index values",
+    ),
+    ("STATISTICS_REPLY", "statistics_reply", "frames bad_frames line_errors repeats holes runs"),
 )
 
 
@@ -131,6 +139,7 @@ def link_protocol_header() -> str:
         f"#define LINK_MAX_FRAME {messages.MAX_FRAME}U",
         f"#define LINK_NAME_BYTES {messages.NAME_BYTES}U",
         f"#define LINK_REPLY_FLAG 0x{messages.REPLY_FLAG:X}U",
+        f"#define LINK_STREAM_RESULTS {messages.STREAM_RESULTS}U",
         f"#define LINK_CRC_BYTES {messages.CRC.size}U",
         "#define LINK_NO_CLASS 0xFFFFU",
     ]

@@ -22,7 +22,9 @@ from max78k.host.energy import (
     energy_from_current,
     estimate_energy,
 )
-from max78k.host.link import Device, int8_bytes
+from max78k.host.input_bytes import int8_bytes
+from max78k.host.link import Device
+from max78k.host.link_report import LinkReport, Throughput, throughput
 from max78k.host.replies import DeviceInfo, Inference
 
 SCHEMA = "max78k-bench"
@@ -66,6 +68,9 @@ class BenchResult:
     elapsed_s: float = 0.0
     retries: int = 0
     bad_chunks: int = 0
+    pipelined: bool = False
+    link: LinkReport | None = None
+    throughput: Throughput | None = None
     error: BaseException | None = None
     bounds: list[tuple[float, float]] = field(default_factory=list)  # of each row, from a trace
 
@@ -153,7 +158,9 @@ class BenchResult:
         ``board`` is the sum of the four phases on the board, without ``link``); ``energy`` (null,
         or ``kind``: "estimate", "from the given current" or that of a current trace, which is an
         estimate too, ``frame_mj``, ``inference_mj``, and for an estimate ``frame_low_mj``,
-        ``frame_high_mj``); ``link`` (``retries``, ``bad_chunks``).
+        ``frame_high_mj``); ``link`` (``retries``, ``bad_chunks``; ``pipelined``; ``session``: null
+        or all of LinkReport's counts; ``throughput``: null, or by the board's timer
+        ``frames_per_s`` and the bounds ``line_per_s``, ``inference_per_s``).
         """
         return {
             "schema": SCHEMA,
@@ -169,7 +176,13 @@ class BenchResult:
             "accuracy": self.accuracy,
             "phases_us": self.phase_statistics(),
             "energy": self.energy_statistics(),
-            "link": {"retries": self.retries, "bad_chunks": self.bad_chunks},
+            "link": {
+                "retries": self.retries,
+                "bad_chunks": self.bad_chunks,
+                "pipelined": self.pipelined,
+                "session": None if self.link is None else self.link.to_json(),
+                "throughput": None if self.throughput is None else asdict(self.throughput),
+            },
         }
 
     def summary(self) -> str:
@@ -188,8 +201,16 @@ class BenchResult:
         lines += self._energy_lines()
         if self.accuracy is not None:
             lines.append(f"accuracy {100 * self.accuracy:.2f} %")
-        if self.retries or self.bad_chunks:
+        if self.link is None and (self.retries or self.bad_chunks):
             lines.append(f"link: {self.retries} retries, {self.bad_chunks} damaged frames")
+        if self.throughput is not None:
+            rates = self.throughput
+            lines.append(
+                f"by the board's timer {rates.frames_per_s:.1f} frames per second; the line carries"
+                f" {rates.line_per_s:.1f}, the accelerator takes {rates.inference_per_s:.1f}"
+            )
+        if self.link is not None:
+            lines += [f"link: {name}: {count}" for name, count in self.link.faults.items()]
         return "\n".join(lines)
 
     def _energy_lines(self) -> list[str]:
@@ -214,6 +235,7 @@ def run_bench(
     warmup: int = 1,
     current_ma: float | None = None,
     voltage_v: float | None = None,
+    pipelined: bool = False,
     progress: Callable[[int, int], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> BenchResult:
@@ -223,6 +245,8 @@ def run_bench(
         inputs: int8 arrays or bytes of the network's input size; an (n, ...) int8 array will do.
         labels: class index of each input.
         current_ma, voltage_v: supply during the run, as measured by the user; both or neither.
+        pipelined: let the next input travel while the accelerator works. That gives the highest
+            rate; the load then is a little longer, for the line's interrupts fall into it.
         progress: called with (inferences done, inferences planned).
         on_row: called with each row as it is measured.
 
@@ -237,11 +261,15 @@ def run_bench(
         device.infer(frames[0])
     result = BenchResult(device.info, device.baud, planned=repeats * len(frames))
     retries, bad = device.retries, device.statistics.bad_chunks
+    result.pipelined = pipelined and device.info.stream_window > 0
+    contents = (frames[number % len(frames)] for number in range(result.planned))
+    inferences = device.stream(contents) if pipelined else map(device.infer, contents)
+    measured: list[Inference] = []
     start = device.clock()
     try:
-        for number in range(result.planned):
+        for number, inference in enumerate(inferences):
             repetition, index = divmod(number, len(frames))
-            inference = device.infer(frames[index])
+            measured.append(inference)
             result.elapsed_s = device.clock() - start
             label = None if labels is None else int(labels[index])
             row = _row(index, repetition, label, inference, meter)
@@ -254,6 +282,9 @@ def run_bench(
         result.error = error
     result.retries = device.retries - retries
     result.bad_chunks = device.statistics.bad_chunks - bad
+    result.throughput = throughput(measured, device.info, device.baud)
+    if result.error is None:
+        result.link = device.link_report()
     return result
 
 

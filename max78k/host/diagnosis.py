@@ -52,6 +52,8 @@ STATUS_MEANINGS: dict[Status, tuple[str, str]] = {
     Status.CNN_TIMEOUT: ("waited in vain for the accelerator", "build and flash anew; the"
                          " virtual board (`--port sim`) shows whether the program is sound"),
     Status.MISMATCH: ("failed its known-answer test", "flash again; check the supply"),
+    Status.HOLE: ("misses a part of the input", SAME_VERSION),
+    Status.BUSY: ("has no room for another input", SAME_VERSION),
     Status.BAD_VERSION: ("speaks another protocol version", SAME_VERSION),
 }  # fmt: skip
 

@@ -51,6 +51,11 @@ class Exchange:
         return self._port.baudrate
 
     @property
+    def sequence(self) -> int:
+        """Number of the last request."""
+        return self._sequence
+
+    @property
     def statistics(self) -> Statistics:
         """Counts of good frames and of damage since the port was opened."""
         return self._decoder.statistics
@@ -92,6 +97,17 @@ class Exchange:
                 return reply
         return None
 
+    def send(self, kind: Type, payload: bytes) -> None:
+        """Send a request without waiting; its sequence number is :attr:`sequence` afterwards."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._write(pack(Frame(kind, self._sequence, payload)))
+
+    def receive(self, *, wait: bool) -> list[Frame]:
+        """Frames that have come; with ``wait``, after one read time-out of the port at most."""
+        if not wait and not self._waiting():
+            return []
+        return self._decoder.feed(self._read())
+
     def set_rate(self, rate: int) -> None:
         """Change the host's side; bytes received at another rate mean nothing and are dropped."""
         if self.baud != rate:
@@ -128,6 +144,12 @@ class Exchange:
         try:
             self._port.write(data)
         except OSError as error:  # pySerial's errors are OSErrors
+            raise _port_error(error) from error
+
+    def _waiting(self) -> int:
+        try:
+            return self._port.in_waiting
+        except OSError as error:
             raise _port_error(error) from error
 
     def _read(self) -> bytes:

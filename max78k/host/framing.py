@@ -17,7 +17,11 @@ FOREIGN_KEPT = 512  # last bytes that belong to no frame, kept for the diagnosis
 
 
 class FrameError(ValueError):
-    """Bytes between two delimiters are no frame."""
+    """Bytes between two delimiters are no frame; ``kind`` is a counter of Statistics."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        super().__init__(text)
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,14 @@ def _put_blocks(out: bytearray, run: bytes) -> None:
 def cobs_decode(data: bytes) -> bytes:
     """Undo :func:`cobs_encode`; raises FrameError on a zero byte or a block that is cut off."""
     if 0 in data:
-        raise FrameError("zero byte inside COBS data")
+        raise FrameError("bad_stuffing", "zero byte inside COBS data")
     out = bytearray()
     position = 0
     while position < len(data):
         code = data[position]
         block = data[position + 1 : position + code]
         if len(block) != code - 1:
-            raise FrameError("COBS block is cut off")
+            raise FrameError("bad_stuffing", "COBS block is cut off")
         out += block
         position += code
         if code <= _BLOCK and position < len(data):
@@ -83,14 +87,15 @@ def unpack(chunk: bytes) -> Frame:
     """The frame in ``chunk``, the bytes before a delimiter; raises FrameError if there is none."""
     data = cobs_decode(chunk)
     if not HEADER.size + CRC.size <= len(data) <= MAX_FRAME:
-        raise FrameError(f"{len(data)} bytes are no frame")
+        raise FrameError("bad_length", f"{len(data)} bytes are no frame")
     body = data[: -CRC.size]
     if CRC.unpack(data[-CRC.size :])[0] != zlib.crc32(body):
-        raise FrameError("CRC differs")
+        raise FrameError("bad_crc", "CRC differs")
     version, kind, sequence, length = HEADER.unpack_from(body)
     payload = body[HEADER.size :]
     if length != len(payload):
-        raise FrameError(f"header states {length} bytes of payload, {len(payload)} arrived")
+        arrived = f"header states {length} bytes of payload, {len(payload)} arrived"
+        raise FrameError("bad_length", arrived)
     return Frame(kind, sequence, payload, version)
 
 
@@ -100,6 +105,9 @@ class Statistics:
 
     frames: int = 0
     bad_chunks: int = 0  # delimited bytes with a wrong CRC, length or stuffing
+    bad_stuffing: int = 0  # of the bad chunks: those that are no COBS data
+    bad_length: int = 0  # of the bad chunks: shorter or longer than a frame, or than they state
+    bad_crc: int = 0  # of the bad chunks: those whose CRC differs
     overlong_chunks: int = 0  # more bytes without a delimiter than any frame has
     foreign_bytes: int = 0  # bytes in bad and overlong chunks
 
@@ -156,8 +164,9 @@ class Decoder:
     def _frame(self, chunk: bytes) -> Frame | None:
         try:
             frame = unpack(chunk)
-        except FrameError:
+        except FrameError as error:
             self.statistics.bad_chunks += 1
+            setattr(self.statistics, error.kind, getattr(self.statistics, error.kind) + 1)
             self._note_foreign(chunk)
             return None
         self.statistics.frames += 1

@@ -1,25 +1,31 @@
 """A board on the serial link: who it is, input, inference, self test, baud rate, restart.
 
-The host asks, the board answers, one request at a time. A request that is not answered in time is
+The host asks, the board answers, one request at a time, or for many inputs in a pipeline
+(:meth:`Device.stream`). A request that is not answered in time is
 sent again with the same sequence number, and the board does not carry it out twice. A board that
 restarts is noticed by its boot id, which every reply carries.
 """
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from max78k.errors import InputError, LinkError
+from max78k.errors import LinkError
 from max78k.host import messages
 from max78k.host.diagnosis import RebootError, bad_reply, no_answer, refused, unanswered
 from max78k.host.exchange import Exchange, Timing
 from max78k.host.framing import Statistics
+from max78k.host.input_bytes import int8_bytes
+from max78k.host.link_report import LinkReport
 from max78k.host.messages import BAUD_RATES, DEFAULT_BAUD, Status, Type
+from max78k.host.pipeline import Arrival, Pipeline, PipelineCounts, Silence
 from max78k.host.ports import Port
 from max78k.host.replies import (
+    DeviceCounts,
     DeviceInfo,
     Inference,
     Reply,
@@ -29,11 +35,17 @@ from max78k.host.replies import (
     output_reply,
     parse,
     self_test_reply,
+    statistics_reply,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+# A rate at which so many of so many frames are damaged or missing is given up.
+WATCHED_FRAMES, MOST_DAMAGED = 64, 8
+_TRIAL_BYTES = 512
 
 
 class Device:
@@ -62,6 +74,10 @@ class Device:
         self._boot_id: int | None = None
         self._info: DeviceInfo | None = None
         self._packet_bytes = 1  # of a CSI packet
+        self._pipeline_counts = PipelineCounts()
+        self._restarts: dict[str, int] = {}
+        self._slowdowns = 0
+        self._watched = (0, 0)  # good frames and damage when the line was judged last
 
     def __enter__(self) -> Device:
         try:
@@ -116,15 +132,65 @@ class Device:
         return self._take_info(self._request(Type.HELLO))
 
     def negotiate_baud(self, highest: int = BAUD_RATES[-1]) -> int:
-        """Move to the highest rate up to ``highest`` at which HELLO works; returns the rate.
+        """Climb to the highest rate up to ``highest`` that the line holds; returns the rate.
 
-        A rate that fails is left again: the board returns to the default rate by itself when
-        nothing valid arrives at the new one.
+        Each rate must carry a test pattern both ways without a single error. After one that does
+        not, the last good one is taken; the board leaves a bad rate by itself when nothing valid
+        arrives.
         """
-        for rate in sorted(BAUD_RATES, reverse=True):
-            if self.baud < rate <= highest and self._move_to(rate):
-                break
+        good = self.baud
+        for rate in sorted(BAUD_RATES):
+            if self.baud < rate <= highest:
+                if not self._move_to(rate):
+                    break
+                good = rate
+        if self.baud < good:
+            self._move_to(good)
         return self.baud
+
+    def link_report(self) -> LinkReport:
+        """What the link has met since the port was opened; asks the board for its own counts."""
+        board: DeviceCounts | None = None
+        reply = self._exchange.ask(Type.STATISTICS)
+        if reply is not None and reply.status == Status.OK:
+            board = statistics_reply(reply)
+        return LinkReport(
+            baud=self.baud,
+            received=self.statistics,
+            pipeline=self._pipeline_counts,
+            retries=self.retries,
+            restarts=self._restarts,
+            slowdowns=self._slowdowns,
+            board=board,
+        )
+
+    def stream(self, inputs: Iterable[Any], *, keep_going: bool = False) -> Iterator[Inference]:
+        """Results of many inputs, in order; the next input travels while the accelerator works.
+
+        ``inputs``: as for :meth:`infer`. Firmware that cannot do so is asked one by one. With
+        ``keep_going`` a restart of the board is counted (:meth:`link_report`) and the inputs
+        without a result are sent again; else it raises RebootError.
+        """
+        if not self.info.stream_window:
+            yield from map(self.infer, inputs)
+            return
+        assert self._boot_id is not None  # info has been asked for
+        pipeline = Pipeline(self._exchange, self.info, self._boot_id, self._pipeline_counts)
+        contents = (int8_bytes(data, self.info) for data in inputs)
+        before = self.clock()
+        more = True
+        while True:
+            while more and pipeline.has_room:
+                content = next(contents, None)
+                more = content is not None
+                if content is not None:
+                    pipeline.put(content)
+            if pipeline.is_empty:
+                return
+            self._step(pipeline, keep_going)
+            for arrival in pipeline.take():
+                yield _streamed(arrival, before)
+                before = arrival.arrived
 
     def send_input(self, data: Any) -> None:
         """Send the whole input tensor, int8 and channel-planar, in parts that fit a frame.
@@ -242,7 +308,7 @@ class Device:
         self._exchange.forget()
         reply = self._exchange.ask(kind, payload, limit_s=limit_s)
         if reply is None:
-            raise self._diagnose(kind)
+            raise self._diagnose(kind)[0]
         self._check_boot(reply, kind)
         if reply.status not in accept:
             raise refused(kind, reply.status)
@@ -273,17 +339,72 @@ class Device:
                 self._exchange.set_rate(rates[0])
                 return None, evidence
 
-    def _diagnose(self, kind: Type) -> LinkError:
-        """Why a request got no answer; a restart is looked for, since it explains the most."""
+    def _step(self, pipeline: Pipeline, keep_going: bool) -> None:
+        """One step; what a pipeline cannot mend itself is mended here or raised."""
+        answered, rate, network = pipeline.answered, self.baud, self.info.network_id
+        try:
+            pipeline.step()
+        except Silence:
+            error, alive = self._diagnose(Type.STREAM)
+            if alive and pipeline.answered > pipeline.answered_at_stall:
+                pipeline.send_again()
+                return
+        except RebootError as reboot:
+            error = reboot
+        else:
+            if pipeline.answered > answered:
+                self._judge_line(pipeline)
+            return
+        if not (keep_going and isinstance(error, RebootError)):
+            raise error
+        cause = "unknown" if error.cause is None else error.cause.name.lower().replace("_", " ")
+        self._restarts[cause] = self._restarts.get(cause, 0) + 1
+        if self.connect().network_id != network:
+            raise error
+        self.negotiate_baud(rate)
+        assert self._boot_id is not None
+        pipeline.boot_id = self._boot_id
+        pipeline.send_again()
+
+    def _judge_line(self, pipeline: Pipeline) -> None:
+        """Go down by one rate if the present one damages too much."""
+        counts = self._pipeline_counts
+        good = self.statistics.frames
+        damage = self.statistics.bad_chunks + counts.timeouts + counts.holes
+        if good - self._watched[0] < WATCHED_FRAMES:
+            return
+        bad = damage - self._watched[1] > MOST_DAMAGED
+        self._watched = (good, damage)
+        lower = [rate for rate in BAUD_RATES if rate < self.baud]
+        if bad and lower:
+            self._slowdowns += 1
+            self._move_to(lower[-1])
+            pipeline.send_again()
+
+    def _diagnose(self, kind: Type) -> tuple[LinkError, bool]:
+        """Why a request got no answer, and whether the same start of the board still lives.
+
+        A restart is looked for, since it explains the most.
+        """
         evidence = self._exchange.evidence()
         baud, before = self.baud, self._boot_id
         rates = [baud] if baud == DEFAULT_BAUD else [baud, DEFAULT_BAUD]
         found, later = self._search(rates, self._exchange.timing.reboot_s)
         if found is None:
-            return no_answer(evidence + later, kind.name, baud)
+            return no_answer(evidence + later, kind.name, baud), False
         if before is not None and found.boot_id != before:
-            return RebootError(before, found.boot_id, found.reset_cause, kind.name)
-        return no_answer(evidence, kind.name, baud) if evidence else unanswered(kind.name)
+            return RebootError(before, found.boot_id, found.reset_cause, kind.name), False
+        return (no_answer(evidence, kind.name, baud) if evidence else unanswered(kind.name)), True
+
+    def _line_holds(self, rate: int) -> bool:
+        """Whether test patterns come back whole; old firmware only says that they arrived."""
+        size = min(_TRIAL_BYTES, self.info.max_payload - messages.REPLY_PREFIX.size)
+        damage = self.statistics.bad_chunks + self.statistics.overlong_chunks
+        for pattern in _trial_patterns(rate, size):
+            reply = self._exchange.ask(Type.ECHO, pattern, tries=1)
+            if reply is None or (reply.status == Status.OK and reply.body != pattern):
+                return False
+        return damage == self.statistics.bad_chunks + self.statistics.overlong_chunks
 
     def _check_boot(self, reply: Reply, kind: Type) -> None:
         before, self._boot_id = self._boot_id, reply.boot_id
@@ -320,8 +441,11 @@ class Device:
         # Without a reply the board may have changed all the same: look at the new rate as well.
         self._sleep(self._exchange.timing.settle_s)
         self._exchange.set_rate(rate)
-        if self._exchange.ask(Type.HELLO, tries=2) is not None:
+        lower = rate < before  # any lower rate is better than the one that is given up
+        if self._exchange.ask(Type.HELLO) is not None if lower else self._line_holds(rate):
             return True
+        # Asked at the bad rate it may still understand; else it goes back by itself, after errors.
+        self._exchange.ask(Type.SET_BAUD, messages.SET_BAUD.pack(before), tries=2)
         limit = self._exchange.timing.reboot_s
         found, evidence = self._search([before, DEFAULT_BAUD], limit)
         if found is None:
@@ -329,25 +453,28 @@ class Device:
         return False
 
 
-def int8_bytes(data: Any, info: DeviceInfo) -> bytes:
-    """The input as bytes; an array of another type is refused, for its bytes would mislead."""
-    wanted = f"{info.network_name} takes {info.input_bytes} int8 values"
-    is_bytes = isinstance(data, (bytes, bytearray, memoryview))
-    try:
-        view = memoryview(data)
-    except TypeError:
-        kind = type(data).__name__
-        raise InputError("E-LINK-INPUT", f"the input is of type {kind}; {wanted}.") from None
-    if not is_bytes and view.format != "b":
-        raise InputError(
-            "E-LINK-INPUT",
-            f"the input's type code is {view.format!r}; {wanted}.",
-            "convert it to int8: 8-bit pixels from 0 to 255 less 128",
-        )
-    if view.nbytes != info.input_bytes:
-        raise InputError(
-            "E-LINK-INPUT",
-            f"the input has {view.nbytes} bytes; {wanted}.",
-            "resize the input, or flash the network that it was made for",
-        )
-    return view.tobytes()
+def _streamed(arrival: Arrival, before: float) -> Inference:
+    """A frame's result; ``before``: when the result ahead of it arrived."""
+    import numpy as np
+
+    result = arrival.reply
+    on_board_s = (result.load_us + result.inference_us + result.unload_us + result.post_us) / 1e6
+    return Inference(
+        scores=np.frombuffer(result.values, "<i4").astype(np.int32),
+        class_index=result.class_index,
+        load_us=result.load_us,
+        inference_us=result.inference_us,
+        unload_us=result.unload_us,
+        post_us=result.post_us,
+        link_s=max(0.0, arrival.arrived - max(before, arrival.begun) - on_board_s),
+        boot_id=arrival.boot_id,
+        end_tick=arrival.end_tick,
+    )
+
+
+def _trial_patterns(rate: int, size: int) -> Iterator[bytes]:
+    """What stresses a line: long runs of one level, the fastest changes, and everything else."""
+    yield bytes(size)
+    yield b"\xff" * size
+    yield b"\x55" * size
+    yield random.Random(rate).randbytes(size)

@@ -7,6 +7,12 @@ and ended by one zero byte. All numbers are little-endian. A request carries a s
 the reply repeats; a request that is sent again with the same sequence number is answered from the
 device's memory of its last reply and not carried out twice. Every reply begins with REPLY_PREFIX.
 
+STREAM lets the next inputs travel while the accelerator works. Its parts carry the number of their
+frame; the part that completes a frame starts its run, and the one reply to a frame is its result. A
+device answers a part that cannot be taken at once: HOLE with the bytes it has in a row, or BUSY. A
+frame whose result is known already is answered with that result and not run again: the device
+remembers STREAM_RESULTS of them. At most HELLO's stream_window frames may be without a result.
+
 Empty frames are ignored. INPUT at offset 0 begins a new input. OUTPUT asks for as many values as
 fit one frame at the most. A device that hears nothing valid for 2 s after SET_BAUD goes back
 to DEFAULT_BAUD.
@@ -19,10 +25,11 @@ from enum import IntEnum
 
 PROTOCOL_VERSION = 1
 DEFAULT_BAUD = 115200
-BAUD_RATES = (115200, 230400, 460800, 921600)
+BAUD_RATES = (115200, 230400, 460800, 921600, 2_000_000)
 MAX_PAYLOAD = 1024  # bytes of payload in one frame, either way
 NAME_BYTES = 64
 REPLY_FLAG = 0x80
+STREAM_RESULTS = 4
 
 HEADER = struct.Struct("<BBHH")  # version, type, sequence, payload length
 CRC = struct.Struct("<I")
@@ -42,6 +49,9 @@ class Type(IntEnum):
     CSI_SETUP = 0x08  # begin to collect packets of Wi-Fi channel state information
     CSI_PACKETS = 0x09  # packets, as the receiver gave them
     CSI_WINDOW = 0x0A  # make the input from the last packets
+    ECHO = 0x10  # the payload comes back: a trial of the line
+    STREAM = 0x11  # a part of a numbered input; see above
+    STATISTICS = 0x12  # what the device has seen on the line since it started
 
 
 class Status(IntEnum):
@@ -55,6 +65,8 @@ class Status(IntEnum):
     CNN_TIMEOUT = 5  # the accelerator did not finish
     MISMATCH = 6  # the known-answer test failed
     BAD_VERSION = 7
+    HOLE = 8  # STREAM: the part does not follow what is there
+    BUSY = 9  # STREAM: the buffer still holds another frame
 
 
 class ResetCause(IntEnum):
@@ -69,7 +81,8 @@ class ResetCause(IntEnum):
 # boot id (random at every start), reset cause, status
 REPLY_PREFIX = struct.Struct("<IHH")
 
-# protocol version, firmware major, minor, weight bits of nothing (reserved, 0), largest payload,
+# protocol version, firmware major, minor, frames of a stream without a result (0: no
+# STREAM, as when one reply cannot hold the output), largest payload,
 # output values, network id (CRC-32 of the image), core clock Hz, timer Hz, input bytes,
 # output bytes (4 per value), network name (zero-padded)
 HELLO_REPLY = struct.Struct(f"<BBBBHHIIIII{NAME_BYTES}s")
@@ -92,3 +105,11 @@ CSI_SETUP = struct.Struct("<HHI")
 CSI_PACKETS_REPLY = struct.Struct("<I")  # packets taken in by this request
 # CSI_WINDOW has no payload.
 CSI_WINDOW_REPLY = struct.Struct("<I")  # timer ticks that it took
+STREAM = struct.Struct("<II")  # frame number, byte offset; followed by the bytes
+STREAM_STATE = struct.Struct("<II")  # with a status other than OK: frame, bytes in a row
+# frame, timer at the end of the run; load, inference, unload, post-processing: timer ticks; class
+# index, values that follow as int32
+STREAM_REPLY = struct.Struct("<IIIIIIHH")
+# good frames, frames that are none (CRC, COBS, length), bytes lost or misread on the line, repeated
+# requests, holes, runs of the accelerator; all since the start, modulo 2^32
+STATISTICS_REPLY = struct.Struct("<IIIIII")

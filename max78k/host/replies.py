@@ -44,6 +44,7 @@ class DeviceInfo:
     max_payload: int
     boot_id: int
     reset_cause: int
+    stream_window: int = 0  # frames that may be under way at a time; 0: one request at a time
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Inference:
     """One result. Microseconds are from the board's timer; ``link_s`` is the host's wall time.
 
     ``scores``: int32, as unloaded; ``class_index`` is None where the firmware picks no class.
-    ``link_s`` covers input, request and output transfer, less the board's own four phases.
+    ``link_s`` covers input, request and output transfer, less the board's own four phases; in a
+    stream it counts from the result before. ``end_tick`` is the board's timer at the end of the
+    run, in a stream only.
     """
 
     scores: NDArray[np.int32]
@@ -62,6 +65,7 @@ class Inference:
     post_us: float
     link_s: float
     boot_id: int
+    end_tick: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ def device_info(reply: Reply) -> DeviceInfo:
     if reply.status != Status.OK:
         raise refused(Type.HELLO, reply.status)
     fields = parse(messages.HELLO_REPLY, Type.HELLO, reply.body)
-    protocol, major, minor, _, payload, values, network, core, timer, inputs, outputs, name = fields
+    protocol, major, minor, window, payload, values, network, *rest = fields
+    core, timer, inputs, outputs, name = rest
     if protocol != messages.PROTOCOL_VERSION:
         raise wrong_version(protocol)
     if not timer or not inputs or payload < _LEAST_PAYLOAD or outputs != 4 * values:
@@ -122,6 +127,7 @@ def device_info(reply: Reply) -> DeviceInfo:
         input_bytes=inputs,
         output_values=values,
         max_payload=payload,
+        stream_window=min(window, messages.STREAM_RESULTS - 1),
         boot_id=reply.boot_id,
         reset_cause=reply.reset_cause,
     )
@@ -142,11 +148,26 @@ class InferReply:
 
 def infer_reply(reply: Reply, info: DeviceInfo) -> InferReply:
     """INFER's contents, held against what HELLO stated."""
-    *ticks, index, count = parse(messages.INFER_REPLY, Type.INFER, reply.body)
+    fields = parse(messages.INFER_REPLY, Type.INFER, reply.body)
+    return _result(Type.INFER, fields, reply.body[messages.INFER_REPLY.size :], info)
+
+
+def stream_reply(reply: Reply, info: DeviceInfo) -> tuple[InferReply, int]:
+    """A frame's result and the board's timer at the end of its run."""
+    fields = parse(messages.STREAM_REPLY, Type.STREAM, reply.body)
+    values = reply.body[messages.STREAM_REPLY.size :]
+    result = _result(Type.STREAM, fields[2:], values, info)
+    if result.count != info.output_values:
+        raise bad_reply(Type.STREAM, f"{result.count} values, HELLO stated {info.output_values}")
+    return result, fields[1]
+
+
+def _result(kind: Type, fields: tuple[Any, ...], values: bytes, info: DeviceInfo) -> InferReply:
+    *ticks, index, count = fields
     if index != NO_CLASS and index >= info.output_values:
-        raise bad_reply(Type.INFER, f"class {index} of {info.output_values} output values")
+        raise bad_reply(kind, f"class {index} of {info.output_values} output values")
     if count > info.output_values:
-        raise bad_reply(Type.INFER, f"{count} values, HELLO stated {info.output_values}")
+        raise bad_reply(kind, f"{count} values, HELLO stated {info.output_values}")
     load, inference, unload, post = (ticks_to_us(value, info.timer_hz) for value in ticks)
     return InferReply(
         load_us=load,
@@ -155,7 +176,7 @@ def infer_reply(reply: Reply, info: DeviceInfo) -> InferReply:
         post_us=post,
         class_index=None if index == NO_CLASS else index,
         count=count,
-        values=_values(Type.INFER, reply.body[messages.INFER_REPLY.size :], count),
+        values=_values(kind, values, count),
     )
 
 
@@ -178,6 +199,23 @@ def self_test_reply(reply: Reply) -> SelfTest:
             f"status {reply.status}, {result.mismatches} mismatches in {result.words} words",
         )
     return result
+
+
+@dataclass(frozen=True)
+class DeviceCounts:
+    """What the board has seen on the line since its start, modulo 2^32."""
+
+    frames: int
+    bad_frames: int
+    line_errors: int
+    repeats: int
+    holes: int
+    runs: int
+
+
+def statistics_reply(reply: Reply) -> DeviceCounts:
+    """STATISTICS's contents."""
+    return DeviceCounts(*parse(messages.STATISTICS_REPLY, Type.STATISTICS, reply.body))
 
 
 def _values(kind: Type, data: bytes, count: int) -> bytes:

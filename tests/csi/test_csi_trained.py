@@ -15,7 +15,8 @@ from max78k.csi.windows import make_windows, write_windows
 from max78k.datasets.load import load
 from max78k.errors import InputError
 from max78k.flows.csi_answers import preparation_of, score_windows
-from max78k.flows.export import export, network_of_run
+from max78k.flows.export import export
+from max78k.flows.weight_sources import network_of_run
 from max78k.network import Network
 from max78k.training.checkpoint import load_checkpoint, load_model, save_checkpoint
 from max78k.training.fit import train

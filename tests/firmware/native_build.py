@@ -31,11 +31,12 @@ def _host_compiler(folder: Path) -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", "-fsanitize=undefined"]
 
 
-def compile_device(image: Image, folder: Path) -> Device:
-    """The link server for ``image`` as a host program: (bytes, mode) -> (replies, messages)."""
+def compile_native(image: Image, folder: Path, driver: str) -> Path:
+    """The link and the server for ``image`` with ``driver``, a file here, as a host program."""
     project = write_project(image, folder / "project")
-    program = folder / "device"
-    sources = [project / "src" / name for name in ("csi.c", "link.c", "server.c")]
+    program = folder / Path(driver).stem
+    names = ("csi.c", "link.c", "output.c", "server.c", "stream.c")
+    sources = [project / "src" / name for name in names]
     sources += sorted((project / "generated").glob("*.c"))
     flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
     done = subprocess.run(
@@ -44,7 +45,7 @@ def compile_device(image: Image, folder: Path) -> Device:
             *flags,
             f"-I{project / 'src'}",
             f"-I{project / 'generated'}",
-            str(Path(__file__).with_name("native_device.c")),
+            str(Path(__file__).with_name(driver)),
             *map(str, sources),
             "-o",
             str(program),
@@ -54,6 +55,12 @@ def compile_device(image: Image, folder: Path) -> Device:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return program
+
+
+def compile_device(image: Image, folder: Path) -> Device:
+    """The link server for ``image`` as a host program: (bytes, mode) -> (replies, messages)."""
+    program = compile_native(image, folder, "native_device.c")
 
     def run(stream: bytes, mode: str = "server") -> tuple[bytes, str]:
         result = subprocess.run(

@@ -12,19 +12,28 @@
 #include "cnn_tables.h"
 #include "network.h"
 #include "server.h"
+#include "stream.h"
 #include "timer.h"
 
 static const char *mode;
-static const int8_t *loaded;
+static int8_t loaded[NETWORK_INPUT_BYTES];
 static uint32_t now;
 
 uint32_t timer_now(void) { return now += 10U; }
 uint32_t timer_hz(void) { return 50000000U; }
 int cnn_bring_up(void) { return CNN_OK; }
-int cnn_start(void) { return CNN_OK; }
+volatile uint32_t cnn_time;
+int cnn_start(void)
+{
+    cnn_time = strcmp(mode, "timeout") == 0 ? 0U : 1U;
+    return CNN_OK;
+}
 void cnn_spoil_output(void) {}
 uint32_t cnn_run_ticks(void) { return 1234U; }
-void cnn_load_input(const int8_t *input) { loaded = input; }
+uint32_t cnn_end_tick(void) { return now; }
+bool cnn_overdue(void) { return strcmp(mode, "timeout") == 0; }
+void cnn_give_up(void) {}
+void cnn_load_input(const int8_t *input) { memcpy(loaded, input, sizeof loaded); }
 void cnn_feed_input(const int8_t *input) { (void)input; }
 
 int cnn_wait(bool may_sleep)
@@ -67,13 +76,28 @@ static void return_frame(const struct link_frame *frame)
     fwrite(out, 1U, count, stdout);
 }
 
+static void send(const struct server_reply *reply)
+{
+    if (reply->count != 0U) {
+        fwrite(reply->bytes, 1U, reply->count, stdout);
+    }
+}
+
 static void answer(const struct link_frame *frame)
 {
     const struct server_reply reply = server_handle(frame, false);
-    fwrite(reply.bytes, 1U, reply.count, stdout);
+    send(&reply);
     if (reply.action != SERVER_NOTHING) {
         fprintf(stderr, "action %d %u\n", (int)reply.action, (unsigned)reply.baud);
     }
+}
+
+static void carry_on(void)
+{
+    do {
+        const struct server_reply reply = server_poll();
+        send(&reply);
+    } while (stream_due());
 }
 
 int main(int argc, char **argv)
@@ -91,6 +115,9 @@ int main(int argc, char **argv)
             return_frame(&frame);
         } else if (event == LINK_FRAME) {
             answer(&frame);
+        }
+        if (event != LINK_NOTHING) {
+            carry_on();
         }
     }
     fprintf(stderr, "bad frames %u\n", bad_frames);

@@ -50,7 +50,7 @@ def test_hello_tells_who_answers(device):
     assert (kind, status) == (Type.HELLO | m.REPLY_FLAG, Status.OK)
     image = tiny_image()
     assert m.HELLO_REPLY.unpack(payload) == (
-        m.PROTOCOL_VERSION, 1, 0, 0, m.MAX_PAYLOAD, 2, network_id(image), 100_000_000, 50_000_000,
+        m.PROTOCOL_VERSION, 1, 1, 3, m.MAX_PAYLOAD, 2, network_id(image), 100_000_000, 50_000_000,
         12, 8, b"tiny".ljust(m.NAME_BYTES, b"\0"),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 
@@ -225,7 +226,22 @@ def test_json_summary_has_the_documented_keys(device):
     }  # fmt: skip
     assert summary["complete"] is True and summary["interruption"] is None
     assert summary["device"]["network_name"] == "fake"
-    assert summary["link"] == {"retries": 0, "bad_chunks": 0}
+    link = summary["link"]
+    assert (link["retries"], link["bad_chunks"], link["pipelined"]) == (0, 0, False)
+    assert link["throughput"] is None  # one by one: no timer values to count by
+    assert link["session"]["board"] == {
+        "frames": 1, "bad_frames": 2, "line_errors": 3, "repeats": 4, "holes": 5, "runs": 6,
+    }  # fmt: skip
+
+
+def test_a_pipelined_run_gives_the_same_rows_and_a_rate_by_the_board_s_timer(device):
+    singly = run_bench(device, inputs(), repeats=2)
+    device._info = dataclasses.replace(device.info, stream_window=3)
+    device._exchange._port.board.stream_window = 3
+    result = run_bench(device, inputs(), repeats=2, pipelined=True)
+    assert [row.scores for row in result.rows] == [row.scores for row in singly.rows]
+    assert result.pipelined and result.throughput.frames_per_s > 0
+    assert "by the board's timer" in result.summary()
 
 
 def test_a_run_without_rows_has_a_summary(device):

@@ -14,7 +14,7 @@ from max78k.errors import ExitCode, InputError, LinkError
 from max78k.host.diagnosis import RebootError
 from max78k.host.exchange import Timing
 from max78k.host.link import Device
-from max78k.host.messages import ResetCause, Status, Type
+from max78k.host.messages import BAUD_RATES, ResetCause, Status, Type
 from max78k.host.replies import SelfTest, ticks_to_us
 
 
@@ -341,7 +341,7 @@ def test_a_restart_is_reported_with_its_cause(cause):
 def test_a_restart_at_the_default_rate_is_found_from_a_high_rate():
     device, *_ = rig(FakeBoard(reboot_at_infer=2))
     with device:
-        assert device.negotiate_baud() == 921600
+        assert device.negotiate_baud() == BAUD_RATES[-1]
         device.infer(sample(100))
         message = failure("E-LINK-REBOOT", lambda: device.infer(sample(100)))
     assert "power on" in message and "INFER" in message
@@ -464,7 +464,7 @@ def test_a_short_reply_is_refused():
 def test_the_highest_working_rate_is_taken_and_left_again_at_the_end():
     device, board, port, _ = rig()
     with device:
-        assert device.negotiate_baud() == board.baud == port.baudrate == 921600
+        assert device.negotiate_baud() == board.baud == port.baudrate == BAUD_RATES[-1]
         device.infer(sample(100))
     assert board.baud == 115200 and port.closed
 
@@ -511,7 +511,7 @@ def test_a_lost_acknowledgement_is_healed_at_the_new_rate():
 
     port.to_host = to_host
     with device:
-        assert device.negotiate_baud() == board.baud == 921600
+        assert device.negotiate_baud() == board.baud == BAUD_RATES[-1]
     assert lost
 
 

@@ -21,6 +21,7 @@ from max78k.errors import DeviceNotFoundError, ExitCode, InputError, LinkError, 
 from max78k.host import ports, session
 from max78k.host.exchange import Timing
 from max78k.host.link import Device
+from max78k.host.messages import BAUD_RATES
 from max78k.host.ports import list_ports, open_port
 from max78k.host.virtual_board import VirtualBoard
 
@@ -138,7 +139,7 @@ def terminal():
 def test_a_board_answers_over_a_pseudo_terminal(terminal):
     data = bytes(range(100))
     with Device(open_port(terminal)) as device:
-        assert device.negotiate_baud() == 921600
+        assert device.negotiate_baud() == BAUD_RATES[-1]
         for _ in range(20):
             assert device.infer(data).scores.tolist() == network(data, 10)
         assert device.retries == 0

@@ -1,0 +1,181 @@
+"""The virtual board in the process of the host, joined by a line that can be made bad.
+
+The link measures with the board's own clock, so that a run depends on nothing but its seed: neither
+on the machine's speed nor on what else it does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from max78k.host.messages import DEFAULT_BAUD
+from max78k.simulator.board import VirtualBoard
+
+READ_TIMEOUT_S = 0.02
+_STEP_S = 0.0001
+_SHORTEST_S = 1e-6  # what is left of a wait may be less than the clock resolves
+_DELAY_S = (0.001, 0.1)  # shortest and longest pause of the line
+
+
+@dataclass
+class Damage:
+    """One direction of a line that errs; ``rate`` is the chance of each fault.
+
+    Per byte: ``flip`` (one bit) and ``drop``. Per frame: ``duplicate``, ``split`` (a pause inside
+    it) and ``delay`` (a pause before it). ``injected`` counts them by name; ``damaged`` counts the
+    frames that cannot arrive whole.
+    """
+
+    source: random.Random
+    rate: float = 0.0
+    injected: Counter[str] = field(default_factory=Counter)
+    damaged: int = 0
+    _frame: bytearray = field(default_factory=bytearray)
+    _cut_off: bool = False  # the sender lost power inside the frame
+    _arriving: bytearray = field(default_factory=bytearray)
+
+    def pass_on(self, data: bytes) -> list[tuple[float, bytes]]:
+        """What arrives of ``data``: bytes, each after a pause in seconds."""
+        pieces: list[tuple[float, bytes]] = []
+        for byte in data:
+            self._frame.append(byte)
+            if byte == 0:
+                frame = bytes(self._frame)
+                self._frame.clear()
+                self._pass_frame(frame, pieces)
+        return pieces
+
+    def _pass_frame(self, frame: bytes, pieces: list[tuple[float, bytes]]) -> None:
+        sound = b"" if self._cut_off else frame[:-1]
+        self._cut_off = False
+        copies = 1 + self._happens("duplicate")
+        for _ in range(copies):
+            pause = self.source.uniform(*_DELAY_S) if self._happens("delay") else 0.0
+            arriving = self._hurt(frame)
+            cut = self.source.randrange(len(frame)) if self._happens("split") else 0
+            pieces.append((pause, arriving[:cut]))
+            pieces.append((self.source.uniform(*_DELAY_S) if cut else 0.0, arriving[cut:]))
+            self._judge(arriving, sound)
+
+    def _hurt(self, frame: bytes) -> bytes:
+        result = bytearray()
+        for byte in frame:
+            if self._happens("drop"):
+                continue
+            result.append(byte ^ 1 << self.source.randrange(8) if self._happens("flip") else byte)
+        return bytes(result)
+
+    def _judge(self, arriving: bytes, sound: bytes) -> None:
+        """Count what the receiver finds between two delimiters and what is not as it was sent."""
+        *chunks, rest = (bytes(self._arriving) + arriving).split(b"\0")
+        self._arriving = bytearray(rest)
+        self.damaged += sum(bool(chunk) and chunk != sound for chunk in chunks)
+
+    def sender_restarts(self) -> None:
+        """What the sender has sent of a frame gets no end."""
+        self._cut_off = bool(self._frame)
+
+    def receiver_restarts(self) -> None:
+        """The receiver has lost what it had of a frame."""
+        self._arriving.clear()
+
+    def _happens(self, name: str) -> bool:
+        happens = self.rate > 0 and self.source.random() < self.rate
+        self.injected[name] += happens
+        return happens
+
+
+class BoardPort:
+    """A serial port to a board; reading lets virtual time pass.
+
+    Args:
+        before_step: called before each slice of virtual time.
+    """
+
+    def __init__(
+        self,
+        board: VirtualBoard,
+        *,
+        seed: int = 0,
+        before_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.board = board
+        self.baudrate = DEFAULT_BAUD
+        self.to_board = Damage(random.Random(f"to board {seed}"))
+        self.to_host = Damage(random.Random(f"to host {seed}"))
+        self._before_step = before_step
+        self._outbound: list[tuple[float, bytes]] = []  # (virtual second, bytes), in order
+        self._inbound: list[tuple[float, bytes]] = []
+        self._arrived = bytearray()
+
+    def clock(self) -> float:
+        """The board's virtual seconds."""
+        return self.board.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        end = self.board.now + seconds
+        while self.board.now < end:
+            self._step(end - self.board.now)
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that have arrived; what is on the way to the board blocks no look at them."""
+        self._move()
+        return len(self._arrived)
+
+    def read(self, size: int = 1) -> bytes:
+        """Bytes that have arrived, after the read time-out at most."""
+        end = self.board.now + READ_TIMEOUT_S
+        while not self.in_waiting and self.board.now < end:
+            self._step(end - self.board.now)
+        data = bytes(self._arrived[:size])
+        del self._arrived[:size]
+        return data
+
+    def write(self, data: bytes) -> int:
+        """Send; as with a real port this waits while the system's buffer is full."""
+        _queue(self._outbound, self.board.now, self.to_board.pass_on(data))
+        self._move()
+        while self.board.console.host_waiting > _BUFFER_BYTES:
+            self._step(1.0)
+        return len(data)
+
+    def reset_input_buffer(self) -> None:
+        """Drop what has arrived."""
+        self._move()
+        self._arrived.clear()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _step(self, seconds: float) -> None:
+        self._before_step()
+        self._move()
+        self.board.run(max(min(seconds, _STEP_S), _SHORTEST_S))
+        self._move()
+
+    def _move(self) -> None:
+        now = self.board.now
+        while self._outbound and self._outbound[0][0] <= now:
+            self.board.console.host_write(self._outbound.pop(0)[1])
+        sent = self.board.console.host_read()
+        if sent:
+            _queue(self._inbound, now, self.to_host.pass_on(sent))
+        while self._inbound and self._inbound[0][0] <= now:
+            self._arrived += self._inbound.pop(0)[1]
+
+
+_BUFFER_BYTES = 4096
+
+
+def _queue(queue: list[tuple[float, bytes]], now: float, pieces: list[tuple[float, bytes]]) -> None:
+    """Bytes never overtake: a pause holds up all that follow."""
+    time = max(now, queue[-1][0]) if queue else now
+    for pause, data in pieces:
+        time += pause
+        if data:
+            queue.append((time, data))
