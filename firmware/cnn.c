@@ -101,7 +101,13 @@ int cnn_load_bias(void)
 int cnn_configure(void)
 {
     write_all(network.configure, network.configure_count);
+    cnn_clear_buffers();
     return CNN_OK;
+}
+
+void cnn_clear_buffers(void)
+{
+    write_all(network.clear, network.clear_count);
 }
 
 int cnn_bring_up(void)

@@ -27,7 +27,8 @@ int cnn_disable(void);
 int cnn_init(void);
 int cnn_load_weights(void);
 int cnn_load_bias(void); /* needed again after cnn_disable: bias memory loses its content */
-int cnn_configure(void);
+int cnn_configure(void); /* also clears the buffers */
+void cnn_clear_buffers(void); /* what is kept between inferences begins anew with zeros */
 int cnn_start(void);
 int cnn_stop(void);
 int cnn_continue(void);

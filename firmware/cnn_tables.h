@@ -67,6 +67,7 @@ struct cnn_network {
     const struct cnn_kernels *kernels;
     const struct cnn_bias *bias;
     const struct cnn_write *configure;
+    const struct cnn_write *clear; /* buffers that are kept between inferences */
     const struct cnn_write *start;
     const struct cnn_input_run *input_runs;
     const struct cnn_input_run *fifo_runs; /* one per FIFO: a word of each in turn */
@@ -77,6 +78,7 @@ struct cnn_network {
     uint32_t kernels_count;
     uint32_t bias_count;
     uint32_t configure_count;
+    uint32_t clear_count;
     uint32_t start_count;
     uint32_t input_run_count;
     uint32_t fifo_run_count;

@@ -21,7 +21,16 @@ from max78k.cli.vendor_flags import VENDOR_FLAGS, Effect
 from max78k.compiler import placement_rules
 from max78k.files import write_text
 from max78k.formats import yaml_keys
-from max78k.formats.yaml_keys import GLOBAL_KEYS, LAYER_KEYS, REQUIRED_KEYS, Key
+from max78k.formats.yaml_keys import (
+    BUFFER_KEYS,
+    BUFFER_REQUIRED,
+    GLOBAL_KEYS,
+    LAYER_KEYS,
+    REQUIRED_KEYS,
+    UNLOAD_KEYS,
+    UNLOAD_REQUIRED,
+    Key,
+)
 from max78k.network import rules
 from max78k.training.options import Augmentation, TrainOptions
 
@@ -39,7 +48,12 @@ _PRODUCER = {
         {"type": "string", "pattern": f"^{yaml_keys.NAME.pattern}$"},
     ]
 }
-_ROWS = {"anyOf": [{"type": "array", "items": {"type": "object"}}, {"type": "object"}]}
+# Keys of the file that hold mappings: the keys of one, and those that it needs.
+_ROWS: dict[str, tuple[dict[str, Key], tuple[str, ...]]] = {
+    "layers": (LAYER_KEYS, ()),
+    "unload": (UNLOAD_KEYS, UNLOAD_REQUIRED),
+    "data_buffer": (BUFFER_KEYS, BUFFER_REQUIRED),
+}
 
 
 def _integer(low: int, high: int) -> Schema:
@@ -85,7 +99,6 @@ _FIXED: dict[str, Schema] = {
     "producer": _PRODUCER,
     "producers": _one_or_list(_PRODUCER, 1, 32),
     "quadrants": _one_or_list(_integer(0, 3), 1, 4),
-    "rows": _ROWS,
     "text": {"anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "integer"}]},
     "weight_bits": {"enum": [1, 2, 4, 8]},
     "width": {"enum": [8, 32]},
@@ -121,24 +134,32 @@ def parser_schema(parse: Callable[[Any], Any]) -> Schema:
 def network_schema() -> Schema:
     """JSON Schema of a network description."""
     schema = _mapping(GLOBAL_KEYS)
-    layer = {"$ref": "#/$defs/layer"}
-    schema["properties"]["layers"] = {
-        "description": GLOBAL_KEYS["layers"].doc,
-        "anyOf": [{"type": "array", "items": layer, "minItems": 1, "maxItems": 32}, layer],
-    }
+    rows = {name: _one_or_rows({"$ref": f"#/$defs/{name}"}) for name in _ROWS}
+    rows["layers"]["anyOf"][0] |= {"minItems": 1, "maxItems": 32}
+    for name, accepted in rows.items():
+        schema["properties"][name] = {"description": GLOBAL_KEYS[name].doc, **accepted}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Network description for the MAX78000",
         **schema,
         "required": list(REQUIRED_KEYS),
-        "$defs": {"layer": _mapping(LAYER_KEYS)},
+        "$defs": {
+            name: _mapping(keys) | ({"required": list(required)} if required else {})
+            for name, (keys, required) in _ROWS.items()
+        },
     }
+
+
+def _one_or_rows(row: Schema) -> Schema:
+    return {"anyOf": [{"type": "array", "items": row}, row]}
 
 
 def _mapping(keys: dict[str, Key]) -> Schema:
     properties: Schema = {}
     exclusive = []
     for name, key in keys.items():
+        if name in _ROWS:
+            continue
         properties[name] = {"description": key.doc, **parser_schema(key.parse)}
         for alias in key.aliases:
             described = {"description": f"the same as {name}", **parser_schema(key.parse)}
@@ -177,6 +198,19 @@ def yaml_page() -> str:
             "",
             *_key_table(LAYER_KEYS),
             "",
+            "## Keys of an entry of `unload`",
+            "",
+            *_key_table(UNLOAD_KEYS),
+            "",
+            f"Required: {', '.join(f'`{key}`' for key in UNLOAD_REQUIRED)}.",
+            "",
+            "## Keys of an entry of `data_buffer`",
+            "",
+            *_key_table(BUFFER_KEYS),
+            "",
+            f"Required: {', '.join(f'`{key}`' for key in BUFFER_REQUIRED)}.",
+            "",
+            _BUFFERS,
         ]
     )
 
@@ -319,6 +353,30 @@ layers:
 Processors, offsets and biases that are given are kept to the bit; what is left out is planned. All
 errors of a file are reported at once, each with its line; a misspelt key comes with the nearest
 one. `yaml_models/network.schema.json` is the JSON Schema of the format, for editors.
+"""
+
+_BUFFERS = """A buffer keeps its data from one inference to the next: the window of past values of
+a temporal network, of which every inference computes the newest alone. It begins with zeros. A
+pass-through layer with `buffer_shift: n` drops the n oldest values (of 2-D data, rows), a layer
+with `buffer_insert: n` writes n new ones to the end, and a layer that names the buffer in
+`in_sequences` reads what it holds then. Where it lies need not be given.
+
+```yaml
+arch: window
+dataset: sound
+data_buffer:
+  - {name: past, channels: 16, dim: 15}
+layers:
+  - {name: shift, op: passthrough, in_sequences: past, buffer_shift: 1}
+  - {name: new, op: linear, in_sequences: input, flatten: true, buffer_insert: 1, activate: ReLU}
+  - {name: times, op: conv1d, in_sequences: past, kernel_size: 3, pad: 0, activate: ReLU}
+  - {name: fc, op: linear, flatten: true, output_width: 32}
+```
+
+`cnn_configure()` sets the buffers to zeros, `cnn_clear_buffers()` does so at any time, and the
+self-test before and after its run. Outputs of the integer reference for many inputs are those of
+inferences one after another. ONNX has no such data: `max78k export --onnx` refuses
+(`E-ONNX-BUFFER`).
 """
 
 _RULES_INTRODUCTION = f"""{_GENERATED}

@@ -62,7 +62,7 @@ def source(image: Image, network: Network, options: MsdkOptions) -> str:
     lines += _function("init", _writes(_plain(image.init, options)))
     lines += [_LOAD_EXPRESS if options.express else _LOAD_COLUMNS]
     lines += _function("load_bias", _bias(image))
-    lines += _function("configure", _writes(image.configure))
+    lines += _function("configure", _writes((*image.configure, *image.clear)))
     lines += _function("start", _start(image, options))
     lines += [_UNLOAD]
     lines += _function("enable", _enable(image), "uint32_t clock_source, uint32_t clock_divider")

@@ -30,7 +30,7 @@ def network_id(image: Image) -> int:
     Names and the known-answer sample are left out: the same network keeps its number.
     """
     crc = 0
-    for writes in (image.init, image.configure, image.start):
+    for writes in (image.init, image.configure, image.clear, image.start):
         pairs = [(write.address, write.value) for write in writes]
         crc = zlib.crc32(np.array(pairs, "<u4").tobytes(), crc)
     for block in image.kernels:
@@ -208,6 +208,7 @@ def _write_tables(image: Image) -> tuple[tuple[str, tuple[Write, ...]], ...]:
     return (
         ("init_writes", image.init),
         ("configure_writes", image.configure),
+        ("clear_writes", image.clear),
         ("start_writes", image.start),
     )
 
@@ -244,6 +245,7 @@ def _network(image: Image) -> list[str]:
         "kernels": "network_kernels",
         "bias": "bias",
         "configure": "configure_writes",
+        "clear": "clear_writes",
         "start": "start_writes",
         "input_runs": "input_runs",
         "fifo_runs": "fifo_runs",
@@ -254,6 +256,7 @@ def _network(image: Image) -> list[str]:
         "kernels_count": f"{len(image.kernels)}U",
         "bias_count": f"{sum(1 for entries in image.bias if len(entries))}U",
         "configure_count": f"{len(image.configure)}U",
+        "clear_count": f"{len(image.clear)}U",
         "start_count": f"{len(image.start)}U",
         "input_run_count": f"{len(image.input_runs)}U",
         "fifo_run_count": f"{len(image.fifo_runs)}U",

@@ -107,17 +107,18 @@ def _rows(task: Task, trial: Trial) -> dict[str, LayerPlacement]:
         layer = shape.layer
         row = task.rows.get(layer.name, LayerPlacement())
         skipped = shape.skipped // 4 if _is_planar(task, shape) else shape.skipped_words
+        word = base[layer.target] + order[layer.target]
         quadrant, start = trial.bias.get(layer.name, (None, None))
         rows[layer.name] = replace(
             row,
             processors=_first(row.processors, read_map(trial.maps, shape)),
-            output_processors=_first(row.output_processors, trial.maps[layer.name]),
+            output_processors=_first(row.output_processors, trial.maps[layer.target]),
             in_offset=_first(row.in_offset, 4 * (base[layer.inputs[0]] + skipped)),
-            out_offset=_first(row.out_offset, 4 * (base[layer.name] + order[layer.name])),
+            out_offset=_first(row.out_offset, 4 * (word + shape.rows_before)),
             kernel_column=trial.columns.get(layer.name),
             bias_quadrant=quadrant,
             bias_start=start,
-            write_gap=row.write_gap or gaps[layer.name],
+            write_gap=row.write_gap or gaps[layer.target],
         )
     return rows
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from max78k.chip import limits
 from max78k.compiler import cycles, kernels, memory, placement_rules, program
-from max78k.compiler.image import Image, KernelBlock
+from max78k.compiler.image import Image, KernelBlock, Write
 from max78k.compiler.placed import Placed, place
 from max78k.compiler.placement import Placement
 from max78k.network import reference
@@ -41,6 +41,7 @@ def assemble(network: Network, placement: Placement, sample_input: npt.NDArray[n
         kernels=_kernel_blocks(layers),
         bias=bias_memory(layers),
         configure=program.configure_writes(layers),
+        clear=_clear_writes(network, layers),
         start=program.start_writes(layers),
         input_runs=() if layers[0].fed else memory.all_input_runs(layers),
         fifo_runs=memory.fifo_runs(layers[0]) if layers[0].fed else (),
@@ -60,6 +61,11 @@ def _kernel_blocks(layers: Sequence[Placed]) -> tuple[KernelBlock, ...]:
     """
     order = sorted(layers, key=lambda placed: -kernels.content_column(placed))
     return tuple(block for placed in order for block in kernels.kernel_blocks(placed))
+
+
+def _clear_writes(network: Network, layers: Sequence[Placed]) -> tuple[Write, ...]:
+    words = memory.buffer_words(network, layers)
+    return tuple(Write(address, 0, f"buffer {name}") for address, name in words.items())
 
 
 def bias_memory(layers: Sequence[Placed]) -> tuple[npt.NDArray[np.int8], ...]:

@@ -43,6 +43,8 @@ class _Run:
         for placed in layers:
             shape = placed.geometry
             self.sizes[placed.layer.name] = (shape.outputs, shape.out_values)
+        for buffer in network.buffers:
+            self.sizes[buffer.name] = (buffer.shape[0], int(np.prod(buffer.shape[1:])))
         self.first: dict[str, int] = {}
         total = 0
         for name, (channels, pixels) in self.sizes.items():
@@ -50,6 +52,9 @@ class _Run:
             total += channels * pixels
 
     def problems(self) -> list[Max78kError]:
+        buffers = memory.buffer_channels(self.network, self.layers)
+        for name, channels in buffers.items():
+            self._mark(channels, name)
         if not self.layers[0].geometry.streaming:
             for run in memory.all_input_runs(self.layers):
                 self._load(run)
@@ -59,6 +64,8 @@ class _Run:
                 found += self._read(placed)
             if not placed.geometry.streams_out:
                 found += self._write(placed)
+        for name, channels in buffers.items():  # as the next inference reads them
+            found += self._compare(channels, [name], f"the next inference's buffer {name}")
         by_name = {placed.layer.name: placed for placed in self.layers}
         for name in self.network.outputs:
             channels = memory.output_channels(by_name[name])
@@ -85,10 +92,11 @@ class _Run:
         pixels = self.sizes[name][1]
         return self.first[name] + channel * pixels + np.arange(pixels)
 
-    def _mark(self, channels: list[Channel], name: str) -> None:
+    def _mark(self, channels: list[Channel], name: str, first: int = 0) -> None:
+        """Mark channels as those of ``name``, from value ``first`` on."""
         for number, channel in enumerate(channels[: self.sizes[name][0]]):
             words, lanes = _bytes(channel)
-            ids = self._ids(name, number)
+            ids = self._ids(name, number)[first : first + channel.count]
             self.marks[channel.instance, words, lanes] = ids[:, None] if lanes.ndim > 1 else ids
 
     def _read(self, placed: Placed) -> list[Max78kError]:
@@ -147,7 +155,8 @@ class _Run:
                     )
                 ]
             self.marks[instance, words] = _UNKNOWN
-        self._mark(memory.output_channels(placed), placed.layer.name)
+        before = placed.layer.buffer_row * placed.geometry.out_size[1]
+        self._mark(memory.output_channels(placed), placed.layer.target, before)
         return found
 
 

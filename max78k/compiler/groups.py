@@ -1,8 +1,8 @@
 """Tensors that must lie together in data memory, because one layer reads them side by side.
 
-A tensor is the network's input or a layer's output. Most are alone in their group. The operands of
-an element-wise operation, and parts of a concatenation that are exactly one pass each, are
-interleaved word by word; other parts of a concatenation stand on neighbouring processors.
+A tensor is the network's input, a layer's output, or a buffer. Most are alone in their group. The
+operands of an element-wise operation, and parts of a concatenation that are exactly one pass each,
+are interleaved word by word; other parts of a concatenation stand on neighbouring processors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from max78k.compiler import bits
 from max78k.compiler.streaming import rolling
 from max78k.errors import Max78kError, RuleError
 from max78k.network.geometry import Geometry, passes, processors
-from max78k.network.network import INPUT, Network
+from max78k.network.network import INPUT, Buffer, Network
 
 ALONE = "alone"
 INTERLEAVED = "interleaved"
@@ -175,6 +175,8 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     result = {INPUT: _input(network, shapes, planar, last.get(INPUT, -1))}
     for shape in shapes:
         name = shape.layer.name
+        if shape.layer.buffer is not None:
+            continue
         lead = shape.lead_words * shape.out_passes * shape.layer.output_width // 8
         read = shape.out_passes * _folded_pixels(name, shapes)
         words = max(shape.out_words, lead + read)
@@ -185,7 +187,14 @@ def _tensors(network: Network, shapes: Sequence[Geometry], planar: bool) -> dict
     for shape, tensor in zip(shapes[:streaming], tuple(result.values()), strict=False):
         words = rolling(shape, shapes[: shape.index], planar and shape.index == 0).buffer
         result[tensor.name] = replace(tensor, words=words)
-    return result
+    return result | {buffer.name: _buffer(buffer, shapes) for buffer in network.buffers}
+
+
+def _buffer(buffer: Buffer, shapes: Sequence[Geometry]) -> Tensor:
+    """A buffer keeps its place all the time."""
+    channels, values = buffer.shape[0], math.prod(buffer.shape[1:])
+    words = passes(channels) * max(values, _folded_pixels(buffer.name, shapes))
+    return Tensor(buffer.name, channels, words, -1, -1, len(shapes))
 
 
 def _input(network: Network, shapes: Sequence[Geometry], planar: bool, dies: int) -> Tensor:

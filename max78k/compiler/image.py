@@ -104,6 +104,7 @@ class Image:
         sample_input: int8 [*input_shape], the known-answer test's input.
         expected: the sample's expected output as memory words, with the bits that count.
         expected_output: the same as values, int64 [n], in the order of ``output_runs``.
+        clear: writes of 0 to what is kept between inferences, before the first one.
         layer_cycles: estimated accelerator cycles of each layer, by name.
     """
 
@@ -121,3 +122,4 @@ class Image:
     expected_output: npt.NDArray[np.int64]
     layer_cycles: dict[str, int]
     fifo_runs: tuple[InputRun, ...] = ()
+    clear: tuple[Write, ...] = ()

@@ -24,6 +24,8 @@ def thrifty(network: Network) -> Network | None:
     The peak is counted in words of all data-memory instances together. Raises InputError where
     layers do not fit together.
     """
+    if network.buffers:
+        return None  # what a layer reads of them depends on its place
     chart = _Chart(network, geometry(network))
     count = len(network.layers)
     own = chart.peak(range(count))

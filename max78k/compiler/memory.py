@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from max78k.compiler import bits, streaming
 from max78k.compiler.image import InputRun, MemoryBlock, OutputRun
 from max78k.compiler.placed import Placed
 from max78k.compiler.placement import FAST_FIFO
-from max78k.network.network import INPUT
+from max78k.network.network import INPUT, Network
 
 LANES = limits.PROCESSORS_PER_INSTANCE
 
@@ -87,6 +88,33 @@ def output_channels(placed: Placed) -> list[Channel]:
             word, step = base + out_pass * gap, shape.out_passes * gap
             result.append(Channel(instance, word, lane, step, shape.out_values))
     return result
+
+
+def buffer_channels(network: Network, layers: Iterable[Placed]) -> dict[str, list[Channel]]:
+    """Where the channels of every buffer lie: around what its first writer writes."""
+    result: dict[str, list[Channel]] = {}
+    sizes = {buffer.name: math.prod(buffer.shape[1:]) for buffer in network.buffers}
+    for placed in layers:
+        name, shape = placed.layer.buffer, placed.geometry
+        if name is None or name in result:
+            continue
+        before = placed.layer.buffer_row * shape.out_size[1]
+        result[name] = [
+            replace(channel, word=channel.word - channel.step * before, count=sizes[name])
+            for channel in output_channels(placed)
+        ]
+    return result
+
+
+def buffer_words(network: Network, layers: Iterable[Placed]) -> dict[int, str]:
+    """Name of the buffer at every word that one takes, by address in ascending order."""
+    words = {
+        addresses.data_memory(channel.instance) + 4 * word: name
+        for name, channels in buffer_channels(network, layers).items()
+        for channel in channels
+        for word in channel.words().tolist()
+    }
+    return dict(sorted(words.items()))
 
 
 def input_span(placed: Placed) -> tuple[int, int]:

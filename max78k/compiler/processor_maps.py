@@ -60,7 +60,8 @@ def options(group: Group, shapes: Sequence[Geometry], form: InputForm) -> tuple[
     if any(not maker.convolves for maker in makers):
         places = (FOLLOW, *places)
     readers = (s for s in shapes if not s.convolves and set(s.layer.inputs) <= set(group.names))
-    moved = all(not maker.convolves for maker in makers) and any(readers)
+    kept = group.born < 0 and INPUT not in group.names  # a buffer, which any layer may write
+    moved = not kept and all(not maker.convolves for maker in makers) and any(readers)
     if moved and group.kind == ALONE and not planar and FOLLOW not in places:
         places += (SPREAD,)
     return places

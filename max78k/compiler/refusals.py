@@ -83,7 +83,7 @@ def _data(task: Task, trial: Trial) -> Max78kError:
 
 
 def _bias_counts(task: Task, trial: Trial) -> dict[str, int]:
-    writes = [trial.maps[shape.layer.name] for shape in task.shapes]
+    writes = [trial.maps[shape.layer.target] for shape in task.shapes]
     return {item.name: item.count for item in bias_items(task, writes)}
 
 

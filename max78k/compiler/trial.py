@@ -176,7 +176,7 @@ def _layer_maps(task: Task, maps: Maps) -> tuple[list[int], list[int]]:
         given_in = row.processors if row else None
         given_out = row.output_processors if row else None
         reads.append(read_map(maps, shape) if given_in is None else given_in)
-        writes.append(maps[shape.layer.name] if given_out is None else given_out)
+        writes.append(maps[shape.layer.target] if given_out is None else given_out)
     return reads, writes
 
 
@@ -257,7 +257,8 @@ def block(group: Group, task: Task, maps: Maps) -> spaces.Block:
     parts = []
     for tensor in group.tensors:
         target = maps[tensor.name]
-        if tensor.born >= 0 and task.shapes[tensor.born].convolves:
+        kept = tensor.born < 0 and tensor.name != INPUT
+        if kept or (tensor.born >= 0 and task.shapes[tensor.born].convolves):
             low = bits.lowest(target)
             target = bits.block(low, bits.highest(target) - low + 1)  # gaps are written, too
         parts.append((_instances(target), tensor.since, tensor.dies))

@@ -53,7 +53,7 @@ class ImageRunner:
             base = addresses.bias_memory(quadrant)
             for index, entry in enumerate(entries.tolist()):
                 write(base + 4 * index, entry & 0xFF)
-        for access in self.image.configure:
+        for access in (*self.image.configure, *self.image.clear):
             write(access.address, access.value)
 
     def infer(self, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:

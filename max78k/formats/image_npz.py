@@ -133,7 +133,7 @@ def _events(image: Image, quadrants: list[int], inputs: list[int]) -> Arrays:
 
     writes("cnn_init", image.init)
     copies("cnn_load_bias", [bias_memory(q) for q in quadrants], 0)
-    writes("cnn_configure", image.configure)
+    writes("cnn_configure", (*image.configure, *image.clear))
     copies("load_input", inputs, len(quadrants))
     writes("cnn_start", image.start)
     columns = np.array(rows, np.uint32).reshape(-1, 5).T

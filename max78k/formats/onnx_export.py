@@ -93,6 +93,7 @@ def export_onnx(network: Network, path: Path, *, layers: bool = False) -> None:
 
 def build_model(network: Network, *, layers: bool = False) -> onnx.ModelProto:
     """The model that :func:`export_onnx` writes, checked by the ONNX checker."""
+    _refuse_buffers(network)
     shapes = infer(network)
     wide = {layer.name for layer in network.layers if layer.output_width == 32}
     graph = _Graph(scope=INPUT)
@@ -137,6 +138,17 @@ def _metadata(network: Network) -> dict[str, str]:
         "input_offset": str(network.input_offset),
         "header": json.dumps(to_header(network), sort_keys=True),  # read by onnx_import
     }
+
+
+def _refuse_buffers(network: Network) -> None:
+    if network.buffers:
+        names = ", ".join(network.buffer_names)
+        raise InputError(
+            "E-ONNX-BUFFER",
+            f"network {network.name} keeps data between inferences ({names}); its ONNX form, the "
+            "same for every input, cannot.",
+            "a network on the whole window of time.",
+        )
 
 
 def _refuse_wide(layer: Layer, wide: set[str]) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,21 +17,13 @@ from max78k.compiler.placement import Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.layer_weights import Int8Array, LayerWeights, weights_of
 from max78k.formats.vendor_checkpoint import VendorCheckpoint
+from max78k.formats.yaml_buffers import buffers_of, written_part
 from max78k.formats.yaml_description import Description, LayerDescription
 from max78k.formats.yaml_keys import NAME
 from max78k.formats.yaml_places import placement_of, unloaded
 from max78k.network import Activation, Cut, Layer, Network, Operation, Pool
 from max78k.network.network import INPUT
 from max78k.network.shapes import Shape, layer_shapes
-
-# Keys that are read but whose effect is not built: (key, values without effect, what it asks for).
-_NOT_BUILT: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-    ("buffer_shift", (), "a rolling buffer"),
-    ("buffer_insert", (), "a rolling buffer"),
-)
-_STATELESS = "a network keeps no data from one inference to the next"
-_UNROLL = "give the whole window of time as the input."
-_NOT_BUILT_GLOBAL = (("data_buffer", "a rolling buffer"),)
 
 
 def bind(
@@ -52,11 +43,11 @@ def bind(
         InputError: the checkpoint's architecture has another name than the description's.
         RuleError: what cannot be built, with line and shapes.
     """
-    errors = list(_not_built(description))
-    if errors:
-        raise RuleError(errors)
     layers = list(_layer_weights(description, weights))
-    binder = _Binder(description, layers, {INPUT: tuple(input_shape)})
+    buffers = buffers_of(description)
+    shapes = {INPUT: tuple(input_shape), **{buffer.name: buffer.shape for buffer in buffers}}
+    binder = _Binder(description, layers, shapes)
+    binder.names |= {buffer.name: buffer.name for buffer in buffers}
     for position in range(len(description.layers)):
         binder.add(position)
     if binder.next_weight != len(layers):
@@ -66,6 +57,7 @@ def bind(
         input_shape=tuple(input_shape),
         layers=tuple(binder.layers),
         outputs=_outputs(description, binder.layers),
+        buffers=buffers,
     )
     placement = placement_of(description, binder.layers, binder.shapes)
     if regions := description.values.get("unload"):
@@ -117,20 +109,6 @@ def _layer_weights(
             "use the description that belongs to this checkpoint.",
         )
     return weights.layers
-
-
-def _not_built(description: Description) -> Iterator[Max78kError]:
-    where = description.path
-    for key, what in _NOT_BUILT_GLOBAL:
-        if description.values.get(key):
-            line = description.lines[key]
-            text = f"{where} line {line}: {what} (`{key}`) is not supported: {_STATELESS}."
-            yield InputError("E-YAML-UNSUPPORTED", text, _UNROLL)
-    for layer in description.layers:
-        for key, harmless, what in _NOT_BUILT:
-            if key in layer.values and layer.values[key] not in harmless:
-                text = f"{what} (`{key}`) is not supported: {_STATELESS}"
-                yield _error(description, layer, key, text, hint=_UNROLL)
 
 
 def _error(
@@ -221,6 +199,9 @@ class _Binder:
         if not entry.values.get("flatten") or entry.values.get("in_channels") != values_in:
             self.check_shape(entry, "in_channels", shapes.input[:1])
         self.check_shape(entry, "out_channels", shapes.output[:1])
+        part = written_part(self.description, entry, inputs, shapes.output)
+        if part is not None:
+            layer = replace(layer, buffer=part[0], buffer_row=part[1])
         self.layers.append(layer)
         self.shapes[name] = shapes.output
         self.names[entry.sequence] = name
@@ -244,7 +225,7 @@ class _Binder:
 
     def inputs(self, entry: LayerDescription, position: int) -> tuple[str, ...]:
         given = entry.values.get("in_sequences")
-        previous = self.layers[-1].name if position else INPUT
+        previous = self.layers[-1].target if position else INPUT
         inputs = (previous,) if given is None else tuple(self.names[item] for item in given)
         operands = entry.values.get("operands", 2) if entry.eltwise else len(inputs)
         if len(inputs) not in (1, operands):
@@ -257,7 +238,7 @@ class _Binder:
         """The name given, else that of the weights, else one made of the sequence number."""
         if "name" in entry.values:
             return str(entry.values["name"])
-        used = {layer.name for layer in self.layers}
+        used = {layer.name for layer in self.layers} | set(self.shapes)
         used.update(str(item.values.get("name")) for item in self.description.layers)
         used.update((INPUT, *(f"layer{item.sequence}" for item in self.description.layers)))
         if taken is not None and NAME.fullmatch(taken.name) and taken.name not in used:
@@ -334,7 +315,7 @@ def _split(entry: LayerDescription, inputs: tuple[str, ...]) -> int:
 def _cut(entry: LayerDescription, channels: int) -> Cut | None:
     """The part of its inputs, ``channels`` in all, that the layer reads; None for all of them."""
     values = entry.values
-    top, bottom = values.get("in_crop", (0, 0))
+    top, bottom = entry.crop
     skip = values.get("in_channel_skip", 0)
     count = values.get("in_channels")
     alone = entry.eltwise is None or len(values.get("in_sequences", ())) > 1
@@ -352,7 +333,7 @@ def _view(entry: LayerDescription, size: tuple[int, ...]) -> tuple[int, ...] | N
     A 1-D convolution sees data of one column as 1-D.
     """
     asked: tuple[int, ...] = entry.values.get("in_dim", size)
-    cropped = sum(entry.values.get("in_crop", (0, 0)))
+    cropped = sum(entry.crop)
     if size and asked == (size[0] - cropped, *size[1:]):  # the size that is left
         asked = size
     if entry.operation is Operation.CONV1D and asked[1:] == (1,):

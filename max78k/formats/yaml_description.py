@@ -14,6 +14,8 @@ from typing import Any
 from max78k.chip import limits
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.yaml_keys import (
+    BUFFER_KEYS,
+    BUFFER_REQUIRED,
     GLOBAL_KEYS,
     LAYER_KEYS,
     REQUIRED_KEYS,
@@ -38,6 +40,12 @@ _DEFAULT_KERNELS: dict[Operation, tuple[int, ...]] = {
     Operation.CONV2D: (3, 3),
     Operation.CONVTRANSPOSE2D: (3, 3),
     Operation.CONV1D: (limits.CONV1D_KERNEL,),
+}
+
+
+_REGIONS = {
+    "unload": (UNLOAD_KEYS, UNLOAD_REQUIRED),
+    "data_buffer": (BUFFER_KEYS, BUFFER_REQUIRED),
 }
 
 
@@ -80,6 +88,12 @@ class LayerDescription:
         return "max_pool" in self.values or "avg_pool" in self.values
 
     @property
+    def crop(self) -> tuple[int, int]:
+        """Rows that are not read at the top and the bottom; a shift leaves out the oldest."""
+        given: tuple[int, int] = self.values.get("in_crop", (self.values.get("buffer_shift", 0), 0))
+        return given
+
+    @property
     def padding(self) -> int:
         """Zeros on every side; 1 for convolutions that do not say."""
         return int(self.values.get("pad", 1 if self.operation in _DEFAULT_KERNELS else 0))
@@ -91,7 +105,7 @@ class LayerDescription:
 
 @dataclass(frozen=True)
 class Region:
-    """One entry of `unload`: its keys and its line."""
+    """One entry of `unload` or `data_buffer`: its keys and its line."""
 
     values: dict[str, Any]
     line: int
@@ -137,8 +151,10 @@ def read_yaml(path: Path) -> Description:
     if not values.get("layers", True):
         reader.fault("E-YAML-LAYERS", lines["layers"], "the list of layers is empty")
     if "unload" in values:
-        values["unload"] = reader.regions(values["unload"])
-    layers = reader.layers(values.pop("layers", ()), _buffer_names(values))
+        values["unload"] = reader.regions("unload", values["unload"])
+    if "data_buffer" in values:
+        values["data_buffer"] = reader.regions("data_buffer", values["data_buffer"])
+    layers = reader.layers(values.pop("layers", ()), reader.buffer_names(values))
     if errors:
         raise RuleError(errors)
     return Description(path, values, layers, lines)
@@ -174,16 +190,26 @@ class _Reader:
                     self.fault(keys[key].code, line, f"`{word}` {error}, not {shown(raw)}")
         return values, lines
 
-    def regions(self, rows: tuple[LineDict, ...]) -> tuple[Region, ...]:
-        """The entries of `unload`, each with its line."""
+    def regions(self, list_key: str, rows: tuple[LineDict, ...]) -> tuple[Region, ...]:
+        """The entries of `unload` or `data_buffer`, each with its line."""
+        keys, required = _REGIONS[list_key]
         result = []
         for row in rows:
-            values, _ = self.mapping(row, UNLOAD_KEYS, "an entry of `unload`")
-            for key in UNLOAD_REQUIRED:
+            values, _ = self.mapping(row, keys, f"an entry of `{list_key}`")
+            for key in required:
                 if key not in row:
                     self.fault("E-YAML-MISSING", row.line, f"key `{key}` is missing")
             result.append(Region(values, row.line))
         return tuple(result)
+
+    def buffer_names(self, values: dict[str, Any]) -> list[str]:
+        names: list[str] = []
+        for region in values.get("data_buffer", ()):
+            name = region.values.get("name")
+            if name in names:
+                self.fault("E-YAML-SEQUENCE", region.line, f"buffer name {name} is given twice")
+            names += [name] if name is not None else []
+        return names
 
     def unknown(self, word: str, known: list[str], line: int, where: str) -> None:
         close = difflib.get_close_matches(word, known, 1)
@@ -248,11 +274,6 @@ class _Reader:
             self.fault("E-YAML-MAX78002", layer.line_of("next_sequence"), text, hint)
 
 
-def _buffer_names(values: dict[str, Any]) -> list[str]:
-    rows = values.get("data_buffer", ())
-    return [row["name"] for row in rows if isinstance(row.get("name"), str)]
-
-
 def _conflicts(layer: LayerDescription, position: int) -> Iterator[tuple[str, str, str]]:
     """Keys of one layer that contradict each other: (key, message, hint)."""
     values, operation = layer.values, layer.operation
@@ -262,6 +283,7 @@ def _conflicts(layer: LayerDescription, position: int) -> Iterator[tuple[str, st
         accepted = ", ".join("x".join(map(str, k)) for k in _KERNELS[operation]) or "no such key"
         yield "kernel_size", f"kernel size {size} in {name}", f"{accepted}."
     yield from _stride_conflicts(layer)
+    yield from _buffer_conflicts(layer)
     if max(values.get("dilation", (1, 1))) > 1 and operation is not Operation.CONV1D:
         yield "dilation", f"dilation {values['dilation']} in {name}", "1; only conv1d dilates."
     if operation in _DEFAULT_KERNELS and layer.padding >= max(layer.kernel):
@@ -275,6 +297,19 @@ def _conflicts(layer: LayerDescription, position: int) -> Iterator[tuple[str, st
     transposed = operation is Operation.CONVTRANSPOSE2D
     if values.get("output_pad", int(transposed)) != int(transposed):
         yield "output_pad", f"output pad {values['output_pad']} in {name}", f"{int(transposed)}."
+
+
+def _buffer_conflicts(layer: LayerDescription) -> Iterator[tuple[str, str, str]]:
+    values = layer.values
+    if "buffer_shift" not in values:
+        return
+    if "buffer_insert" in values:
+        yield "buffer_insert", "`buffer_insert` in a layer that shifts a buffer", "two layers."
+    if layer.operation is not Operation.PASSTHROUGH or layer.eltwise or layer.pooled:
+        yield "buffer_shift", f"`buffer_shift` in {layer.operation.value}", "a layer that copies."
+    for key in ("in_crop", "in_channel_skip"):
+        if key in values:
+            yield key, f"`{key}` in a layer that shifts a buffer", "leave it out."
 
 
 def _stride_conflicts(layer: LayerDescription) -> Iterator[tuple[str, str, str]]:

@@ -230,7 +230,7 @@ GLOBAL_KEYS: dict[str, Key] = {
     "layers": Key(rows, "the layers"),
     "output_map": Key(processor_map, "processors that receive the last layer's output"),
     "unload": Key(rows, "regions to unload instead of the output layers"),
-    "data_buffer": Key(rows, "rolling buffers; refused: nothing is kept between inferences"),
+    "data_buffer": Key(rows, "buffers that keep data from one inference to the next"),
     "feed": Key(choice(FEEDS), "how the network's input comes in; not read by the vendor's tool"),
     "bias": Key(text, "bias file of the vendor's tests; not used"),
     "weights": Key(text, "weight file of the vendor's tests; not used"),
@@ -244,6 +244,15 @@ UNLOAD_KEYS: dict[str, Key] = {
     "width": Key(width, "8, or 32 for bare accumulators"),
     "write_gap": Key(integer(0, 15), "words left free between the words"),
 }
+BUFFER_KEYS: dict[str, Key] = {
+    "name": Key(name, "name by which layers read it in `in_sequences`"),
+    "processors": Key(processor_map, "processors in whose memory it lies"),
+    "channels": Key(integer(1, limits.CHANNELS), "channels in it"),
+    "dim": Key(dimensions, "rows and columns, or length, of a channel"),
+    "offset": Key(integer(0, OUT_OFFSET_END - 1), "byte offset of the first value"),
+    "width": Key(neutral(8), "8: layers read 8-bit data alone"),
+}
+BUFFER_REQUIRED = ("name", "channels", "dim")
 UNLOAD_REQUIRED = ("processors", "channels", "dim", "offset")
 REQUIRED_KEYS = ("arch", "dataset", "layers")
 
@@ -290,8 +299,13 @@ LAYER_KEYS: dict[str, Key] = {
     "weight_source": Key(producer, "layer whose weights are used again"),
     "output_pad": Key(integer(0, 1), "1 for convtranspose2d, 0 otherwise"),
     "simulated_sequence": Key(producer, "order of the vendor's simulation; not used"),
-    "buffer_shift": Key(integer(1, limits.DIMENSION), "values by which a buffer is shifted"),
-    "buffer_insert": Key(integer(1, limits.DIMENSION), "values inserted into a buffer"),
+    "buffer_shift": Key(
+        integer(1, limits.DIMENSION),
+        "values (rows) by which a pass-through layer shifts the buffer",
+    ),
+    "buffer_insert": Key(
+        integer(1, limits.DIMENSION), "values (rows) that the layer writes to the end of a buffer"
+    ),
     "bypass": Key(neutral(False), "kernel bypass", code=MAX78002),
     "calcx4": Key(neutral(False), "four processors to a channel", code=MAX78002),
     "readahead": Key(neutral(False), "early reading of the input", code=MAX78002),

@@ -8,6 +8,7 @@ from max78k.chip import limits
 from max78k.compiler import bits
 from max78k.compiler.placement import FIFO, MEMORY, LayerPlacement, Placement
 from max78k.errors import InputError, Max78kError, RuleError
+from max78k.formats.yaml_buffers import buffer_rows, output_place
 from max78k.formats.yaml_description import Description, Region
 from max78k.network import Layer, Network
 from max78k.network.network import INPUT
@@ -22,18 +23,23 @@ def placement_of(
     Args:
         description: the file.
         layers: its layers in order.
-        shapes: output shapes of the layers, by name.
+        shapes: output shapes of the layers and shapes of the buffers, by name.
     """
-    placed = {}
+    placed: dict[str, LayerPlacement] = {}
     complete = description.is_placed
+    buffers = buffer_rows(description)
     offsets: dict[str, int | None] = {INPUT: 0}
+    offsets |= {name: row.out_offset for name, row in buffers.items()}
     for position, (entry, layer) in enumerate(zip(description.layers, layers, strict=True)):
         values = entry.values
-        out_offset = values.get("out_offset", 0 if complete else None)
+        part = output_place(description, layer, shapes) or LayerPlacement(
+            out_offset=0 if complete else None
+        )
+        out_offset = values.get("out_offset", part.out_offset)
         known = complete and not (layer.cut and layer.cut.top)
         in_offset = values.get("in_offset", offsets[layer.inputs[0]] if known else None)
         offsets[layer.name] = out_offset
-        output = values.get("output_processors")
+        output = values.get("output_processors", part.output_processors)
         if position + 1 == len(layers):
             output = description.values.get("output_map", output)
         if output is None and complete:
@@ -50,7 +56,7 @@ def placement_of(
         )
     streams = any(layer.streaming for layer in layers)
     return Placement(
-        placed,
+        placed | buffers,
         data_format=description.layers[0].values.get("data_format", "HWC"),
         feed=description.values.get("feed", FIFO if streams else MEMORY),
     )

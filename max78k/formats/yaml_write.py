@@ -17,6 +17,7 @@ from max78k.compiler.placement import FIFO, MEMORY, LayerPlacement, Placement
 from max78k.errors import InputError
 from max78k.files import write_text
 from max78k.network import Activation, Cut, Eltwise, Layer, Network, Operation, Pool
+from max78k.network.geometry import passes
 from max78k.network.network import INPUT
 from max78k.network.shapes import LayerShapes, infer
 
@@ -50,13 +51,14 @@ def yaml_text(network: Network, placement: Placement, dataset: str = "max78k") -
     lines += [f"arch: {_word(network.name)}", f"dataset: {_word(dataset)}"]
     if placement.feed != (FIFO if network.layers[0].streaming else MEMORY):
         lines += ["# The vendor's synthesizer has options for this key.", f"feed: {placement.feed}"]
-    lines += [*unload, "", "layers:"]
+    lines += [*_buffers(network, placement, shapes), *unload, "", "layers:"]
     previous = INPUT
     for number, layer in enumerate(network.layers):
         place = placement.layers.get(layer.name, LayerPlacement())
         found = shapes[layer.name]
         lines.append(f"  # {number}: {_shape(found.input)} to {_shape(found.output)}")
         keys = dict(_keys(layer, found, previous))
+        keys.update(_buffer_keys(network, layer, found))
         keys.update(_addresses(place))
         if number == 0:
             keys["data_format"] = placement.data_format
@@ -100,6 +102,56 @@ def _unload(
         yield f"    write_gap: {place.write_gap}"
 
 
+def _buffers(
+    network: Network, placement: Placement, shapes: dict[str, LayerShapes]
+) -> Iterator[str]:
+    """The key `data_buffer`; the place of a buffer is where its first writer writes."""
+    if network.buffers:
+        yield "data_buffer:"
+    for buffer in network.buffers:
+        yield f"  - name: {_word(buffer.name)}"
+        yield f"    channels: {buffer.shape[0]}"
+        yield f"    dim: {_dimensions(buffer.shape[1:])}"
+        for layer in network.layers:
+            place = placement.layers.get(layer.name, LayerPlacement())
+            if layer.buffer == buffer.name and place.out_offset is not None:
+                columns = (*buffer.shape, 1)[2]
+                before = 4 * layer.buffer_row * columns * passes(buffer.shape[0])
+                yield f"    offset: 0x{place.out_offset - before:04x}"
+                yield f"    processors: 0x{place.output_processors or 0:016x}"
+                break
+
+
+def _buffer_keys(network: Network, layer: Layer, shapes: LayerShapes) -> Iterator[tuple[str, Any]]:
+    """What a layer has to do with buffers."""
+    if set(layer.inputs) & set(network.buffer_names):
+        yield "in_dim", _dimensions(shapes.input[1:])
+        yield "in_channels", shapes.input[0]
+    if layer.buffer is None:
+        return
+    size = next(buffer.shape[1] for buffer in network.buffers if buffer.name == layer.buffer)
+    rows = (*shapes.output, 1)[1]
+    if _shifts(layer):
+        yield "buffer_shift", size - rows
+    elif layer.buffer_row + rows == size:
+        yield "buffer_insert", rows
+    else:
+        raise InputError(
+            "E-YAML-BUFFER",
+            f"layer {layer.name} writes rows {layer.buffer_row}...{layer.buffer_row + rows - 1} of "
+            f"buffer {layer.buffer}, which has {size}.",
+            "in a YAML, a layer shifts a buffer or writes to its end.",
+        )
+
+
+def _shifts(layer: Layer) -> bool:
+    """True if the layer copies a buffer into itself, from its first row on."""
+    cut = layer.cut
+    only_top = cut is not None and cut.top > 0 and cut.bottom == 0 and not cut.of_channels
+    copies = layer.operation is Operation.PASSTHROUGH and layer.pool is None
+    return copies and only_top and layer.buffer_row == 0 and layer.inputs == (layer.buffer,)
+
+
 def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[str, Any]]:
     """Structure of one layer."""
     yield "name", _word(layer.name)
@@ -108,7 +160,7 @@ def _keys(layer: Layer, shapes: LayerShapes, previous: str) -> Iterator[tuple[st
         yield "in_sequences", f"[{', '.join(sources)}]"
     if layer.view is not None:
         yield "in_dim", _dimensions(layer.view)
-    if layer.cut is not None:
+    if layer.cut is not None and not _shifts(layer):
         yield from _cut(layer.cut, shapes)
     if layer.streaming:
         yield "streaming", "true"

@@ -2,6 +2,7 @@
 
 from max78k.network.network import (
     Activation,
+    Buffer,
     Cut,
     Eltwise,
     Layer,
@@ -10,4 +11,4 @@ from max78k.network.network import (
     Pool,
 )
 
-__all__ = ["Activation", "Cut", "Eltwise", "Layer", "Network", "Operation", "Pool"]
+__all__ = ["Activation", "Buffer", "Cut", "Eltwise", "Layer", "Network", "Operation", "Pool"]

@@ -173,6 +173,11 @@ class Geometry:
         return self.skipped * self.in_passes * self.operands
 
     @property
+    def rows_before(self) -> int:
+        """Words in each instance of a buffer before those that the layer writes into it."""
+        return self.layer.buffer_row * self.out_size[1] * self.out_passes
+
+    @property
     def lead_words(self) -> int:
         """Words of each pass that a folded layer writes before its first value."""
         weight = self.layer.weight
@@ -232,7 +237,7 @@ def geometry(network: Network) -> tuple[Geometry, ...]:
             shape,
             widened=unit and (streaming[index] or streaming[index + 1]),
             streams_out=streaming[index + 2],
-            flattens=shape.flattens or (_is_plain_linear(layer) and layer.name not in moved),
+            flattens=shape.flattens or (_is_plain_linear(layer) and layer.target not in moved),
         )
         result.append(_fold(shape) if _folds(layer) else shape)
     return tuple(result)

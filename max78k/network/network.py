@@ -98,6 +98,19 @@ class Cut:
         return self.channel > 0 or self.channels is not None
 
 
+@dataclass(frozen=True)
+class Buffer:
+    """Data that stay in data memory from one inference to the next; zeros before the first one.
+
+    ``shape`` is (channels, length) or (channels, rows, columns). Layers read it by ``name`` as they
+    read a layer, and get what it holds at that moment; the layers that have it as their ``buffer``
+    write into it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One layer.
@@ -114,6 +127,9 @@ class Layer:
 
     A ``streaming`` layer starts before its input is complete. That changes no result: it lets the
     input be larger than the data memory.
+
+    With ``buffer`` the output replaces the rows (of 1-D data, the values) of that buffer from
+    ``buffer_row`` on, and is read there.
     """
 
     name: str
@@ -134,6 +150,13 @@ class Layer:
     view: tuple[int, ...] | None = None
     cut: Cut | None = None
     streaming: bool = False
+    buffer: str | None = None
+    buffer_row: int = 0
+
+    @property
+    def target(self) -> str:
+        """Name of the data that the output is or becomes a part of: the layer's or a buffer's."""
+        return self.buffer or self.name
 
     @property
     def operands(self) -> int:
@@ -176,11 +199,17 @@ class Network:
     input_offset: int = 128
     average_rounds: bool = False
     notes: dict[str, str] = field(default_factory=dict)
+    buffers: tuple[Buffer, ...] = ()
 
     def __post_init__(self) -> None:
         seen = {INPUT}
         if not self.layers or not self.outputs:
             raise InputError("E-NETWORK-EMPTY", f"network {self.name} has no layers or no output.")
+        for buffer in self.buffers:
+            _check_name("buffer", buffer.name)
+            if buffer.name in seen:
+                raise InputError("E-NETWORK-NAME", f"buffer name {buffer.name} is used twice.")
+            seen.add(buffer.name)
         for layer in self.layers:
             _check_name("layer", layer.name)
             if layer.name in seen:
@@ -191,9 +220,13 @@ class Network:
                         "E-NETWORK-ORDER",
                         f"layer {layer.name} reads {source}, which no earlier layer produces.",
                     )
+            if layer.buffer is not None and layer.buffer not in self.buffer_names:
+                raise InputError(
+                    "E-NETWORK-BUFFER", f"layer {layer.name} writes into no buffer: {layer.buffer}."
+                )
             seen.add(layer.name)
         for name in self.outputs:
-            if name not in seen - {INPUT}:
+            if name not in seen - {INPUT, *self.buffer_names}:
                 raise InputError("E-NETWORK-OUTPUT", f"output {name} is not a layer.")
         _check_name("network", self.name)
 
@@ -203,6 +236,11 @@ class Network:
             if layer.name == name:
                 return layer
         raise KeyError(name)
+
+    @property
+    def buffer_names(self) -> tuple[str, ...]:
+        """Names of the buffers."""
+        return tuple(buffer.name for buffer in self.buffers)
 
     @property
     def weight_bytes(self) -> int:
@@ -285,6 +323,8 @@ def to_header(network: Network) -> dict[str, Any]:
             "cut": vars(layer.cut) if layer.cut else None,
             "streaming": layer.streaming,
         }
+        if layer.buffer:
+            row |= {"buffer": layer.buffer, "buffer_row": layer.buffer_row}
         if layer.pool:
             row["pool"] = [layer.pool.kind, list(layer.pool.size), list(layer.pool.stride)]
         layers.append(row)
@@ -298,6 +338,7 @@ def to_header(network: Network) -> dict[str, Any]:
         "input_offset": network.input_offset,
         "average_rounds": network.average_rounds,
         "notes": network.notes,
+        "buffers": [[buffer.name, list(buffer.shape)] for buffer in network.buffers],
     }
 
 
@@ -333,4 +374,5 @@ def from_header(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> 
         input_offset=header["input_offset"],
         average_rounds=header["average_rounds"],
         notes=dict(header["notes"]),
+        buffers=tuple(Buffer(name, tuple(shape)) for name, shape in header.get("buffers", ())),
     )

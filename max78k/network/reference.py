@@ -48,7 +48,8 @@ def run(network: Network, inputs: npt.NDArray[np.int8]) -> dict[str, IntArray]:
         inputs: int8 [N, *network.input_shape].
 
     Returns:
-        int64 arrays [N, channels, ...]; a linear layer gives [N, channels].
+        int64 arrays [N, channels, ...]; a linear layer gives [N, channels]. Where the network has
+        buffers, the inputs are N inferences one after another, the first one on zeros.
     """
     if tuple(inputs.shape[1:]) != tuple(network.input_shape):
         raise InputError(
@@ -56,10 +57,26 @@ def run(network: Network, inputs: npt.NDArray[np.int8]) -> dict[str, IntArray]:
             f"network {network.name} takes {tuple(network.input_shape)}, "
             f"the input has {tuple(inputs.shape[1:])}.",
         )
-    values: dict[str, IntArray] = {INPUT: inputs.astype(np.int64)}
+    if not network.buffers:
+        return _infer(network, inputs.astype(np.int64), {})
+    held = {buffer.name: np.zeros((1, *buffer.shape), np.int64) for buffer in network.buffers}
+    parts = [_infer(network, one[None].astype(np.int64), held) for one in inputs]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _infer(network: Network, inputs: IntArray, held: dict[str, IntArray]) -> dict[str, IntArray]:
+    """Outputs of all layers; ``held`` is what the buffers hold, and is changed."""
+    values: dict[str, IntArray] = {INPUT: inputs}
     for layer in network.layers:
-        operands = [values[name] for name in layer.inputs]
-        values[layer.name] = run_layer(layer, operands, network.average_rounds)
+        operands = [values[name] if name in values else held[name] for name in layer.inputs]
+        output = run_layer(layer, operands, network.average_rounds)
+        values[layer.name] = output
+        if layer.buffer is not None:
+            whole = held[layer.buffer].copy()  # a reader before may have kept a view
+            rows = (*output.shape, 1)[2]
+            window = whole[:, :, layer.buffer_row : layer.buffer_row + rows]
+            window[...] = output.reshape(window.shape)
+            held[layer.buffer] = whole
     del values[INPUT]
     return values
 
@@ -90,6 +107,8 @@ def _in_batches(
     Batches run on all processors, each with one thread for its matrix products: these are too small
     to be shared out, and BLAS threads that wait for each other took ten times as long.
     """
+    if network.buffers:  # one after another
+        return [keep(run(network, inputs))]
     starts = range(0, len(inputs), _BATCH)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
         return list(workers.map(lambda n: keep(run(network, inputs[n : n + _BATCH])), starts))

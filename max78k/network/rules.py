@@ -289,6 +289,25 @@ def stream_padding(network: Network, shapes: tuple[Geometry, ...]) -> Problems:
             yield f"layer {shape.layer.name} streams and flattens", "a flattening layer behind it"
 
 
+@_rule("BUFFER", NETWORK)
+def buffer(network: Network, shapes: tuple[Geometry, ...]) -> Problems:
+    """A buffer is read alone; 8-bit outputs of layers that are not folded are written into it."""
+    for shape in shapes:
+        layer = shape.layer
+        kept = set(layer.inputs) & set(network.buffer_names)
+        if kept and (len(layer.inputs) > 1 or layer.split > 1):
+            yield f"layer {layer.name} joins buffer {min(kept)} with other data", "a copy of it"
+        if any(other.buffer and other.name in layer.inputs for other in network.layers):
+            yield f"layer {layer.name} reads a layer that writes into a buffer", "the buffer"
+        if network.buffers and shape.streaming:
+            yield f"layer {layer.name} streams in a network with buffers", "no streaming"
+        if layer.buffer and (layer.output_width != 8 or shape.folded):
+            what = "32-bit" if layer.output_width != 8 else "widely dilated"
+            yield f"layer {layer.name} writes {what} data into buffer {layer.buffer}", "a copy"
+        if layer.buffer and layer.name in network.outputs:
+            yield f"layer {layer.name}, an output, writes into buffer {layer.buffer}", "a copy"
+
+
 @_rule("CUT")
 def cut(shape: Geometry) -> Problems:
     """A part of the channels is read of up to 64; no cut of what streams or holds all operands."""

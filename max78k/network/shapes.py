@@ -32,12 +32,24 @@ def infer(network: Network) -> dict[str, LayerShapes]:
     The output of a linear layer is ``(channels,)``; read by a later layer it counts as one pixel.
     """
     known: dict[str, Shape] = {INPUT: tuple(network.input_shape)}
+    known |= {buffer.name: buffer.shape for buffer in network.buffers}
     result: dict[str, LayerShapes] = {}
     for layer in network.layers:
         shapes = layer_shapes(layer, [known[name] for name in layer.inputs])
+        if layer.buffer is not None:
+            _check_room(layer, shapes.output, known[layer.buffer])
         known[layer.name] = shapes.output
         result[layer.name] = shapes
     return result
+
+
+def _check_room(layer: Layer, output: Shape, buffer: Shape) -> None:
+    """The output must lie inside the buffer into which it goes."""
+    rows = (*output, 1)[1]
+    sized = (*output[:1], *buffer[1:2], *((*output, 1, 1)[2 : len(buffer)])) == buffer
+    if not sized or not 0 <= layer.buffer_row <= buffer[1] - rows:
+        text = f"its output {output} from row {layer.buffer_row} on is no part of the buffer"
+        raise _mismatch(layer, f"{text} {layer.buffer} of {buffer}")
 
 
 def layer_shapes(layer: Layer, sources: list[Shape]) -> LayerShapes:

@@ -12,7 +12,7 @@ import pytest
 from max78k.compiler import placement_rules
 from max78k.errors import Max78kError
 from max78k.formats.network_yaml import read_yaml
-from max78k.formats.yaml_keys import GLOBAL_KEYS, LAYER_KEYS
+from max78k.formats.yaml_keys import BUFFER_KEYS, GLOBAL_KEYS, LAYER_KEYS, UNLOAD_KEYS
 from max78k.formats.yaml_loader import load_yaml
 from max78k.network import rules
 
@@ -36,7 +36,7 @@ def test_every_rule_and_every_key_has_a_row() -> None:
     codes = [rule.code for rule in rules.RULES] + [row[0] for row in placement_rules.documented()]
     assert sorted(re.findall(r"^\| `(E-[\w-]+)` \|", page, re.MULTILINE)) == sorted(codes)
     keys = re.findall(r"^\| `(\w+)`", write_docs.yaml_page(), re.MULTILINE)
-    assert keys == [*GLOBAL_KEYS, *LAYER_KEYS]
+    assert keys == [*GLOBAL_KEYS, *LAYER_KEYS, *UNLOAD_KEYS, *BUFFER_KEYS]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,12 @@ def test_accepted_layers_are_valid(validator, tmp_path: Path, layers: str) -> No
         "layers:\n  - {flatten: maybe}\n",
         "extra: 1\nlayers:\n  - {op: conv2d}\n",
         "snoop: [1]\nlayers:\n  - {op: conv2d}\n",
+        "unload: [{processors: 1, channels: 1, dim: 4}]\nlayers:\n  - {op: conv2d}\n",
+        "unload: {processors: 1, channels: 0, dim: 4, offset: 0}\nlayers:\n  - {op: conv2d}\n",
+        "unload: {processors: 1, channel: 1, dim: 4, offset: 0}\nlayers:\n  - {op: conv2d}\n",
+        "data_buffer: [{name: a, dim: 4}]\nlayers:\n  - {op: conv2d}\n",
+        "data_buffer: {name: a, channels: 4, dim: 4, width: 32}\nlayers:\n  - {op: conv2d}\n",
+        "layers:\n  - {op: none, buffer_shift: 0}\n",
     ],
 )
 def test_what_the_reader_refuses_the_schema_refuses_too(

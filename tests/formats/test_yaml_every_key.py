@@ -15,7 +15,7 @@ from max78k.errors import RuleError
 from max78k.formats.layer_weights import LayerWeights
 from max78k.formats.network_yaml import Description, bind, read_yaml
 from max78k.formats.yaml_keys import GLOBAL_KEYS, LAYER_KEYS, UNLOAD_KEYS
-from max78k.network import Activation, Cut, Eltwise, Network, Operation, Pool
+from max78k.network import Activation, Buffer, Cut, Eltwise, Network, Operation, Pool
 
 Seen = Callable[[Network, Placement], bool]
 ONLY_MAX78002 = {
@@ -42,6 +42,7 @@ def layer(field: str, value: Any) -> Seen:
     return lambda network, placement: getattr(network.layers[0], field) == value
 
 
+PAST = "data_buffer:\n  - {name: past, channels: 4, dim: 15, offset: 0x40, processors: 0xf}\n"
 A = "name: a, op: conv2d"
 PASS = "name: a, op: none"
 # key: (text of the file, weights of the first layer, what it must lead to)
@@ -111,6 +112,12 @@ EFFECTS: dict[str, tuple[str, tuple[int, ...] | None, Seen]] = {
     "output_pad": (file("name: a, op: convtranspose2d, output_pad: 1"), (4, 4, 3, 3),
                    layer("operation", Operation.CONVTRANSPOSE2D)),
     "simulated_sequence": (file(f"{PASS}, simulated_sequence: 1"), None, lambda n, p: True),
+    "data_buffer": (file(f"{PASS}, in_sequences: past", PAST), None,
+                    lambda n, p: n.buffers == (Buffer("past", (4, 15)),)),
+    "buffer_shift": (file(f"{PASS}, in_sequences: past, in_dim: 13, buffer_shift: 2", PAST), None,
+                     lambda n, p: n.layers[0].cut == Cut(top=2) and n.layers[0].buffer == "past"),
+    "buffer_insert": (file("name: a, op: linear, flatten: true, buffer_insert: 1", PAST), (4, 256),
+                      lambda n, p: (n.layers[0].buffer, n.layers[0].buffer_row) == ("past", 14)),
     "next_sequence": (file(f"{PASS}, next_sequence: b"), None, layer("name", "a")),
 }  # fmt: skip
 
@@ -137,20 +144,9 @@ def test_a_key_of_the_other_chip_is_refused_for_that_reason(key: str, tmp_path: 
 
 
 def test_every_key_is_tried() -> None:
-    tried = {*EFFECTS, *ONLY_MAX78002} | BUFFERS
+    tried = {*EFFECTS, *ONLY_MAX78002}
     assert {*GLOBAL_KEYS, *LAYER_KEYS} <= tried
     assert {alias for key in LAYER_KEYS.values() for alias in key.aliases} & set(EFFECTS) == set()
-
-
-BUFFERS = {"data_buffer", "buffer_shift", "buffer_insert"}
-
-
-@pytest.mark.parametrize("key", sorted(BUFFERS))
-def test_a_rolling_buffer_is_refused_with_the_reason(key: str, tmp_path: Path) -> None:
-    region = "data_buffer:\n  - {processors: 0xf, dim: 15, channels: 4, offset: 0, name: past}\n"
-    text = file(PASS, region) if key == "data_buffer" else file(f"{PASS}, {key}: 1")
-    with pytest.raises(RuleError, match=rf"E-YAML-UNSUPPORTED .*`{key}`.*keeps no data"):
-        bind(read(tmp_path, text), [], (4, 8, 8))
 
 
 def test_the_reference_has_no_other_key(shared_folder: Path) -> None:

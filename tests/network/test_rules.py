@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from max78k.errors import RuleError
-from max78k.network import Activation, Cut, Eltwise, Layer, Network, Operation, Pool, rules
+from max78k.network import Activation, Buffer, Cut, Eltwise, Layer, Network, Operation, Pool, rules
 
 C2, C1, LIN, PASS, CT = (
     Operation.CONV2D,
@@ -78,6 +78,13 @@ def branched(network: Network) -> Network:
     return replace(network, layers=(*network.layers, last), outputs=("again",))
 
 
+def kept(read: tuple[str, ...] = ("past",), **fields: object) -> Network:
+    fields = {"operation": Operation.CONV1D, "weight": ones(4, 4, 1)} | fields
+    new = Layer("new", fields.pop("operation"), ("input",), buffer="past", **fields)
+    layers = (new, Layer("copy", PASS, read, eltwise=Eltwise.ADD if len(read) > 1 else None))
+    return Network("n", (4, 24), layers, ("copy",), buffers=(Buffer("past", (4, 24)),))
+
+
 BROKEN: list[tuple[str, Callable[[], Network]]] = [
     ("WEIGHT-SHAPE", lambda: one(weight=ones(4, 4))),
     ("WEIGHT-SHAPE", lambda: one(bias=ones(3))),
@@ -119,6 +126,9 @@ BROKEN: list[tuple[str, Callable[[], Network]]] = [
     ("DATA-INPUT", lambda: one(PASS, shape=(4, 95, 95), pool=pool(2, 2, 2, 2))),
     ("DATA-OUTPUT", lambda: one(weight=ones(4, 1, 3, 3), shape=(1, 95, 95))),
     ("CONCAT-INPUT", concat_input),
+    ("BUFFER", lambda: kept(output_width=32)),
+    ("BUFFER", lambda: kept(operation=Operation.CONV1D, weight=ones(4, 4, 3), dilation=9)),
+    ("BUFFER", lambda: kept(("input", "past"))),
     ("CUT", lambda: one(PASS, cut=Cut(channel=3), shape=(65, 4, 4))),
     ("CUT", lambda: one(PASS, cut=Cut(top=1), eltwise=Eltwise.ADD, split=2)),
     ("CUT", lambda: one(cut=Cut(bottom=1), padding=1, streaming=True)),
