@@ -100,7 +100,9 @@ class VirtualBoard:
         self._cnn = CnnPort(
             self._clock, self._cpu.stall,
             lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
-            lambda message, address: self._log.add("E-BOARD-CNN", message, address), self.supply,
+            lambda message, address: self._log.add(
+                "E-BOARD-CNN", message, address, self._cnn.begun_at
+            ), self.supply, lambda: self._cpu.get("PC"),
         )  # fmt: skip
         self._leds = Leds(
             lambda: self._clock.seconds,
@@ -354,18 +356,18 @@ class VirtualBoard:
         finally:
             self._clock.settle()
             self._clock.deadline = 0
-        instructions = self._cpu.slice_instructions + skipped
+        instructions = self._cpu.count.value + skipped
         self._spinning = halt.stop is Stop.END and instructions > _SPIN_INSTRUCTIONS
         self._core_checks.look(self._system.fpu_enabled)
         return halt
 
     def _slice_cycles(self, end: int | None) -> int:
-        now, period = self._clock.now, self._clock.period
-        cycles = _SLICE_CYCLES
-        for time in (self._clock.next_time, end):
-            if time is not None:
-                cycles = min(cycles, (time - now + period - 1) // period)
-        return max(cycles, 1)
+        now, period, time = self._clock.now, self._clock.period, self._clock.next_time
+        if time is None or (end is not None and end < time):
+            time = end
+        if time is None:
+            return _SLICE_CYCLES
+        return min(max((time - now + period - 1) // period, 1), _SLICE_CYCLES)
 
     def _stopped(self, halt: Halt) -> None:
         if halt.stop is Stop.WAIT_FOR_EVENT and self._cpu.has_sent_event(halt.address):

@@ -50,7 +50,10 @@ class Clock:
         """
         if self._firing is not None:
             return self._firing
-        self.settle()
+        taken = self.take_cycles()
+        if taken:
+            self.cycles += taken
+            self._base += taken * self.period
         return self._base
 
     @property

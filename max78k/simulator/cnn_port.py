@@ -29,9 +29,11 @@ class CnnPort:
         set_irq: drives the interrupt line.
         report: called with a message and an address for what firmware should not do.
         supply: told of the power states.
+        place: gives the program counter.
 
     Attributes:
         clocks: tells whether the CNN's clock runs, and its period.
+        begun_at: program counter that began the run whose result is being computed, else None.
         times: seconds in each of the CNN's power states.
         on_run: called with (layer, cycles) of all layers when a run starts, None when it ends.
     """
@@ -43,6 +45,7 @@ class CnnPort:
         set_irq: Callable[[bool], None],
         report: Callable[[str, int], None],
         supply: Supply,
+        place: Callable[[], int],
     ) -> None:
         self.accelerator = Accelerator(report)
         self.accelerator.on_start = self.started
@@ -54,6 +57,8 @@ class CnnPort:
             lambda state: supply.enter("cnn", state, load=self.accelerator.load),
         )  # fmt: skip
         self.on_run: Callable[[list[tuple[int, int]] | None], None] = lambda layers: None
+        self.begun_at: int | None = None
+        self._place, self._last_start = place, 0
         self._clock = clock
         self._stall = stall
         self._set_irq = set_irq
@@ -90,6 +95,7 @@ class CnnPort:
     def started(self, cycles: int) -> None:
         """A run of ``cycles`` of the CNN clock has begun."""
         assert self.clocks is not None
+        self._last_start = self._place()
         self._clock.cancel(self._end)
         self._end = self._clock.schedule(cycles * self.clocks.cnn_period, self._ended, work=True)
         self.on_run(self.accelerator.layer_cycles)
@@ -118,7 +124,11 @@ class CnnPort:
         self.on_run(None)
 
     def _ended(self) -> None:
-        self.accelerator.complete()
+        self.begun_at = self._last_start
+        try:
+            self.accelerator.complete()
+        finally:
+            self.begun_at = None
         self.on_run(None)
         self._update()
 

@@ -56,7 +56,8 @@ class CoreSleep:
 
     def look(self) -> None:
         """Call when something has happened: wakes the core if that wakes it."""
-        if self.reason is not None and self._ends():
+        unit = self._exceptions
+        if self.reason is not None and (unit.pending or unit.event) and self._ends():
             self.end()
 
     def end(self) -> None:

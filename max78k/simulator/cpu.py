@@ -19,6 +19,8 @@ Facts about Unicorn that this code rests on:
 * Every code hook slows all instructions down, whatever its address: from 380 million instructions
   per second to 110 million with four hooks and 7 million with 64. Only breakpoints use them.
 * It never stops between the instructions of an IT block.
+* Its Python binding puts two functions around each callback and one around each call, which takes
+  as long as the device behind it. Devices, registers and runs use the library's own functions.
 * WFI ends a run without a word; WFE ends it as an invalid instruction that lies before the
   program counter; other undefined instructions leave the program counter on themselves.
 * A branch to an EXC_RETURN value in handler mode arrives as interrupt 8, SVC as 2, BKPT as 7.
@@ -29,7 +31,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -77,6 +78,7 @@ class Halt:
     address: int = 0
 
 
+_ENDED, _WAITS = Halt(Stop.END), Halt(Stop.WAIT_FOR_INTERRUPT)
 ReadDevice = Callable[[int, int], int]  # (address, size) -> value
 WriteDevice = Callable[[int, int, int], None]  # (address, value, size)
 
@@ -97,9 +99,10 @@ def _unicorn() -> Any:
 class RegisterBank:
     """Some registers that are read and written together, several times as fast as one by one."""
 
-    def __init__(self, engine: Any, numbers: list[int]) -> None:
+    def __init__(self, library: Any, handle: Any, numbers: list[int]) -> None:
         size = len(numbers)
-        self._engine = engine
+        self._read, self._write = library.uc_reg_read_batch, library.uc_reg_write_batch
+        self._handle = handle
         self._values = (ctypes.c_uint64 * size)()
         start = ctypes.addressof(self._values)
         self._numbers = (ctypes.c_int * size)(*numbers)
@@ -108,13 +111,13 @@ class RegisterBank:
 
     def read(self) -> list[int]:
         """Their values, in the order in which the bank was made."""
-        self._engine._do_reg_read_batch(self._numbers, self._pointers, self._size)
+        self._read(self._handle, self._numbers, self._pointers, self._size)
         return self._values[:]
 
     def write(self, values: list[int]) -> None:
         """Change all of them."""
         self._values[:] = values  # type: ignore[assignment]
-        self._engine._do_reg_write_batch(self._numbers, self._pointers, self._size)
+        self._write(self._handle, self._numbers, self._pointers, self._size)
 
 
 class Cpu:
@@ -123,6 +126,7 @@ class Cpu:
     Attributes:
         on_return: called for an exception return; True if it has been carried out and the run
             goes on, False to stop with EXCEPTION_RETURN.
+        count: instructions executed in the present slice.
         resume_at: a breakpoint that the next run begins at and must not stop at.
     """
 
@@ -133,7 +137,9 @@ class Cpu:
             unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
         )
         engine.ctl_set_cpu_model(const.UC_CPU_ARM_CORTEX_M4)
-        self._error = unicorn.UcError
+        self._binding = unicorn.unicorn_py3.unicorn
+        self._start, self._handle = self._binding.uclib.uc_emu_start, engine._uch
+        self._callbacks: list[Any] = []  # Unicorn has only their addresses
         self._register = {name: getattr(const, f"UC_ARM_REG_{name}") for name in _NAMES}
         self._protection = {
             True: unicorn.UC_PROT_ALL,
@@ -164,12 +170,12 @@ class Cpu:
         self.on_return: Callable[[], bool] = lambda: False
         self._halt: Halt | None = None
         self._failure: BaseException | None = None
-        self._count, self._limit = self._find_counter()
+        self.count, self._limit = self._find_counter()
         self._pc = self.bank(("PC",))
         self._budget = 0
         self._stalled = 0
         self._taken = 0
-        self._count.value = 0
+        self.count.value = 0
         self.instructions = 0  # executed or passed over before the present slice
         engine.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         engine.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_bad_access)
@@ -208,20 +214,24 @@ class Cpu:
     def map_device(self, base: int, size: int, read: ReadDevice, write: WriteDevice) -> None:
         """Send accesses to a range to functions of the absolute address."""
 
-        def on_read(_engine: Any, offset: int, width: int, _data: Any) -> int:
+        def on_read(_handle: Any, offset: int, width: int, _data: Any) -> int:
             try:
                 return read(base + offset, width)
             except BaseException as error:
                 self._fail(error)
                 return 0
 
-        def on_write(_engine: Any, offset: int, width: int, value: int, _data: Any) -> None:
+        def on_write(_handle: Any, offset: int, width: int, value: int, _data: Any) -> None:
             try:
                 write(base + offset, value, width)
             except BaseException as error:
                 self._fail(error)
 
-        self._engine.mmio_map(base, size, on_read, None, on_write, None)
+        binding = self._binding
+        callbacks = binding.MMIO_READ_CFUNC(on_read), binding.MMIO_WRITE_CFUNC(on_write)
+        self._callbacks.extend(callbacks)
+        reader, writer = callbacks
+        binding.uclib.uc_mmio_map(self._handle, base, size, reader, None, writer, None)
 
     def _fail(self, error: BaseException) -> None:
         """Keep an error of a device until the run has ended; it must not cross Unicorn's frames."""
@@ -297,8 +307,7 @@ class Cpu:
 
     def word(self, address: int) -> int:
         """A 32-bit word of memory; raises LookupError where there is none."""
-        value: int = struct.unpack("<I", self.read_memory(address, 4))[0]
-        return value
+        return int.from_bytes(self.read_memory(address, 4), "little")
 
     def halfword(self, address: int) -> int:
         """A 16-bit word of memory; raises LookupError where there is none."""
@@ -333,7 +342,8 @@ class Cpu:
 
     def bank(self, names: Sequence[str]) -> RegisterBank:
         """Several registers to be read and written together."""
-        return RegisterBank(self._engine, [self._register[name] for name in names])
+        numbers = [self._register[name] for name in names]
+        return RegisterBank(self._binding.uclib, self._handle, numbers)
 
     # -- execution
 
@@ -342,32 +352,30 @@ class Cpu:
         (start,) = self._pc.read()
         self._halt = None
         self._budget = cycles + self._stalled
-        invalid = False
-        try:
-            self._engine.emu_start(start | 1, _NO_END, count=cycles)
-        except self._error:
-            invalid = self._halt is None
-        ended = self._count.value > self._limit.value
-        self._count.value = min(self._count.value, self._limit.value)
+        status = self._start(self._handle, start | 1, _NO_END, 0, cycles)
+        ended = self.count.value > self._limit.value
+        if ended:
+            self.count.value = self._limit.value
         self.resume_at = None
-        self._raise_failure()
-        if invalid:
+        if self._failure is not None or self._engine._hook_exception is not None:
+            self._raise_failure()
+        if status and self._halt is None:
             return self._invalid(start)
-        return self._halt or Halt(Stop.END if ended else Stop.WAIT_FOR_INTERRUPT)
+        return self._halt or (_ENDED if ended else _WAITS)
 
     def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        failure = self._failure or self._engine._hook_exception
+        self._failure = self._engine._hook_exception = None
+        raise failure
 
     def close_slice(self) -> None:
         """Begin a new count; call it when all cycles of the last run have been taken."""
-        self.instructions += self._count.value
-        self._count.value = self._stalled = self._taken = 0
+        self.instructions += self.count.value
+        self.count.value = self._stalled = self._taken = 0
 
     def take_cycles(self) -> int:
         """Cycles run since this was last called; exact inside a device access."""
-        total = self._count.value + self._stalled
+        total = self.count.value + self._stalled
         taken = total - self._taken
         self._taken = total
         return taken
@@ -375,17 +383,12 @@ class Cpu:
     @property
     def executed(self) -> int:
         """Instructions executed or passed over since power-on."""
-        return self.instructions + self._count.value
-
-    @property
-    def slice_instructions(self) -> int:
-        """Instructions executed in the present slice."""
-        return self._count.value
+        return self.instructions + self.count.value
 
     def stall(self, cycles: int) -> None:
         """Let a device access take ``cycles`` more than its instruction."""
         self._stalled += cycles
-        executed, left = self._count.value, self._budget - self._stalled
+        executed, left = self.count.value, self._budget - self._stalled
         self._limit.value = left if left > executed else executed
 
     def pass_over(self, instructions: int) -> None:
@@ -395,12 +398,12 @@ class Cpu:
 
     def cycles_left(self) -> int:
         """Cycles to the end of the present slice."""
-        return max(self._budget - self._stalled - self._count.value, 0)
+        return max(self._budget - self._stalled - self.count.value, 0)
 
     def end_slice(self) -> None:
         """Stop before the next instruction."""
-        self._budget = self._count.value + self._stalled
-        self._limit.value = self._count.value
+        self._budget = self.count.value + self._stalled
+        self._limit.value = self.count.value
 
     def _invalid(self, start: int) -> Halt:
         pc = self.get("PC")
@@ -430,7 +433,7 @@ class Cpu:
         if address == self.resume_at:
             self.resume_at = None
             return
-        self._count.value -= 1  # it was counted before it is executed
+        self.count.value -= 1  # it was counted before it is executed
         self._halt = Halt(Stop.DEBUG, address)
         engine.emu_stop()
 

@@ -52,6 +52,7 @@ class Exceptions:
         vtor: address of the vector table.
         cfsr, hfsr, bfar, mmfar: fault status.
         event: the event register that WFE waits for.
+        entry: address of the last handler entered, from the vector table.
         on_change: called with an exception's number and True at its entry, False at its return.
         on_line: called with an external interrupt's number and the new level of its line.
         stack_limit: lowest address of the main stack.
@@ -91,6 +92,7 @@ class Exceptions:
         self.event = False
         self.sleep_on_exit = False
         self.event_on_pending = False
+        self.entry = 0
 
     # -- requests
 
@@ -222,7 +224,8 @@ class Exceptions:
         link = 0xFFFF_FFF1 if self.active else (0xFFFF_FFFD if control & _SPSEL else 0xFFFF_FFF9)
         control &= ~_FPCA if self.active else ~(_FPCA | _SPSEL)
         link = link & ~0x10 if with_fp else link
-        self._entered.write([stack, control, _THUMB | number, link, self.handler(number) | 1])
+        self.entry = self.handler(number)
+        self._entered.write([stack, control, _THUMB | number, link, self.entry | 1])
         self.active.append(number)
         self.on_change(number, True)
         self.event = True

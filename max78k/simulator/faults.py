@@ -114,8 +114,8 @@ class Faults:
         self.check_handler(number, f"{fault.message} (0x{halt.address:08x})\n{state}")
 
     def check_handler(self, number: int, state: str = "") -> None:
-        """A vector that is empty or leads to an endless loop is the end of the program."""
-        address = self._exceptions.handler(number)
+        """Just entered: an empty vector or one to an endless loop is the end of the program."""
+        address = self._exceptions.entry
         if address in self._known_handlers:
             return
         if not has_handler(self._cpu, address):

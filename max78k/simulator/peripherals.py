@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from max78k.chip import addresses
 from max78k.chip import mcu_registers as mcu
@@ -62,6 +64,11 @@ class Block:
         """All registers to their reset values."""
         self.words = dict(self._reset_values)
 
+    def reader(self, offset: int) -> Callable[[], int]:
+        """What reads a 32-bit register."""
+        reader = self.readers.get(offset)
+        return partial(self.read, offset) if reader is None or self._always_set else reader
+
     def read(self, offset: int) -> int:
         """A 32-bit register."""
         reader = self.readers.get(offset)
@@ -100,7 +107,7 @@ STORAGE: tuple[tuple[int, int, str, dict[int, int]], ...] = (
 class _Mapping:
     base: int
     block: Block
-    clocked: Callable[[], bool] | None
+    clocked: Callable[[], bool]
 
 
 class _Polling:
@@ -111,7 +118,8 @@ class _Polling:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.recent = [(-1, -1, 0)] * _LONGEST_PATTERN  # address, distance, value; newest first
+        # Address, distance, value; the newest first.
+        self.recent = deque([(-1, -1, 0)] * _LONGEST_PATTERN, _LONGEST_PATTERN)
         self.period = 1  # reads after which the pattern comes again
         self.repeats = self.equal = self.misses = self.read_at = self.hold = 0
         self.since = self.equal_since = 0
@@ -134,11 +142,13 @@ class PeripheralBus:
         self._clock = clock
         self._log = log
         self._granules: dict[int, _Mapping] = {}
+        # Registers read so far: what reads them, and whether their clock is on.
+        self._known: dict[int, tuple[Callable[[], int], Callable[[], bool]]] = {}
         self._interrupted: list[tuple[_Polling, int]] = []
         self._polling = _Polling()
 
     def attach(
-        self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
+        self, base: int, size: int, block: Block, clocked: Callable[[], bool] = lambda: True
     ) -> None:
         """Put a block at an address; ``clocked`` tells whether its clock is on."""
         entry = _Mapping(base, block, clocked)
@@ -147,17 +157,25 @@ class PeripheralBus:
 
     def end_polling(self) -> None:
         """Note a write elsewhere: the reads around it are no polling loop."""
-        self._repeats = self._equal = self._misses = 0
+        loop = self._polling
+        loop.repeats = loop.equal = loop.misses = 0
 
     def read(self, address: int, size: int) -> int:
         """Read 1, 2 or 4 bytes."""
         self._cpu.stall(ACCESS_CYCLES)
-        entry = self._granules.get(address >> _GRANULE_SHIFT)
-        if entry is None or (entry.clocked is not None and not entry.clocked()):
-            self._report(address, entry)
-            if entry is None:
-                return 0
-        value = self._read_block(entry, address, size)
+        known = self._known.get(address) if size == 4 else None
+        if known is not None and known[1]():
+            value = known[0]()
+        else:
+            entry = self._granules.get(address >> _GRANULE_SHIFT)
+            if entry is None or not entry.clocked():
+                self._report(address, entry)
+                if entry is None:
+                    return 0
+            elif size == 4:
+                reader = entry.block.reader(address - entry.base & ~3)
+                self._known[address] = reader, entry.clocked
+            value = self._read_block(entry, address, size)
         self.polled(address, value)
         return value
 
@@ -175,7 +193,7 @@ class PeripheralBus:
         loop = self._polling
         loop.repeats = loop.equal = loop.misses = 0
         entry = self._granules.get(address >> _GRANULE_SHIFT)
-        if entry is None or (entry.clocked is not None and not entry.clocked()):
+        if entry is None or not entry.clocked():
             self._report(address, entry)
             if entry is None:
                 return
@@ -230,13 +248,14 @@ class PeripheralBus:
 
     def polled(self, address: int, value: int) -> None:
         """Note a read; in a polling loop, let time pass."""
-        loop, executed = self._polling, self._cpu.executed
-        recent, read = loop.recent, (address, executed - loop.read_at, value)
+        loop, cpu = self._polling, self._cpu
+        executed = cpu.instructions + cpu.count.value
+        recent, distance = loop.recent, executed - loop.read_at
         loop.read_at = executed
-        if not read[1] and address == recent[0][0] + 4:
+        if not distance and address == recent[0][0] + 4:
             self._check_alignment(address)
         before = recent[loop.period - 1]
-        if before[0] == address and before[1] == read[1]:
+        if before[0] == address and before[1] == distance:
             loop.repeats += 1
             loop.equal = loop.equal + 1 if before[2] == value else 0
             if loop.hold:
@@ -248,12 +267,11 @@ class PeripheralBus:
             loop.equal = 0
             if loop.misses > _MISSES or loop.repeats < _TIMED_POLLS:
                 loop.repeats = loop.misses = 0
-            for period, (seen, distance, _) in enumerate(recent, 1):
-                if seen == address and distance == read[1]:
+            for period, seen in enumerate(recent, 1):
+                if seen[0] == address and seen[1] == distance:
                     loop.period = period
                     break
-        recent.pop()
-        recent.insert(0, read)
+        recent.appendleft((address, distance, value))
 
     def _let_pass(self, loop: _Polling) -> None:
         if loop.equal > _POLLS:

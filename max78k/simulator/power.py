@@ -123,7 +123,10 @@ class Supply:
         if self._parts.get(part) != current:
             self._settle()
             self._parts[part] = current
-            self._low, self._high = map(sum, zip(*self._parts.values(), strict=True))
+            self._low = self._high = 0.0
+            for low, high in self._parts.values():
+                self._low += low
+                self._high += high
         self.on_state(part, state)
 
     @property

@@ -284,7 +284,7 @@ class Peripherals:
         return ports
 
     def _add(
-        self, base: int, size: int, block: Block, clocked: Callable[[], bool] | None = None
+        self, base: int, size: int, block: Block, clocked: Callable[[], bool] = lambda: True
     ) -> None:
         self._blocks[block.name] = block
         self._bus.attach(base, size, block, clocked)

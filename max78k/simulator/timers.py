@@ -238,7 +238,9 @@ class Timer(Block):
 
     def _read_count(self) -> int:
         low, high = self._counters
-        return low.count if self._cascade else low.count & 0xFFFF | high.count << 16
+        if low.mask == 0xFFFF_FFFF:
+            return low.count
+        return low.count & 0xFFFF | high.count << 16
 
     def _write_count(self, value: int) -> None:
         low, high = self._counters
