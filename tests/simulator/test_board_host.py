@@ -61,16 +61,16 @@ def test_answers_are_right_although_bytes_are_lost_and_wrong(tiny_firmware: Firm
 
 def test_a_supply_failure_is_told_from_a_silent_board(tiny_firmware: Firmware):
     with pytest.raises(RebootError, match=r"E-LINK-REBOOT .* reset cause power on"):
-        with disturbed(tiny_firmware, "brownout@500ms") as (device, board):
-            for n in range(200):
+        with disturbed(tiny_firmware, "brownout@1s") as (device, board):
+            for n in range(400):
                 device.infer(picture(device, n))
     assert "fault brownout: 1 of 1" in board.messages()
 
 
 def test_a_core_that_stops_is_a_silent_board(tiny_firmware: Firmware):
     with pytest.raises(LinkError, match="E-LINK-SILENT"):
-        with disturbed(tiny_firmware, "hang@500ms") as (device, board):
-            for n in range(200):
+        with disturbed(tiny_firmware, "hang@1s") as (device, board):
+            for n in range(400):
                 device.infer(picture(device, n))
     assert "fault hang: 1 of 1" in board.messages()
 
