@@ -128,7 +128,7 @@ def _fill(draw: Draw, wanted: int) -> None:
             continue
         layer = draw.layers[-1]
         convolves = layer.operation not in (Operation.LINEAR, Operation.PASSTHROUGH)
-        whole = layer.operands == 1 and layer.cut is None and convolves
+        whole = layer.operands == 1 and layer.cut is None and convolves and layer.dilation == 1
         loose = draw.fed and not before and not whole
         if loose or rules.check(lower(_network(draw))):
             draw.undo()
@@ -182,9 +182,10 @@ def _feed(draw: Draw, network: Network) -> Placement:
 
 def _gaps(draw: Draw, network: Network) -> Placement:
     """Gaps in outputs that no layer reads."""
-    read = {name for layer in network.layers for name in layer.inputs}
+    lowered = lower(network)
+    read = {name for layer in lowered.layers for name in layer.inputs}
     rows = {}
-    for shape in geometry(network):
+    for shape in geometry(lowered):
         passes = shape.out_passes if shape.convolves else 1
         most = min(16 // passes, limits.INSTANCE_WORDS // max(shape.out_words, 1)) - 1
         if shape.layer.name not in read and most > 0:

@@ -196,6 +196,9 @@ def fifo_input(placed: Placed) -> Problems:
         yield "reads a part of what FIFOs deliver", "all of it, or an input in data memory"
     elif reads and shape.flattens and shape.pixels > 1:
         yield "flattens what FIFOs deliver", "an input in data memory"
+    elif reads and shape.folded and shape.pixels > shape.values:
+        text = f"reads {shape.pixels - shape.values} pixels behind those that FIFOs deliver"
+        yield text, "an input in data memory, or a smaller dilation"
     elif shape.index == 0:
         fast = placed.feed == FAST_FIFO
         most = limits.FIFO_PLANES if placed.planar else limits.FIFO_CHANNELS

@@ -51,9 +51,12 @@ class Terminal:
         return self._screen.buffer[row][self._screen.display[row].index(word)].fg
 
     def until(self, *words: str) -> None:
-        """Read until all words are on the screen."""
+        """Read until all words are on the screen, also where a row ends within them.
+
+        The emulator knows no second screen: what is printed at the end follows the last row.
+        """
         end = time.monotonic() + PATIENCE
-        while not all(word in self.text for word in words):
+        while not all(word in self.text or word in "".join(self._screen.display) for word in words):
             assert time.monotonic() < end, f"{words} not in\n{self.text}"
             self._read()
 
