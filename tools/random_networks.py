@@ -34,6 +34,7 @@ from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool,
 from max78k.network.geometry import geometry
 from max78k.network.network import INPUT
 
+_GROWN = {"E-RULE-DATA-OUTPUT"}  # a kernel of another size may make more outputs than fit
 _FULL = {"E-RULE-DATA-FIT", "E-RULE-KERNEL-FIT", "E-RULE-BIAS-FIT"}  # a network may be too large
 
 
@@ -124,7 +125,7 @@ def missed(given: Network) -> list[str]:
         return []
     for code, broken in near_misses(lowered):
         codes = {error.code for error in rules.check(broken)}
-        if codes != {code}:
+        if codes - _GROWN != {code}:
             found.append(f"near miss: {sorted(codes)} instead of {code}")
     return found
 

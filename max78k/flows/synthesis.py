@@ -89,14 +89,6 @@ class Synthesis:
     project: Path
 
 
-def make_image(
-    network: Network, sample: npt.NDArray[np.int8], given: Placement | None = None
-) -> tuple[Image, Placement]:
-    """Check the rules, place, assemble; raises RuleError with every broken rule."""
-    compiled = compile_network(network, sample, placement=given)
-    return compiled.image, compiled.placement
-
-
 def compile_network(
     network: Network,
     sample: npt.NDArray[np.int8] | None = None,

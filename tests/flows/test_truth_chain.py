@@ -14,7 +14,7 @@ from max78k.compiler.image import Image, Write
 from max78k.errors import MismatchError
 from max78k.flows.accelerator_runs import check_known_answer, run_image
 from max78k.flows.firmware import Firmware, make_firmware
-from max78k.flows.synthesis import default_sample, make_image, synthesize
+from max78k.flows.synthesis import compile_network, default_sample, synthesize
 from max78k.flows.truth_chain import TruthChain
 from max78k.formats.onnx_export import export_onnx
 from max78k.host.session import SIM, connect
@@ -29,7 +29,7 @@ def inputs(tiny_network: Network) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def image(tiny_network: Network) -> Image:
-    return make_image(tiny_network, default_sample(tiny_network))[0]
+    return compile_network(tiny_network).image
 
 
 def test_all_levels_give_the_same_integers(

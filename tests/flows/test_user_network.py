@@ -9,7 +9,7 @@ from torch import nn
 
 from max78k.compiler.lowering import lower
 from max78k.errors import InputError, RuleError
-from max78k.flows.synthesis import default_sample, make_image
+from max78k.flows.synthesis import compile_network
 from max78k.flows.truth_chain import TruthChain
 from max78k.flows.user_network import convert, prepare
 from max78k.network import reference
@@ -63,7 +63,7 @@ def test_it_trains_converts_and_all_levels_agree(make):
     chain = TruthChain(network, network.from_pixels(data[:3].numpy()))
     chain.torch(model)
     lowered = lower(network)
-    chain.accelerator(make_image(lowered, default_sample(lowered))[0])
+    chain.accelerator(compile_network(lowered).image)
     assert chain.report.differences == 0
 
 

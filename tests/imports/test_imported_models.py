@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from max78k.flows.accelerator_runs import run_image
-from max78k.flows.synthesis import make_image
+from max78k.flows.synthesis import compile_network
 from max78k.imports.chip_layers import FloatModel
 from max78k.imports.losses import losses
 from max78k.imports.quantization import quantize, real_inputs
@@ -57,7 +57,7 @@ def test_drawn_models_are_exact_on_the_accelerator_model(seed: int) -> None:
     model = module_source(foreign.draw(seed), SHAPE, "drawn").model()
     network = quantize(model, data).network
     inputs = network.from_pixels(data[:2])
-    image, _ = make_image(network, inputs[0])
+    image = compile_network(network, inputs[0]).image
     np.testing.assert_array_equal(run_image(image, inputs), reference.outputs(network, inputs))
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from max78k.compiler.lowering import lower
 from max78k.errors import InputError, RuleError
-from max78k.flows.synthesis import default_sample, make_image
+from max78k.flows.synthesis import compile_network
 from max78k.flows.truth_chain import TruthChain
 from max78k.formats.onnx_export import export_onnx
 from max78k.training import ai8x
@@ -93,7 +93,7 @@ def test_a_network_in_that_style_trains_and_all_levels_agree(name, rounds, tmp_p
     export_onnx(network, tmp_path / "network.onnx")
     chain.onnx(tmp_path / "network.onnx")
     lowered = lower(network)
-    chain.accelerator(make_image(lowered, default_sample(lowered))[0])
+    chain.accelerator(compile_network(lowered).image)
     assert chain.report.differences == 0, chain.report.text()
     assert all(level.compared for level in chain.report.levels)
     assert len(np.unique(layer_outputs(model, inputs)[network.outputs[0]])) > 4

@@ -5,16 +5,9 @@ The formulas are the vendor's public estimate (ai8x-synthesis, ``latency.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from max78k.simulator.accelerator.layer import Layer
 
 STARTUP = 1
-
-
-def run_cycles(layers: Sequence[Layer]) -> int:
-    """Cycles from the start of a run to its interrupt."""
-    return STARTUP + sum(layer_cycles(layer) for layer in layers)
 
 
 def layer_cycles(layer: Layer) -> int:
