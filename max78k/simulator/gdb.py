@@ -12,12 +12,12 @@ import binascii
 import socket
 from collections.abc import Callable
 
-from max78k.errors import ToolError
 from max78k.simulator.board import VirtualBoard
 from max78k.simulator.debug import CORE, WATCHED
 from max78k.simulator.findings import SimulatorError
 from max78k.simulator.gdb_monitor import answer
 from max78k.simulator.gdb_target import DESCRIPTION, MEMORY_MAP, REGISTERS
+from max78k.simulator.tcp import listener
 
 _PACKET_BYTES = 0x2000
 _INTERRUPT = b"\x03"
@@ -63,16 +63,7 @@ class GdbServer:
 
     def __init__(self, board: VirtualBoard, port: int) -> None:
         self._board = board
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            self._listener.close()
-            raise ToolError(
-                "E-BOARD-GDB", f"TCP port {port} cannot be opened: {error}", "another --gdb PORT"
-            ) from error
-        self._listener.listen(1)
+        self._listener = listener(port, "E-BOARD-GDB", "another --gdb PORT")
         self.port: int = self._listener.getsockname()[1]
         self._client: socket.socket | None = None
         self._received = b""

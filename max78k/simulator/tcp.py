@@ -11,6 +11,22 @@ _READ_BYTES = 4096
 _HELD_BYTES = 65536  # for a reader that is slow or has not come yet
 
 
+def listener(port: int, code: str, advice: str) -> socket.socket:
+    """A socket that listens on localhost for one client; port 0 takes any free one.
+
+    Raises ToolError with ``code`` and ``advice`` if the port cannot be opened.
+    """
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise ToolError(code, f"TCP port {port} cannot be opened: {error}", advice) from error
+    listening.listen(1)
+    return listening
+
+
 class TcpPort:
     """Listens on localhost and serves one client at a time; clients may come and go.
 
@@ -18,16 +34,7 @@ class TcpPort:
     """
 
     def __init__(self, port: int) -> None:
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            self._listener.close()
-            raise ToolError(
-                "E-BOARD-TCP", f"TCP port {port} cannot be opened: {error}", "another --port tcp:N"
-            ) from error
-        self._listener.listen(1)
+        self._listener = listener(port, "E-BOARD-TCP", "another --port tcp:N")
         self._listener.setblocking(False)
         self._client: socket.socket | None = None
         self._held = bytearray()
