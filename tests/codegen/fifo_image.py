@@ -10,7 +10,7 @@ from max78k.chip import addresses
 from max78k.chip import cnn_registers as cr
 from max78k.compiler.image import Image, InputRun, Write
 from max78k.compiler.placement import LayerPlacement, Placement
-from max78k.flows.synthesis import make_image
+from max78k.flows.synthesis import compile_network
 from max78k.network import Activation, Layer, Network, Operation
 
 _FIFO_CONTROL = 0x908  # thresholds of 2, and the bit that is always 1; bit 12 + n enables FIFO n
@@ -37,7 +37,9 @@ def fed_image(network: Network, data_format: str) -> Image:
     processors = sum(((1 << size) - 1) << 16 * n for n, size in enumerate(sizes))
     place = LayerPlacement(processors, in_offset=0, out_offset=0x1000)
     sample = np.random.default_rng(2).integers(-128, 128, network.input_shape, dtype=np.int8)
-    image, _ = make_image(network, sample, Placement({"first": place}, data_format))
+    image = compile_network(
+        network, sample, placement=Placement({"first": place}, data_format)
+    ).image
     pixels = network.input_shape[1] * network.input_shape[2]
     frame = pixels if data_format == "HWC" else -(-pixels // 4)
     feed = [

@@ -22,7 +22,7 @@ from max78k.codegen.tables import (
 )
 from max78k.compiler.image import KernelBlock, OutputRun
 from max78k.errors import InputError
-from max78k.flows.synthesis import default_sample, make_image
+from max78k.flows.synthesis import compile_network, default_sample
 
 
 def content(folder):
@@ -166,7 +166,7 @@ def test_express_words_are_the_column_bytes_big_endian():
 
 def test_tables_name_the_layer_of_every_kernel_bias_and_output():
     network = chain_network()
-    image, _ = make_image(network, default_sample(network))
+    image = compile_network(network, default_sample(network)).image
     places = output_places(network)
     weights = weights_source(image)
     for number, block in enumerate(image.kernels):

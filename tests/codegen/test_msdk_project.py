@@ -21,7 +21,7 @@ from max78k.codegen.project import write_project
 from max78k.codegen.project_folder import MANIFEST
 from max78k.compiler.image import MemoryBlock
 from max78k.errors import InputError
-from max78k.flows.synthesis import default_sample, make_image
+from max78k.flows.synthesis import compile_network, default_sample
 from max78k.network import Activation, Layer, Network, Operation, Pool, reference
 
 GENERATED = {"cnn.c", "cnn.h", "weights.h", "sampledata.h", "sampleoutput.h", "main.c"}
@@ -46,7 +46,7 @@ def two_outputs() -> Network:
 @pytest.fixture(scope="module")
 def chain():
     network = chain_network()
-    return make_image(network, default_sample(network))[0], network
+    return compile_network(network, default_sample(network)).image, network
 
 
 def written(image, network, folder, **options):
@@ -119,7 +119,7 @@ def test_softmax_takes_narrow_weights_and_narrow_outputs(tmp_path, bits, width, 
         output_shift=-7 if width == 8 else 0,
     )  # fmt: skip
     network = Network("fc", (4, 3, 3), (layer,), ("fc",))
-    image, _ = make_image(network, default_sample(network))
+    image = compile_network(network, default_sample(network)).image
     folder = written(image, network, tmp_path / "p", softmax=True)
     text, board = run(build_with_stand_in(folder))
     assert "*** PASS ***" in text and board.findings == []
@@ -139,7 +139,7 @@ def test_program_without_express_loading_or_sleep_passes_too(chain, tmp_path):
 
 def test_energy_program_marks_its_steps_with_a_pin(tmp_path):
     network = two_outputs()
-    image, _ = make_image(network, default_sample(network))
+    image = compile_network(network, default_sample(network)).image
     folder = written(image, network, tmp_path / "p", energy=True)
     text, board = run(build_with_stand_in(folder), 60)
     assert "\n*** PASS ***\n\n" in text and board.findings == []
@@ -213,7 +213,7 @@ def test_one_wrong_weight_bit_fails_and_tells_layer_and_position(chain, tmp_path
 def test_first_difference_is_the_lowest_channel_and_position_not_the_lowest_address(tmp_path):
     network = two_outputs()
     sample = default_sample(network)
-    image, _ = make_image(network, sample)
+    image = compile_network(network, sample).image
     shape = (4, 6, 5)
     last = reference.outputs(network, sample[None])[0][-np.prod(shape) :].reshape(shape)
     wrong = {(3, 0, 1), (2, 4, 3)}  # as channel, row, column: the second comes first
@@ -234,7 +234,7 @@ def test_first_difference_is_the_lowest_channel_and_position_not_the_lowest_addr
 
 def test_unload_gives_the_output_s_bytes_in_the_order_of_channels(tmp_path):
     network = two_outputs()
-    image, _ = make_image(network, default_sample(network))
+    image = compile_network(network, default_sample(network)).image
     folder = written(image, network, tmp_path / "p")
     main = folder / "main.c"
     main.write_text(
@@ -333,7 +333,7 @@ def test_known_answer_test_can_be_left_out(chain, tmp_path):
 
 def test_what_does_not_fit_is_refused(tmp_path):
     network = two_outputs()
-    image, _ = make_image(network, default_sample(network))
+    image = compile_network(network, default_sample(network)).image
     with pytest.raises(InputError, match="E-BUILD-SOFTMAX"):
         written(image, network, tmp_path / "p", softmax=True)
     for options, code in (({"board": "X"}, "E-BUILD-BOARD"), ({"timer": 4}, "E-BUILD-TIMER")):
@@ -348,7 +348,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
 
 def test_output_map_rows_follow_one_another_in_the_order_of_the_unloaded_bytes(tmp_path):
     network = two_outputs()
-    image, _ = make_image(network, default_sample(network))
+    image = compile_network(network, default_sample(network)).image
     text = (written(image, network, tmp_path / "p") / "sampleoutput.h").read_text()
     rows = re.findall(r'\{"(\w+)", (\d), (\d), (\d), ', text)
     order = [(int(layer), int(channel)) for _, layer, channel, _ in rows]
