@@ -87,7 +87,7 @@ def command(
     if (model is None) == (named is None):
         raise InputError("E-EVALUATE-MODEL", "one model must be given.", "max78k evaluate fer7")
     loaded = load_model(model or named or "")
-    shape = loaded.network.input_shape
+    shape = loaded.network.picture_shape
     sets = [load(one, input_shape=shape, seed=seed, need=()) for one in (data, *also)]
     samples = sum(len(evaluation.judged_part(one, part)[1]) for one in sets)
     total = min(samples, limit * len(sets) if limit else samples)
