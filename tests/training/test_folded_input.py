@@ -72,5 +72,5 @@ def test_what_cannot_be_folded_is_refused(pixels):
     with pytest.raises(InputError, match="E-RULE-FOLD"):
         to_network(model, name="f", input_shape=(1, 13, 12))
     model.conv2.fold = 2
-    with pytest.raises(InputError, match="E-RULE-FOLD.*conv2"):
+    with pytest.raises(InputError, match=r"E-RULE-FOLD.*conv2"):
         to_network(model, name="f", input_shape=PICTURE)
