@@ -27,7 +27,7 @@ def load(
     seed: int = 0,
     limit: int | None = None,
     skip_bad_rows: bool = False,
-    crop: bool = False,
+    stretch: bool = False,
     keep_inexact: bool = True,
     keep_ambiguous: bool = True,
     need: Sequence[str] = ("train", "test"),
@@ -43,7 +43,8 @@ def load(
             that ``limit`` leaves.
         limit: at most this many samples in each part.
         skip_bad_rows: .csv only: leave bad rows out and count them.
-        crop: folders only: keep proportions and cut the middle out.
+        stretch: folders only: take the whole of each picture and stretch it to the input's
+            proportions, instead of its middle, which `predict`, `live` and the camera take.
         keep_inexact, keep_ambiguous: .npz only: False drops the rows so marked.
         need: parts that must have samples.
 
@@ -54,7 +55,7 @@ def load(
     kind = _kind(spec)
     options = {
         "skip_bad_rows": (skip_bad_rows, "csv"),
-        "crop": (crop, "folder"),
+        "stretch": (stretch, "folder"),
         "keep_inexact=False": (not keep_inexact, "npz"),
         "keep_ambiguous=False": (not keep_ambiguous, "npz"),
     }
@@ -75,7 +76,7 @@ def load(
     elif kind == "ckplus":
         dataset = load_ckplus(path, input_shape, seed=seed)
     else:
-        dataset = load_folder(path, input_shape, seed=seed, crop=crop)
+        dataset = load_folder(path, input_shape, seed=seed, stretch=stretch)
     dataset.require(*need)
     return dataset if limit is None else dataset.limited(limit, seed)
 
