@@ -27,7 +27,7 @@ _SHOWN = 5  # names in a message
 
 
 def load_folder(
-    root: Path, input_shape: tuple[int, ...], *, seed: int = 0, stretch: bool = False
+    root: Path, input_shape: tuple[int, ...], *, seed: int = 0, crop: bool = True
 ) -> Dataset:
     """Read all images under ``root``, resized to ``input_shape``; hidden files are left out.
 
@@ -37,7 +37,7 @@ def load_folder(
         root: the folder.
         input_shape: (1, rows, columns) for grey or (3, rows, columns) for red, green, blue.
         seed: chooses the test part where the folder has none.
-        stretch: False keeps proportions and cuts the middle out; True takes all, stretched.
+        crop: True keeps proportions and cuts the middle out; False stretches.
 
     Raises:
         InputError: E-DATA-FOLDER for folders that are missing, empty or differ in their classes,
@@ -46,7 +46,7 @@ def load_folder(
     train = _subfolder(root, _TRAIN_NAMES)
     if train is None:
         classes = _classes(root)
-        split = _read(root, classes, input_shape, stretch)
+        split = _read(root, classes, input_shape, crop)
         first, second = split.divide(TEST_SHARE, seed)
         return Dataset(root.name, classes, first, second, parts_named=False)
     test = _subfolder(root, _TEST_NAMES)
@@ -68,7 +68,7 @@ def load_folder(
                 f"{folder} lacks the class {_some(sorted(names))} that another part has.",
                 "use the same class folders in all parts.",
             )
-    parts = [_read(folder, classes, input_shape, stretch) for folder in folders]
+    parts = [_read(folder, classes, input_shape, crop) for folder in folders]
     return Dataset(root.name, classes, parts[0], parts[1], parts[2] if final else None)
 
 
@@ -109,7 +109,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _read(
-    folder: Path, classes: tuple[str, ...], input_shape: tuple[int, ...], stretch: bool
+    folder: Path, classes: tuple[str, ...], input_shape: tuple[int, ...], crop: bool
 ) -> Split:
     files = [_files(folder / name) for name in classes]
     empty = [name for name, paths in zip(classes, files, strict=True) if not paths]
@@ -122,7 +122,7 @@ def _read(
     inputs, unreadable = [], []
     for path in (path for paths in files for path in paths):
         try:
-            inputs.append(load_image(path, input_shape, crop=not stretch))
+            inputs.append(load_image(path, input_shape, crop=crop))
         except InputError as error:
             if error.code != "E-DATA-IMAGE":
                 raise

@@ -27,7 +27,7 @@ def load(
     seed: int = 0,
     limit: int | None = None,
     skip_bad_rows: bool = False,
-    stretch: bool = False,
+    crop: bool = True,
     keep_inexact: bool = True,
     keep_ambiguous: bool = True,
     need: Sequence[str] = ("train", "test"),
@@ -43,8 +43,7 @@ def load(
             that ``limit`` leaves.
         limit: at most this many samples in each part.
         skip_bad_rows: .csv only: leave bad rows out and count them.
-        stretch: folders only: take the whole of each picture and stretch it to the input's
-            proportions, instead of its middle, which `predict`, `live` and the camera take.
+        crop: folders only: cut the middle out, as `predict` and `live` do; False stretches.
         keep_inexact, keep_ambiguous: .npz only: False drops the rows so marked.
         need: parts that must have samples.
 
@@ -55,7 +54,7 @@ def load(
     kind = _kind(spec)
     options = {
         "skip_bad_rows": (skip_bad_rows, "csv"),
-        "stretch": (stretch, "folder"),
+        "crop=False": (not crop, "folder"),
         "keep_inexact=False": (not keep_inexact, "npz"),
         "keep_ambiguous=False": (not keep_ambiguous, "npz"),
     }
@@ -76,7 +75,7 @@ def load(
     elif kind == "ckplus":
         dataset = load_ckplus(path, input_shape, seed=seed)
     else:
-        dataset = load_folder(path, input_shape, seed=seed, stretch=stretch)
+        dataset = load_folder(path, input_shape, seed=seed, crop=crop)
     dataset.require(*need)
     return dataset if limit is None else dataset.limited(limit, seed)
 
