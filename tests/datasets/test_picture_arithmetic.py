@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from max78k.datasets.frames import frames
 from max78k.datasets.images import as_input, from_rgb565, grey, load_image, middle
+from max78k.datasets.load import load
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -57,6 +59,17 @@ def test_files_in_colour_and_frames_become_the_same_input(tmp_path: Path):
     for shape in ((1, 24, 24), (3, 24, 24), (1, 48, 64)):
         frame = as_input(picture, shape, crop=True)
         assert np.array_equal(load_image(tmp_path / "a.png", shape, crop=True), frame)
+
+
+def test_folders_of_training_pictures_become_what_live_makes_of_them(tmp_path: Path):
+    for number in range(8):
+        for label in ("calm", "glad"):
+            (tmp_path / label).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / label / f"{number}.png"), noise(50, 70, 3, seed=number))
+    data = load(str(tmp_path), input_shape=(1, 24, 24))
+    seen = {image.tobytes() for part in (data.train, data.test) for image in part.inputs}
+    frames_seen = frames(str(tmp_path / "calm"))
+    assert seen == {as_input(one, (1, 24, 24), crop=True).tobytes() for _, one in frames_seen}
 
 
 def test_the_middle_keeps_proportions():
