@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from tiny_image import tiny_image
 
 from max78k.chip import addresses
+from max78k.codegen.build import build
 from max78k.codegen.camera import camera_header, plan_camera
 from max78k.codegen.project import write_project
 from max78k.codegen.tables import network_header
+from max78k.codegen.toolchain import find_compiler
 from max78k.compiler.image import Image
 from max78k.errors import InputError
 
@@ -82,6 +85,19 @@ def test_the_project_has_the_cameras_sources_instead_of_the_links(tmp_path: Path
     assert header == camera_header(plan, ("a", "b"))
     assert "#define INPUT_OFFSET 0U" in header
     assert "#define CLASS_NAMES 1U" in header
+
+
+@pytest.mark.parametrize("name", ["zig", "arm-none-eabi-gcc"])
+def test_the_project_compiles_without_a_warning(name: str, tmp_path: Path) -> None:
+    if name != "zig" and shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    pytest.importorskip("ziglang" if name == "zig" else "elftools")
+    compiler = find_compiler(name)
+    strict = replace(compiler, machine=(*compiler.machine, "-Werror"))
+    image = classifier(1, 48, 48)
+    folder = write_project(image, tmp_path / "p", camera=plan_camera(image, 128))
+    built = build(folder, compiler=strict)
+    assert 55_296 + 48 * 48 < built.bss_bytes < 72_000
 
 
 @pytest.mark.parametrize(

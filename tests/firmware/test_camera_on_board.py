@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from max78k.datasets.images import as_input, from_rgb565
 from max78k.errors import LinkError, MismatchError
 from max78k.flows.camera import check, listen, picture_of, save
 from max78k.flows.synthesis import default_sample, synthesize
-from max78k.host.camera_lines import CameraFrame, CameraLines, CameraPicture, CameraText
+from max78k.host.camera_lines import CameraFrame, CameraPicture, CameraText
 from max78k.network import Network, reference
 from max78k.simulator.board import VirtualBoard
 
@@ -182,44 +181,3 @@ def test_a_board_that_says_nothing_is_told() -> None:
 
     with pytest.raises(LinkError, match="E-CAMERA-SILENT"):
         next(listen(Silent(None), silence_s=0.0))
-
-
-LINE = (
-    "frame=7 class=1 score=-5 capture_us=1 prepare_us=2 load_us=3 inference_us=4 unload_us=5 "
-    "post_us=6 period_us=70 name=very happy\r\n"
-)
-
-
-def test_a_line_is_read_in_pieces_of_any_size() -> None:
-    phases = dict(zip(("capture", "prepare", "load", "inference", "unload", "post"), range(1, 7),
-                      strict=True))  # fmt: skip
-    expected = CameraFrame(7, 1, "very happy", -5, phases, 70)
-    for size in (1, 7, 1000):
-        lines = CameraLines()
-        pieces = [LINE.encode()[n : n + size] for n in range(0, len(LINE), size)]
-        assert [event for piece in pieces for event in lines.feed(piece)] == [expected]
-
-
-def picture_text() -> list[str]:
-    return [
-        "picture=3 rows=2 columns=2 class=0 input_crc=0000000a "
-        f"picture_crc={zlib.crc32(bytes(range(8))):08x} scores=1,-2",
-        "row=0 data=AAECAw==",
-        "row=1 data=BAUGBw==",
-    ]
-
-
-def test_damaged_pictures_are_told_and_the_next_one_is_read() -> None:
-    whole = picture_text()
-    good = CameraPicture(3, 2, 2, 0, 10, (1, -2), bytes(range(8)))
-
-    def events(lines: list[str]) -> list[object]:
-        return CameraLines().feed("".join(f"{line}\r\n" for line in lines).encode())
-
-    assert events(whole) == [good]
-    bad = CameraText("picture 3", damaged=True)
-    assert events([whole[0], whole[1], *whole]) == [bad, good]
-    assert events([whole[0], whole[1], "row=1 data=BAUGBg==", *whole]) == [bad, good]
-    assert events([whole[0], "row=x data=BAUGBw==", *whole]) == [bad, good]
-    assert events([whole[0].replace("rows=2", "rows=9000"), *whole])[-1] == good
-    assert events([*whole[1:], *whole]) == [good]
