@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "synthesize": Verb("synthesize", "Network to C firmware project with a known-answer test."),
     "build": Verb("build", "C project to ELF, HEX and BIN."),
     "flash": Verb("flash", "Program a board, or the virtual one."),
+    "unlock": Verb("unlock", "Erase a part that the debugger cannot reach any more."),
     "board": Verb("board", "Run the virtual board: pseudo-terminal, TCP, GDB, traces."),
     "bench": Verb("bench", "Stream inputs to a board; log latency per phase and energy."),
     "predict": Verb("predict", "Class and scores of one picture."),
