@@ -14,6 +14,7 @@ from max78k.errors import InputError
 if TYPE_CHECKING:
     from max78k.host.bench import BenchResult, Row
     from max78k.host.link import Device
+    from max78k.host.meters.run import EnergyRun
 
 _PICTURE = (1, 48, 48)  # what data sets hold that do not say it themselves
 
@@ -71,7 +72,7 @@ def command(
     is called one. --meter measures it by phase; with `sim` it reads the virtual board's current
     model like an instrument, which is an estimate too.
     """
-    from max78k.host.bench import csv_log, run_bench, write_csv
+    from max78k.host.bench import csv_log, run_bench
     from max78k.host.meters.run import measuring
     from max78k.host.session import connect
 
@@ -108,10 +109,20 @@ def command(
             if meter is None or result.interrupted:
                 _show(result, out, as_json)
             result.raise_if_interrupted()  # inside: a virtual board that died explains itself
+        if meter is not None:
+            _take_energy(result, energy, out, as_json)
+
+
+def _take_energy(result: BenchResult, energy: EnergyRun, out: Path, as_json: bool) -> None:
+    """Add what the meter says; a meter that fails costs no measured time."""
+    from max78k.host.bench import write_csv
+
+    try:
         report = energy.finish()
-    if report is not None:
+        assert report is not None
         result.take_energy(report)
         write_csv(out / "bench.csv", result.rows)
+    finally:
         _show(result, out, as_json)
 
 

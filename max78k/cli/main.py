@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "unlock": Verb("unlock", "Erase a part that the debugger cannot reach any more."),
     "board": Verb("board", "Run the virtual board: pseudo-terminal, TCP, GDB, traces."),
     "bench": Verb("bench", "Stream inputs to a board; log latency per phase and energy."),
+    "energy": Verb("energy", "Energy of a finished bench, by a trace that another program made."),
     "predict": Verb("predict", "Class and scores of one picture."),
     "live": Verb("live", "Faces from a camera, answers from a board."),
     "evaluate": Verb("evaluate", "Accuracy and confusion matrix on a data set, in integers."),
