@@ -12,8 +12,9 @@ from max78k.cli.terminal import emit, json_option, progress
 from max78k.errors import InputError
 
 if TYPE_CHECKING:
-    from max78k.host.bench import BenchResult
+    from max78k.host.bench import BenchResult, Row
     from max78k.host.link import Device
+    from max78k.host.meters.run import EnergyRun
 
 _PICTURE = (1, 48, 48)  # what data sets hold that do not say it themselves
 
@@ -27,7 +28,8 @@ _PICTURE = (1, 48, 48)  # what data sets hold that do not say it themselves
 @click.option("--warmup", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--current-ma", type=float, help="Supply current that you measured, in mA.")
 @click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
-@click.option("--meter", is_flag=True, help="With --port sim: energy from its current trace.")
+@click.option("--meter", metavar="KIND", help="Energy per phase from a meter, see docs/energy.md: "
+              "sim, constant, ppk2, joulescope, ina219, ina226, pmon, csv.")  # fmt: skip
 @click.option("--max-baud", type=int, default=2_000_000, show_default=True,
               help="Climb to this rate as far as test patterns pass.")  # fmt: skip
 @click.option("--pipeline", is_flag=True, help="Send the next input during each inference.")
@@ -46,7 +48,7 @@ def command(
     warmup: int,
     current_ma: float | None,
     voltage_v: float | None,
-    meter: bool,
+    meter: str | None,
     max_baud: int,
     pipeline: bool,
     self_test: bool,
@@ -63,44 +65,64 @@ def command(
       max78k bench --port sim --data windows.npz        (of `csi prepare`)
       max78k bench --port /dev/ttyUSB0 --data fer2013.csv --current-ma 3.16 --voltage 5
       max78k bench --port /tmp/fthr --json
+      max78k bench --port sim --meter sim:current.csv
+      max78k bench --port auto --meter ppk2:auto,volts=3.3
 
     Energy is I*V*t of the current and voltage that you give; without them it is an estimate, and
-    is called one. --meter reads current.csv, the trace that the virtual board writes, like an
-    instrument; its current model is an estimate too.
+    is called one. --meter measures it by phase; with `sim` it reads the virtual board's current
+    model like an instrument, which is an estimate too.
     """
-    from max78k.host.bench import csv_log, run_bench, write_csv
-    from max78k.host.energy import read_trace
-    from max78k.host.session import SIM, connect
+    from max78k.host.bench import csv_log, run_bench
+    from max78k.host.meters.run import measuring
+    from max78k.host.session import connect
 
-    if meter and (port != SIM or current_ma is not None or voltage_v is not None):
+    if meter is not None and (current_ma is not None or voltage_v is not None):
         raise InputError(
-            "E-BENCH-METER", "--meter reads the current trace of --port sim alone.",
-            "measure the current of a board, and give --current-ma and --voltage",
+            "E-BENCH-METER", "--meter and --current-ma both say what the current is.",
+            "one of them",
         )  # fmt: skip
-    power = out / "current.csv" if meter else None
-    with connect(port, elf=elf, highest_baud=max_baud, power=power) as device:
-        inputs, labels = _inputs(device, data, count, seed)
-        if self_test:
-            _self_test(device, model)
-        with csv_log(out / "bench.csv") as log, progress("bench", repeats * len(inputs)) as advance:
-            result = run_bench(
-                device,
-                inputs,
-                labels=labels,
-                repeats=repeats,
-                warmup=warmup,
-                current_ma=current_ma,
-                voltage_v=voltage_v,
-                pipelined=pipeline,
-                progress=lambda done, total: advance(1, ""),
-                on_row=log,
-            )
-        if power is None or result.interrupted:
-            _show(result, out, as_json)
-        result.raise_if_interrupted()  # inside: a virtual board that died explains itself
-    if power is not None:
-        result.take_trace(read_trace(power))
+    with measuring(meter, port) as energy:
+        with connect(port, elf=elf, highest_baud=max_baud, power=energy.board_trace) as device:
+            inputs, labels = _inputs(device, data, count, seed)
+            if self_test:
+                _self_test(device, model)
+            energy.begin()
+            planned = repeats * len(inputs)
+            with csv_log(out / "bench.csv") as log, progress("bench", planned) as advance:
+
+                def keep(row: Row) -> None:
+                    energy.frame(row)
+                    log(row)
+
+                result = run_bench(
+                    device,
+                    inputs,
+                    labels=labels,
+                    repeats=repeats,
+                    warmup=warmup,
+                    current_ma=current_ma,
+                    voltage_v=voltage_v,
+                    pipelined=pipeline,
+                    progress=lambda done, total: advance(1, ""),
+                    on_row=keep,
+                )
+            if meter is None or result.interrupted:
+                _show(result, out, as_json)
+            result.raise_if_interrupted()  # inside: a virtual board that died explains itself
+        if meter is not None:
+            _take_energy(result, energy, out, as_json)
+
+
+def _take_energy(result: BenchResult, energy: EnergyRun, out: Path, as_json: bool) -> None:
+    """Add what the meter says; a meter that fails costs no measured time."""
+    from max78k.host.bench import write_csv
+
+    try:
+        report = energy.finish()
+        assert report is not None
+        result.take_energy(report)
         write_csv(out / "bench.csv", result.rows)
+    finally:
         _show(result, out, as_json)
 
 

@@ -108,7 +108,8 @@ def _sources(firmware: Path, camera: bool) -> list[Path]:
 
 _LINK_TEXT = """\
 The program answers requests on the console UART (115200 baud, 8N1, binary frames):
-`max78k bench` speaks to it. The green LED is lit while the accelerator runs."""
+`max78k bench` speaks to it. Pins P2.6 and P2.7 tell a current meter which phase of an inference
+it is in. The red LED says that the accelerator did not end its last run."""
 _CAMERA_TEXT = """\
 The program asks the camera for pictures, the network for answers, and shows them by the LED and a
 line of text on the console UART (115200 baud, 8N1). SW1 or the character s starts and stops, SW2 or

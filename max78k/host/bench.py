@@ -11,21 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from max78k.errors import InputError, LinkError, Max78kError
-from max78k.host.energy import (
-    ESTIMATE,
-    FROM_TRACE,
-    CurrentTrace,
-    Energy,
-    energy_from_current,
-    estimate_energy,
-)
+from max78k.host.energy import ESTIMATE, Energy, energy_from_current, estimate_energy
 from max78k.host.input_bytes import int8_bytes
 from max78k.host.link import Device
 from max78k.host.link_report import LinkReport, Throughput, throughput
 from max78k.host.replies import DeviceInfo, Inference
+
+if TYPE_CHECKING:
+    from max78k.host.meters.report import EnergyReport
 
 SCHEMA = "max78k-bench"
 SCHEMA_VERSION = 1
@@ -72,29 +68,17 @@ class BenchResult:
     link: LinkReport | None = None
     throughput: Throughput | None = None
     error: BaseException | None = None
-    bounds: list[tuple[float, float]] = field(default_factory=list)  # of each row, from a trace
+    energy: EnergyReport | None = None  # of a meter
 
-    def take_trace(self, trace: CurrentTrace) -> None:
-        """Replace the energies by those of a current trace of the same run.
-
-        Its last runs are those of the rows: nothing else may have run the accelerator after them.
-        Raises InputError ``E-BENCH-METER`` if the trace has fewer runs.
-        """
-        if len(trace.runs) < len(self.rows):
-            raise InputError(
-                "E-BENCH-METER",
-                f"the current trace has {len(trace.runs)} runs of the accelerator for "
-                f"{len(self.rows)} inferences.",
-                "the network runs the accelerator once per inference; bench fewer inferences",
-            )
-        first = len(trace.runs) - len(self.rows)
-        for number, row in enumerate(self.rows):
-            before, after = row.load_us / 1e3, (row.unload_us + row.post_us) / 1e3
-            frame = trace.energy_around(first + number, before, after)
-            run = trace.energy_of_run(first + number)
-            self.bounds.append((frame.low_mj, frame.high_mj))
+    def take_energy(self, report: EnergyReport) -> None:
+        """Replace the energies by those of a meter that recorded these rows."""
+        self.energy = report
+        for number, (inference_mj, frame_mj) in enumerate(report.frames_mj):
             self.rows[number] = replace(
-                row, inference_energy_mj=run.mj, energy_mj=frame.mj, energy_kind=frame.kind
+                self.rows[number],
+                inference_energy_mj=inference_mj,
+                energy_mj=frame_mj,
+                energy_kind=report.instrument.kind,
             )
 
     @property
@@ -127,6 +111,8 @@ class BenchResult:
         """Mean energy per inference in mJ, its bounds, and its kind; None without rows."""
         if not self.rows:
             return None
+        if self.energy is not None:
+            return _metered(self.energy)
         kind = self.rows[0].energy_kind
         count = len(self.rows)
         mean = {
@@ -138,9 +124,6 @@ class BenchResult:
                       for row in self.rows]  # fmt: skip
             mean["frame_low_mj"] = sum(bound.low_mj for bound in bounds) / count
             mean["frame_high_mj"] = sum(bound.high_mj for bound in bounds) / count
-        elif kind == FROM_TRACE:
-            mean["frame_low_mj"] = sum(low for low, _ in self.bounds) / count
-            mean["frame_high_mj"] = sum(high for _, high in self.bounds) / count
         return {"kind": kind, **mean}
 
     def raise_if_interrupted(self) -> None:
@@ -156,11 +139,12 @@ class BenchResult:
         ``frames_planned``; ``elapsed_s``, ``frames_per_s`` (wall time, link included);
         ``accuracy`` (null or 0-1); ``phases_us`` (phase -> min, median, mean, p95, p99, max, std;
         ``board`` is the sum of the four phases on the board, without ``link``); ``energy`` (null,
-        or ``kind``: "estimate", "from the given current" or that of a current trace, which is an
-        estimate too, ``frame_mj``, ``inference_mj``, and for an estimate ``frame_low_mj``,
-        ``frame_high_mj``); ``link`` (``retries``, ``bad_chunks``; ``pipelined``; ``session``: null
-        or all of LinkReport's counts; ``throughput``: null, or by the board's timer
-        ``frames_per_s`` and the bounds ``line_per_s``, ``inference_per_s``).
+        or ``kind``: "estimate", "from the given current" or that of the meter, ``frame_mj``,
+        ``inference_mj`` (null where a meter saw only whole frames), for an estimate
+        ``frame_low_mj``, ``frame_high_mj``, with a meter ``meter``: EnergyReport's fields);
+        ``link`` (``retries``, ``bad_chunks``; ``pipelined``; ``session``: null or all of
+        LinkReport's counts; ``throughput``: null, or by the board's timer ``frames_per_s`` and the
+        bounds ``line_per_s``, ``inference_per_s``).
         """
         return {
             "schema": SCHEMA,
@@ -214,6 +198,8 @@ class BenchResult:
         return "\n".join(lines)
 
     def _energy_lines(self) -> list[str]:
+        if self.energy is not None:
+            return self.energy.lines()
         energy = self.energy_statistics()
         if energy is None:
             return []
@@ -419,6 +405,18 @@ def _row(
         boot_id=inference.boot_id,
         scores=tuple(inference.scores.tolist()),
     )
+
+
+def _metered(report: EnergyReport) -> dict[str, Any]:
+    frame, run = report.phases["frame"], report.phases.get("inference")
+    content: dict[str, Any] = {
+        "kind": report.instrument.kind,
+        "frame_mj": frame.total.mean,
+        "inference_mj": None if run is None else run.total.mean,
+    }
+    if frame.bounds_mj is not None:
+        content["frame_low_mj"], content["frame_high_mj"] = frame.bounds_mj
+    return content | {"meter": report.to_json()}
 
 
 def _processor_ms(row: Row) -> float:
