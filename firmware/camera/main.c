@@ -155,6 +155,7 @@ static bool answer(uint32_t *moments)
     moments[CAPTURED] = timer_now();
     prepare(&plan, (const uint8_t *)picture, levels, sums, input);
     moments[PREPARED] = timer_now();
+    gpio_mark(MARK_LOAD);
     cnn_load_input(input);
     moments[LOADED] = timer_now();
     cnn_start();
@@ -178,6 +179,7 @@ static void take_picture(void)
         return;
     }
     const uint32_t class_index = output_class();
+    gpio_mark(MARK_WAITING);
     moments[CLASSIFIED] = timer_now();
     frames++;
     show(colours_of(class_index));
