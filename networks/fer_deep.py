@@ -1,6 +1,6 @@
 """Seven expressions from 48x48 grey pictures, after a float network of 6.3 million parameters.
 
-Its convolutions of 5x5 are two of 3x3 each, its 256 and 512 channels 96 and 112, and of its four
+Its convolutions of 5x5 are two of 3x3 each, its 128 to 512 channels 64 and 96, and of its four
 hidden linear layers the last is left. `references/fer_deep` is the original.
 """
 
@@ -26,9 +26,9 @@ class FerDeep(nn.Module):
         self.conv2 = Conv2d(64, 64, pool=2)
         self.conv3 = Conv2d(64, 64)
         self.conv4 = Conv2d(64, 96, pool=2)
-        self.conv5 = Conv2d(96, 112, pool=2)
-        self.conv6 = Conv2d(112, 112, pool=2)
-        self.hidden = Linear(112 * 3 * 3, 64, activation="relu", wide=False)
+        self.conv5 = Conv2d(96, 96, pool=2)
+        self.conv6 = Conv2d(96, 96, pool=2)
+        self.hidden = Linear(96 * 3 * 3, 64, activation="relu", wide=False)
         self.output = Linear(64, classes)
         self.drop1, self.drop2 = nn.Dropout(0.2), nn.Dropout(0.25)
 
