@@ -56,6 +56,7 @@ def command(
       max78k train-qat --out runs/fer --data fer2013.csv --resume
       max78k train-qat --network mine.py:MyNet --data pictures/ --argument width=48
       max78k train-qat --data fer2013.csv --mixup 0.2 --ema 0.999 --patience 8
+      max78k train-qat --data fer4.npz --initial runs/fer7/best.pt --epochs 12 --out runs/fer4
       torchrun --nproc-per-node 4 -m max78k train-qat --data fer2013.csv --device cuda
 
     The run folder holds best.pt and last.pt, network.npz (the integers of the best epoch),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from max78k.training.augment import seeded_generator
 from max78k.training.base import is_plain
 from max78k.training.bits import choose_bits
 from max78k.training.calibrate import calibrate, calibration_batches
-from max78k.training.checkpoint import fill, load_checkpoint, save_checkpoint
+from max78k.training.checkpoint import fill, fill_matching, load_checkpoint, save_checkpoint
 from max78k.training.chip_limits import require_network
 from max78k.training.convert import to_network
 from max78k.training.distillation import Lessons, load_teacher, own_teacher
@@ -88,6 +89,8 @@ class Run:
         else:
             if processes.is_first:
                 self.folder.require_new()
+            if options.initial is not None:
+                fill_matching(self._model, Path(options.initial))
             if self._phases[0].mode is Mode.QAT:
                 self._quantize()
             self._trainer = self._new_trainer(self._new_lessons())
