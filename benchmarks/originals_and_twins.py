@@ -22,11 +22,8 @@ import torch
 from max78k.datasets.class_maps import map_classes, read_class_map
 from max78k.datasets.dataset import Dataset
 from max78k.datasets.load import load
-from max78k.flows.cost import cost
-from max78k.network import Network
 from max78k.training.fit import train
 from max78k.training.options import TrainOptions
-from max78k.training.registry import build
 from max78k.training.run_folder import RunFolder
 
 _TWIN_OF = {"fer_cnn28": "fer28"}  # where the names differ
@@ -95,23 +92,18 @@ def line(original: Original, arguments: argparse.Namespace) -> str:
     reference = f"references/{original.name}"
     folder = arguments.out / original.name
     first = metrics(reference, dataset, folder / "original", arguments)["float_accuracy"]
-    count = sum(x.numel() for x in build(reference, len(dataset.class_names)).parameters())
-    cells = [original.name, f"{count:,}", f"{first:.1%}"]
+    cells = [f"`{original.name}`", f"{len(dataset.train):,}", f"{first:.1%}"]
     if original.twin is None:
-        return " | ".join(cells)
+        return f"| {' | '.join(cells)} | | | |"
     if original.twin != original.name:
         folder = arguments.out / original.twin
     found = metrics(original.twin, dataset, folder / "twin", arguments)
-    network = Network.load(folder / "twin" / "network.npz")
-    spent = cost(network)
     cells += [
         f"{found['float_accuracy']:.1%}",
         f"**{found['integer_accuracy']:.1%}**",
-        f"{network.weight_bytes:,}",
-        f"{spent.total_cycles:,}",
-        f"{spent.microseconds / 1000:.2f}",
+        f"{100 * (found['integer_accuracy'] - first):+.1f}",
     ]
-    return " | ".join(cells)
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -126,7 +118,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     rows = [line(one, arguments) for one in ORIGINALS if one.name in arguments.only]
-    print("original | parameters | float | twin float | twin integers | bytes | cycles | ms")
+    print("| network | pictures | original | twin, float | twin, integers | difference |")
+    print("|---|---|---|---|---|---|")
     print("\n".join(rows))
 
 
