@@ -36,7 +36,7 @@ def command(model: str, picture: Path, draw: Path | None, as_json: bool) -> None
     network = load_model(model).network
     if len(network.input_shape) != 3:
         raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
-    pixels = load_image(picture, network.input_shape)
+    pixels = load_image(picture, network.picture_shape)
     values = reference.outputs(network, network.from_pixels(pixels)[None])[0]
     shares = softmax(values[None] * network.output_step)[0]
     names = network.class_names or tuple(f"class {n}" for n in range(len(values)))

@@ -43,7 +43,7 @@ class Judged:
     Attributes:
         name: of the network.
         class_names: of its outputs.
-        input_shape: of a sample.
+        input_shape: of a sample, as data hold it.
         output_step: value of one unit of an integer output, for the softmax.
     """
 
@@ -56,7 +56,7 @@ class Judged:
     def of_model(model: Model) -> Judged:
         """An integer network."""
         network = model.network
-        return Judged(network.name, network.class_names, network.input_shape, network.output_step)
+        return Judged(network.name, network.class_names, network.picture_shape, network.output_step)
 
     @staticmethod
     def of_run(run: Path, network_class: str | None) -> Judged:
