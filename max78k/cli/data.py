@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from max78k.datasets.dataset import Dataset
 
 SHOW = "show"
+_PICTURE = (1, 48, 48)  # where the data do not say
 
 _bad_rows = click.option(
     "--skip-bad-rows", is_flag=True, help="CSV: leave bad rows out and count them."
@@ -101,6 +102,7 @@ def show(
     metavar="MAP",
     help="fer7, calm4, calm4-ckplus, happy4, or new=old+old,other=old; other classes are left out.",
 )
+@click.option("--size", type=click.IntRange(4, 1024), help="Of the new pictures, as 28 for 28x28.")
 @click.option("--balance", is_flag=True, help="Repeat train samples up to the largest class.")
 @click.option(
     "--votes",
@@ -127,6 +129,7 @@ def convert(
     spec: str,
     out: Path,
     classes: str | None,
+    size: int | None,
     balance: bool,
     votes: Path | None,
     votes_share: float,
@@ -143,11 +146,12 @@ def convert(
       max78k data convert fer2013.csv --out fer2013.npz
       max78k data convert fer2013.csv --out pictures/
       max78k data convert fer2013.csv --classes happy4 --out fer4-happy.npz
+      max78k data convert fer2013.csv --size 28 --out fer28.npz
       max78k data convert ckplus/ --classes calm4-ckplus --out ckplus-calm.npz
       max78k data convert pictures/ --balance --out balanced.npz
       max78k data convert fer2013.csv --votes fer2013new.csv --votes-share 0.5 --out soft.npz
     """
-    dataset = _load(spec, seed, skip_bad_rows)
+    dataset = _load(spec, seed, skip_bad_rows, size)
     if votes is not None:
         from max78k.datasets.ferplus import read_votes, with_votes
 
@@ -282,10 +286,16 @@ def augment(
     emit(dataset.describe(), {**_summary(dataset), "changes": list(names)}, as_json)
 
 
-def _load(spec: str, seed: int, skip_bad_rows: bool) -> Dataset:
+def _load(spec: str, seed: int, skip_bad_rows: bool, side: int | None = None) -> Dataset:
+    from max78k.datasets.arrays import sample_shape
     from max78k.datasets.load import load
 
-    return load(spec, seed=seed, skip_bad_rows=skip_bad_rows, need=())
+    path = Path(spec)
+    stored = sample_shape(path) if path.suffix == ".npz" and path.is_file() else None
+    return load(
+        spec, input_shape=stored or _PICTURE, seed=seed, skip_bad_rows=skip_bad_rows, need=(),
+        side=side,
+    )  # fmt: skip
 
 
 def _write(dataset: Dataset, out: Path) -> None:

@@ -75,20 +75,26 @@ def command(
       max78k evaluate fer7 --data fer2013.csv --out evaluation
       max78k evaluate fer7 --data fer2013.csv --also ckplus/ --robustness --out evaluation
       max78k evaluate fer7-model --level float --run runs/fer7 --data fer2013.csv
+      max78k evaluate --level float --run runs/reference --data fer2013.csv
       max78k evaluate --model fer7 --data final.npz --level integer --json
 
     Pictures of the test or final part that also stand in the train part are counted, and the
-    accuracy without them is given beside the other.
+    accuracy without them is given beside the other. A network of ordinary layers has no integers:
+    its run is judged without MODEL, at the level float.
     """
     from max78k.datasets.load import load
     from max78k.flows import evaluation
     from max78k.flows.models import load_model
 
-    if (model is None) == (named is None):
+    floats_alone = model is None and named is None and level == "float" and run_folder is not None
+    if (model is None) == (named is None) and not floats_alone:
         raise InputError("E-EVALUATE-MODEL", "one model must be given.", "max78k evaluate fer7")
-    loaded = load_model(model or named or "")
-    shape = loaded.network.picture_shape
-    sets = [load(one, input_shape=shape, seed=seed, need=()) for one in (data, *also)]
+    loaded = None if floats_alone else load_model(model or named or "")
+    if loaded is None:
+        judged = evaluation.Judged.of_run(run_folder or Path(), network)
+    else:
+        judged = evaluation.Judged.of_model(loaded)
+    sets = [load(one, input_shape=judged.input_shape, seed=seed, need=()) for one in (data, *also)]
     samples = sum(len(evaluation.judged_part(one, part)[1]) for one in sets)
     total = min(samples, limit * len(sets) if limit else samples)
     chosen = next(one for one in evaluation.LEVELS if one == level)
@@ -100,13 +106,13 @@ def command(
     ):
         results = [
             evaluation.evaluate(
-                loaded, one, answer, level=chosen, part=part, limit=limit, flip=flip,
+                judged, one, answer, level=chosen, part=part, limit=limit, flip=flip,
                 robustness=robustness, seed=seed, progress=advance,
             )
             for one in sets
         ]  # fmt: skip
     _write(results, out, confusion)
-    report: dict[str, Any] = {"network": loaded.network.name, **results[0].to_json()}
+    report: dict[str, Any] = {"network": judged.name, **results[0].to_json()}
     if also:
         report["also"] = [one.to_json() for one in results[1:]]
     emit("\n\n".join(map(_text, results)), report, as_json)

@@ -31,6 +31,7 @@ TEST_SHARE = 0.1  # held out of a file that names no parts
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+_CHANNELS = (1, 3)  # of pictures
 _PARTS = ("train", "test", "final")
 _PART_NUMBERS = {
     "train": 0, "training": 0, "0": 0,
@@ -92,7 +93,7 @@ def load_npz(
 
 
 def sample_shape(path: Path) -> tuple[int, ...] | None:
-    """Shape of one sample of ``images`` as it is stored; None for a file of another layout.
+    """Shape of one sample of ``images``, channels first; None for a file of another layout.
 
     Raises InputError ``E-DATA-FILE``.
     """
@@ -100,6 +101,8 @@ def sample_shape(path: Path) -> tuple[int, ...] | None:
     if images is None or images.ndim < 2:
         return None
     shape = images.shape[1:]
+    if len(shape) == 3 and shape[2] in _CHANNELS and shape[0] not in _CHANNELS:
+        return (shape[2], *shape[:2])
     return (1, *shape) if images.ndim == 3 and shape[0] == shape[1] else shape
 
 

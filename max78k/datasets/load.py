@@ -12,6 +12,7 @@ from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.faces import faces
 from max78k.datasets.fer import SIDE, load_csv
 from max78k.datasets.folder import load_folder
+from max78k.datasets.resizing import resized
 from max78k.errors import InputError
 
 FACES = "faces"
@@ -31,6 +32,7 @@ def load(
     keep_inexact: bool = True,
     keep_ambiguous: bool = True,
     need: Sequence[str] = ("train", "test"),
+    side: int | None = None,
 ) -> Dataset:
     """Load a data set.
 
@@ -46,6 +48,8 @@ def load(
         crop: folders only: cut the middle out, as `predict` and `live` do; False stretches.
         keep_inexact, keep_ambiguous: .npz only: False drops the rows so marked.
         need: parts that must have samples.
+        side: make all pictures side x side; files of a folder straight from their own size, other
+            data from ``input_shape``.
 
     Raises:
         InputError: see the loaders; E-DATA-SPEC for a specification that names nothing,
@@ -73,11 +77,17 @@ def load(
             path, input_shape, seed=seed, keep_inexact=keep_inexact, keep_ambiguous=keep_ambiguous
         )
     elif kind == "ckplus":
-        dataset = load_ckplus(path, input_shape, seed=seed)
+        dataset = load_ckplus(path, _with_side(input_shape, side), seed=seed)
     else:
-        dataset = load_folder(path, input_shape, seed=seed, crop=crop)
+        dataset = load_folder(path, _with_side(input_shape, side), seed=seed, crop=crop)
     dataset.require(*need)
+    if side is not None:
+        dataset = resized(dataset, side)
     return dataset if limit is None else dataset.limited(limit, seed)
+
+
+def _with_side(shape: tuple[int, ...], side: int | None) -> tuple[int, ...]:
+    return shape if side is None else (shape[0], side, side)
 
 
 def _kind(spec: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from max78k.flows.models import Model
 from max78k.network import reference
 from max78k.report.metrics import Scores, scores
 
+if TYPE_CHECKING:
+    from max78k.training.checkpoint import TrainedModel
+
 Level = Literal["float", "integer", "accelerator", "board"]
 LEVELS: tuple[Level, ...] = ("float", "integer", "accelerator", "board")
 TOP_CONFUSIONS = 10
@@ -31,6 +34,35 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Answer = Callable[[Uint8Array], FloatArray]
 Progress = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A network that is judged, whatever its numbers are: what it reads and says.
+
+    Attributes:
+        name: of the network.
+        class_names: of its outputs.
+        input_shape: of a sample, as data hold it.
+        output_step: value of one unit of an integer output, for the softmax.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    output_step: float = 1.0
+
+    @staticmethod
+    def of_model(model: Model) -> Judged:
+        """An integer network."""
+        network = model.network
+        return Judged(network.name, network.class_names, network.picture_shape, network.output_step)
+
+    @staticmethod
+    def of_run(run: Path, network_class: str | None) -> Judged:
+        """A float network that has no integers, in a run folder; arguments as open_level's."""
+        found = _trained(run, network_class)
+        return Judged(found.name, found.class_names, found.input_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +185,7 @@ def softmax(values: FloatArray) -> FloatArray:
 
 
 def evaluate(
-    model: Model,
+    judged: Judged,
     dataset: Dataset,
     answer: Answer,
     *,
@@ -168,7 +200,7 @@ def evaluate(
     """Ask for all answers and judge them.
 
     Args:
-        model: the network.
+        judged: the network.
         dataset: what to ask.
         answer: see :func:`open_level`.
         level: the level of ``answer``.
@@ -180,8 +212,7 @@ def evaluate(
         seed: of the choice and of what spoils pictures.
         progress: gets the number of samples done and a note.
     """
-    network = model.network
-    dataset = dataset.named_like(network.class_names)
+    dataset = dataset.named_like(judged.class_names)
     part, split = judged_part(dataset, part)
     split = split if limit is None else split.sample(limit, seed)
     classes = len(dataset.class_names)
@@ -191,7 +222,7 @@ def evaluate(
     if outputs.shape[1] != classes:
         raise InputError(
             "E-EVALUATE-CLASSES",
-            f"{network.name} has {outputs.shape[1]} outputs, {dataset.name} has {classes} classes.",
+            f"{judged.name} has {outputs.shape[1]} outputs, {dataset.name} has {classes} classes.",
             "`max78k data convert --classes` maps classes.",
         )
     mirrored = (
@@ -206,7 +237,7 @@ def evaluate(
     seen = dataset.train if part in ("test", "final") else None
     return Evaluation(
         dataset.name, part, level, dataset.class_names, split, outputs,
-        1.0 if level == "float" else network.output_step, seconds,
+        1.0 if level == "float" else judged.output_step, seconds,
         None if seen is None else repeats(split.inputs, seen.inputs), mirrored, robust,
     )  # fmt: skip
 
@@ -233,7 +264,7 @@ def repeats(inputs: Uint8Array, seen: Uint8Array) -> BoolArray:
 
 @contextmanager
 def open_level(
-    model: Model,
+    model: Model | None,
     level: Level,
     *,
     run: Path | None = None,
@@ -243,36 +274,46 @@ def open_level(
     """What answers at ``level``: uint8 [N, *shape] to float64 [N, outputs].
 
     Args:
-        model: the network.
+        model: the network; None where a run alone answers, at level "float".
         level: "float" (the run's weights before rounding, batch norm and all), "integer" (the
             reference), "accelerator" (the register-level model), "board" (firmware).
         run: training run, for "float".
         network_class: the network's Python class, where that is not a shipped one.
         port: for "board"; with "sim" the firmware is built and booted on the virtual board.
     """
-    if level == "board":
+    if level == "float":
+        yield _float(model, run, network_class)
+    elif model is None:
+        raise InputError(
+            "E-EVALUATE-MODEL", f"level {level} needs a model of integers.", "max78k evaluate fer7"
+        )
+    elif level == "board":
         with _board(model, port) as answer:
             yield answer
     else:
-        yield {"float": _float, "integer": _integer, "accelerator": _accelerator}[level](
-            model, run, network_class
-        )
+        yield _integer(model) if level == "integer" else _accelerator(model)
 
 
-def _float(model: Model, run: Path | None, network_class: str | None) -> Answer:
+def _trained(run: Path, network_class: str | None) -> TrainedModel:
+    from max78k.training.checkpoint import load_model
+
+    return load_model(run / "best.pt" if run.is_dir() else run, network_class)
+
+
+def _float(model: Model | None, run: Path | None, network_class: str | None) -> Answer:
     if run is None:
+        what = "the model" if model is None else model.network.name
         raise InputError(
             "E-EVALUATE-RUN",
-            f"{model.network.name} holds integers alone.",
+            f"{what} holds integers alone.",
             "--run FOLDER: the training run, which has its float weights.",
         )
     import torch
 
     from max78k.training import evaluate as torch_evaluate
-    from max78k.training.checkpoint import load_model
     from max78k.training.layers import Mode
 
-    module = load_model(run / "best.pt" if run.is_dir() else run, network_class).model
+    module = _trained(run, network_class).model
 
     def answer(pixels: Uint8Array) -> FloatArray:
         values = torch.from_numpy(np.ascontiguousarray(pixels))
@@ -281,12 +322,12 @@ def _float(model: Model, run: Path | None, network_class: str | None) -> Answer:
     return answer
 
 
-def _integer(model: Model, run: Path | None, network_class: str | None) -> Answer:
+def _integer(model: Model) -> Answer:
     network = model.network
     return lambda pixels: reference.outputs(network, network.from_pixels(pixels)).astype(np.float64)
 
 
-def _accelerator(model: Model, run: Path | None, network_class: str | None) -> Answer:
+def _accelerator(model: Model) -> Answer:
     from max78k.flows.accelerator_runs import run_image
     from max78k.flows.synthesis import compile_network, default_sample
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from max78k import __version__
 from max78k.errors import InputError
 from max78k.files import atomic_write
-from max78k.training.registry import build, network_name, shipped_networks
+from max78k.training.registry import build, known_networks, network_name
 
 FORMAT = 1
 _KEYS = {
@@ -122,7 +122,7 @@ def load_model(path: Path, network: str | None = None) -> TrainedModel:
 def trusted_network(content: dict[str, Any], path: Path, network: str | None) -> str:
     """The network to build: what the user says, else a shipped one that the checkpoint names."""
     stored = str(content["network"])
-    if network is None and stored not in shipped_networks():
+    if network is None and stored not in known_networks():
         raise InputError(
             "E-CHECKPOINT-CODE",
             f"{path} is of {stored}, a Python file that is not run unasked.",

@@ -15,42 +15,64 @@ from max78k.errors import InputError
 from max78k.shipped_files import shipped_folder
 from max78k.training.graph import allow_views
 
+_REFERENCES = "references"  # folder beside the shipped networks
 _CLASSES = ("classes", "num_classes")  # names of the argument
 
 
 def shipped_networks() -> dict[str, Path]:
     """Networks that come with the package: name to Python file."""
-    files = sorted(shipped_folder("networks").glob("*.py"))
+    return _named(shipped_folder("networks"))
+
+
+def reference_networks() -> dict[str, Path]:
+    """Float networks that come with the package, "references/NAME" to Python file.
+
+    They are other people's networks as they were, in plain torch.nn: to compare with, or teachers.
+    """
+    found = _named(shipped_folder("networks") / _REFERENCES)
+    return {f"{_REFERENCES}/{name}": path for name, path in found.items()}
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    files = sorted(folder.glob("*.py"))
     return {path.stem: path for path in files if not path.stem.startswith("_")}
+
+
+def known_networks() -> dict[str, Path]:
+    """All networks that have a name: shipped ones and references."""
+    return {**shipped_networks(), **reference_networks()}
 
 
 def network_class(spec: str) -> type[nn.Module]:
     """The class that ``spec`` names.
 
     Args:
-        spec: name of a shipped network ("fer7"), or "path/to/file.py:Class". The file is run.
+        spec: name of a shipped network ("fer7") or reference ("references/fer_deep"), or
+            "path/to/file.py:Class". The file is run.
 
     Raises:
         InputError: E-NETWORK-MISSING, E-NETWORK-IMPORT, E-NETWORK-CLASS.
     """
     path_text, _, class_name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
-    shipped = shipped_networks()
-    if path_text in shipped:
-        path = shipped[path_text]
+    known = known_networks()
+    if path_text in known:
+        path = known[path_text]
     elif path_text.endswith(".py"):
         path = Path(path_text)
     else:
         raise InputError(
             "E-NETWORK-MISSING",
             f"there is no network {spec}.",
-            f"one of {', '.join(shipped)}, or path/to/file.py:Class.",
+            f"one of {', '.join(known)}, or path/to/file.py:Class.",
         )
     return _find_class(_run_file(path), path, class_name)
 
 
 def network_name(spec: str) -> str:
-    """A name for the integer network: the shipped name, or that of the class or file."""
+    """A name for the network: the shipped name, or that of the class or file."""
     path_text, _, class_name = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
+    if path_text in reference_networks():
+        return path_text.replace("/", "_")
     return class_name.lower() or Path(path_text).stem
 
 
@@ -148,6 +170,7 @@ def _find_class(module: ModuleType, path: Path, name: str) -> type[nn.Module]:
         if inspect.isclass(value)
         and issubclass(value, nn.Module)
         and value.__module__ == module.__name__
+        and not key.startswith("_")
     }
     if name in own:
         return own[name]

@@ -140,3 +140,22 @@ def test_one_model_must_be_named(model: Path, capsys: Capture) -> None:
 def test_parts_that_data_do_not_have_are_named(model: Path, capsys: Capture) -> None:
     outcome = run(capsys, "evaluate", model, "--data", "faces:train=3,test=3", "--part", "final")
     assert_one_error(outcome, 2, "E-DATA-PART", "final", "test")
+
+
+def test_a_reference_without_integers_is_judged_by_its_run(
+    pictures: np.ndarray, tmp_path: Path, capsys: Capture
+) -> None:
+    data, folder = tmp_path / "data.npz", tmp_path / "run"
+    labels = np.arange(30) % 4
+    np.savez(data, images=pictures, labels=labels, usage=np.arange(30) // 20)
+    trained = run(
+        capsys, "train-qat", "--network", "references/emotorch_baseline", "--data", data,
+        "--epochs", "1", "--batch-size", "10", "--out", folder,
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    found = evaluate(capsys, "--level", "float", "--run", folder, "--data", data, "--robustness")
+    assert (found["network"], found["n"]) == ("references_emotorch_baseline", 10)
+    assert np.sum(found["confusion"]) == 10
+    assert set(found["robustness"]) == set(CORRUPTIONS)
+    refused = run(capsys, "evaluate", "--run", folder, "--data", data)
+    assert_one_error(refused, 2, "E-EVALUATE-MODEL")

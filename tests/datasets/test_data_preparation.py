@@ -114,6 +114,48 @@ def test_files_are_deleted_only_when_said(dataset: Dataset, tmp_path: Path) -> N
     assert not find_duplicates(items_in(root)).groups
 
 
+# --- sizes ----------------------------------------------------------------------------------------
+
+
+def test_pictures_are_written_in_another_size_and_read_back(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    from click.testing import CliRunner
+
+    write_npz(dataset, tmp_path / "large.npz")
+    run, small = CliRunner(), str(tmp_path / "small.npz")
+    made = run.invoke(
+        cli, ["data", "convert", str(tmp_path / "large.npz"), "--size", "24", "--out", small]
+    )
+    assert made.exit_code == 0, made.output
+    told = json.loads(run.invoke(cli, ["data", "show", small, "--json"]).stdout)
+    assert told["input_shape"] == [1, 24, 24]
+    found = load(small, input_shape=(1, 24, 24))
+    blocks = dataset.test.inputs[3, 0].reshape(24, 2, 24, 2).mean(axis=(1, 3))
+    assert np.abs(found.test.inputs[3, 0] - blocks).max() <= 0.5
+    assert (found.test.labels == dataset.test.labels).all()
+
+
+def test_files_of_a_folder_get_their_size_in_one_step(tmp_path: Path) -> None:
+    root = tmp_path / "pictures"
+    for name in ("happy", "sad"):
+        (root / name).mkdir(parents=True)
+        for number in range(2):
+            cv2.imwrite(str(root / name / f"{number}.png"), pictures(1, number)[0, 0].repeat(2, 0))
+    found = load(str(root), side=96)
+    kept = pictures(1, 0)[0, 0].repeat(2, 0)
+    assert found.input_shape == (1, 96, 96)
+    # only the columns had to be stretched
+    assert any((picture[0, :, 0] == kept[:, 0]).all() for picture in found.train.inputs)
+
+
+def test_what_is_no_picture_gets_no_other_size(tmp_path: Path) -> None:
+    path = tmp_path / "radio.npz"
+    np.savez(path, images=np.zeros((20, 52, 60), np.uint8), labels=np.arange(20) % 2)
+    with pytest.raises(InputError, match=r"E-DATA-SHAPE.*are no pictures"):
+        load(str(path), input_shape=(52, 60), side=28)
+
+
 # --- named changes --------------------------------------------------------------------------------
 
 
