@@ -37,6 +37,7 @@ REFERENCES = {
     "fer_cnn48": (2_456_071, (1, 48, 48), 7),
     "fer_deep": (6_318_471 - 2 * _NORMALISED, (1, 48, 48), 7),
     "fer_resnet": (11_181_127, (1, 48, 48), 7),
+    "fer_teacher": (2_768_423, (1, 48, 48), 7),
 }
 # weight bytes of the twin on the chip, biases
 TWINS = {
