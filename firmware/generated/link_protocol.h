@@ -171,7 +171,8 @@ struct link_statistics_reply {
     uint32_t repeats;
     uint32_t holes;
     uint32_t runs;
+    uint32_t weights_ticks;
 } __attribute__((packed));
-_Static_assert(sizeof(struct link_statistics_reply) == 24U, "statistics_reply");
+_Static_assert(sizeof(struct link_statistics_reply) == 28U, "statistics_reply");
 
 #endif

@@ -87,7 +87,11 @@ _LAYOUTS: tuple[tuple[str, str, str], ...] = (
         "stream_reply",
         "frame end_tick load_ticks inference_ticks unload_ticks post_ticks class_index values",
     ),
-    ("STATISTICS_REPLY", "statistics_reply", "frames bad_frames line_errors repeats holes runs"),
+    (
+        "STATISTICS_REPLY",
+        "statistics_reply",
+        "frames bad_frames line_errors repeats holes runs weights_ticks",
+    ),
 )
 
 

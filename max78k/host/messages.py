@@ -111,5 +111,6 @@ STREAM_STATE = struct.Struct("<II")  # with a status other than OK: frame, bytes
 # index, values that follow as int32
 STREAM_REPLY = struct.Struct("<IIIIIIHH")
 # good frames, frames that are none (CRC, COBS, length), bytes lost or misread on the line, repeated
-# requests, holes, runs of the accelerator; all since the start, modulo 2^32
-STATISTICS_REPLY = struct.Struct("<IIIIII")
+# requests, holes, runs of the accelerator, all since the start, modulo 2^32; timer ticks that
+# loading the weights took
+STATISTICS_REPLY = struct.Struct("<IIIIIII")

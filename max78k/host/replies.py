@@ -203,7 +203,11 @@ def self_test_reply(reply: Reply) -> SelfTest:
 
 @dataclass(frozen=True)
 class DeviceCounts:
-    """What the board has seen on the line since its start, modulo 2^32."""
+    """What the board has seen on the line since its start, modulo 2^32.
+
+    ``weights_ticks``: of its timer, that loading the weights took; 0 from firmware that does not
+    say it.
+    """
 
     frames: int
     bad_frames: int
@@ -211,11 +215,13 @@ class DeviceCounts:
     repeats: int
     holes: int
     runs: int
+    weights_ticks: int
 
 
 def statistics_reply(reply: Reply) -> DeviceCounts:
     """STATISTICS's contents."""
-    return DeviceCounts(*parse(messages.STATISTICS_REPLY, Type.STATISTICS, reply.body))
+    body = reply.body + bytes(4)  # older firmware leaves the last count out
+    return DeviceCounts(*parse(messages.STATISTICS_REPLY, Type.STATISTICS, body))
 
 
 def _values(kind: Type, data: bytes, count: int) -> bytes:

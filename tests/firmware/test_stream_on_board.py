@@ -37,6 +37,7 @@ def test_a_stream_keeps_line_or_accelerator_busy(built, rate):
     assert rates.share > 0.95
     assert report.faults == {}
     assert report.board.runs == 30
+    assert 0 < report.board.weights_ticks < 1_000_000
     assert port.board.findings == []
 
 

@@ -231,6 +231,7 @@ def test_json_summary_has_the_documented_keys(device):
     assert link["throughput"] is None  # one by one: no timer values to count by
     assert link["session"]["board"] == {
         "frames": 1, "bad_frames": 2, "line_errors": 3, "repeats": 4, "holes": 5, "runs": 6,
+        "weights_ticks": 50_000,
     }  # fmt: skip
 
 
