@@ -23,7 +23,9 @@ from max78k.flows.export import export
 from max78k.flows.models import ONNX_FILE
 from max78k.flows.synthesis import Synthesis, synthesize
 from max78k.flows.truth_chain import ChainReport, TruthChain
-from max78k.host.bench import BenchResult, csv_log, run_bench
+from max78k.host.bench import run_bench
+from max78k.host.bench_result import BenchResult
+from max78k.host.bench_rows import csv_log
 from max78k.host.messages import BAUD_RATES
 from max78k.host.session import SIM, connect
 from max78k.network import Network

@@ -148,10 +148,10 @@ class Device:
             self._move_to(good)
         return self.baud
 
-    def link_report(self) -> LinkReport:
+    def link_report(self, *, ask_board: bool = True) -> LinkReport:
         """What the link has met since the port was opened; asks the board for its own counts."""
         board: DeviceCounts | None = None
-        reply = self._exchange.ask(Type.STATISTICS)
+        reply = self._exchange.ask(Type.STATISTICS) if ask_board else None
         if reply is not None and reply.status == Status.OK:
             board = statistics_reply(reply)
         return LinkReport(

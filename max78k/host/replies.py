@@ -54,7 +54,7 @@ class Inference:
     ``scores``: int32, as unloaded; ``class_index`` is None where the firmware picks no class.
     ``link_s`` covers input, request and output transfer, less the board's own four phases; in a
     stream it counts from the result before. ``end_tick`` is the board's timer at the end of the
-    run, in a stream only.
+    run, in a stream only. ``window_us`` is what making the input from CSI packets took.
     """
 
     scores: NDArray[np.int32]
@@ -66,6 +66,7 @@ class Inference:
     link_s: float
     boot_id: int
     end_tick: int | None = None
+    window_us: float = 0.0
 
 
 @dataclass(frozen=True)
