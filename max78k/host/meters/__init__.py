@@ -1,0 +1,1 @@
+"""Current meters behind one interface (``meter``), what they recorded turned into energy."""

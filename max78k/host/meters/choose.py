@@ -1,0 +1,103 @@
+"""From the text of ``--meter`` to a meter: one table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from max78k.errors import InputError
+from max78k.host.meters.meter import Meter
+
+Options = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class MeterKind:
+    """A kind of meter.
+
+    Attributes:
+        form: how to write it.
+        summary: what it is.
+        options: names of the numbers that may follow; those that must are in ``needed``.
+        build: makes it from what stands after the colon and from the numbers.
+    """
+
+    form: str
+    summary: str
+    options: tuple[str, ...]
+    build: Callable[[str, Options], Meter]
+    needed: tuple[str, ...] = ()
+    place: str = ""  # what must stand after the colon, if anything
+
+
+def _constant(place: str, options: Options) -> Meter:
+    from max78k.host.meters.constant import ConstantMeter
+
+    return ConstantMeter(options["ma"], options["volts"])
+
+
+def _csv(place: str, options: Options) -> Meter:
+    from max78k.host.meters.trace_csv import TraceFile
+
+    return TraceFile(Path(place), options.get("volts"))
+
+
+METERS = {
+    "constant": MeterKind(
+        "constant,ma=3.16,volts=5", "a current that you read off a display",
+        ("ma", "volts"), _constant, needed=("ma", "volts"),
+    ),
+    "csv": MeterKind(
+        "csv:FILE[,volts=V]", "a trace that another program recorded, with the board's marks",
+        ("volts",), _csv, place="the file",
+    ),
+}  # fmt: skip
+
+
+def choose_meter(text: str) -> Meter:
+    """The meter that ``text`` names: ``KIND[:PLACE][,NAME=NUMBER...]``; see ``METERS``.
+
+    Nothing is opened yet. Raises InputError ``E-METER-KIND`` or ``E-METER-OPTION``.
+    """
+    head, *words = text.split(",")
+    name, _, place = head.partition(":")
+    if name not in METERS:
+        raise InputError(
+            "E-METER-KIND",
+            f"there is no meter {name!r}.",
+            "one of " + "; ".join(kind.form for kind in METERS.values()),
+        )
+    kind = METERS[name]
+    if kind.place and not place:
+        raise _bad(kind, f"{text!r} does not name {kind.place}")
+    options = dict(_option(kind, word) for word in words)
+    missing = [option for option in kind.needed if option not in options]
+    if missing:
+        raise _bad(kind, f"{text!r} lacks {missing[0]}")
+    return kind.build(place, options)
+
+
+@contextmanager
+def open_meter(text: str) -> Iterator[Meter]:
+    """The meter of :func:`choose_meter`, let go at the end."""
+    meter = choose_meter(text)
+    try:
+        yield meter
+    finally:
+        meter.close()
+
+
+def _option(kind: MeterKind, word: str) -> tuple[str, float]:
+    name, sign, value = word.partition("=")
+    if not sign or name not in kind.options:
+        raise _bad(kind, f"{word!r} is no option of this meter")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise _bad(kind, f"{word!r}: {value!r} is no number") from None
+
+
+def _bad(kind: MeterKind, what: str) -> InputError:
+    return InputError("E-METER-OPTION", f"{what}.", f"--meter {kind.form}")
