@@ -132,7 +132,8 @@ int cnn_bring_up(void)
 int cnn_start(void)
 {
     cnn_time = 0U;
-    gpio_set_led(LED_GREEN, true);
+    gpio_set_led(LED_RED, false);
+    gpio_mark(MARK_RUN);
     dsb();
     start_tick = timer_now();
     write_all(network.start, network.start_count);
@@ -160,7 +161,7 @@ void CNN_ISR(void)
             CNN_CTL(quadrant) &= ~(CNN_CTL_IRQ | CNN_CTL_EN | CNN_CTL_STREAM);
         }
     }
-    gpio_set_led(LED_GREEN, false);
+    gpio_mark(MARK_AFTER);
     const uint32_t microseconds = (end_tick - start_tick) / (timer_hz() / 1000000U);
     cnn_time = microseconds > 0U ? microseconds : 1U;
     dsb(); /* the request must be gone before the return, or the interrupt is taken twice */
@@ -196,7 +197,8 @@ bool cnn_overdue(void)
 void cnn_give_up(void)
 {
     cnn_stop();
-    gpio_set_led(LED_GREEN, false);
+    gpio_mark(MARK_WAITING);
+    gpio_set_led(LED_RED, true); /* until the next run: no LED draws current in a good one */
 }
 
 int cnn_wait(bool may_sleep)

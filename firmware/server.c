@@ -6,6 +6,7 @@
 #include "cnn.h"
 #include "cnn_tables.h"
 #include "csi.h"
+#include "gpio.h"
 #include "network.h"
 #include "output.h"
 #include "stream.h"
@@ -132,6 +133,7 @@ static uint16_t take_input(const struct request *request)
 static bool run_network(const int8_t *data, bool may_sleep, uint32_t *load_ticks)
 {
     stream_settle(may_sleep);
+    gpio_mark(MARK_LOAD);
     const uint32_t begin = timer_now();
     cnn_load_input(data);
     *load_ticks = timer_now() - begin;
@@ -160,6 +162,7 @@ static uint16_t infer(const struct request *request)
     const uint32_t post_begin = timer_now();
     reply.class_index = output_class();
     const uint32_t post_end = timer_now();
+    gpio_mark(MARK_WAITING);
 
     const uint32_t room = (LINK_MAX_PAYLOAD - sizeof prefix - sizeof reply) / 4U;
     reply.load_ticks = load_ticks;
@@ -195,6 +198,7 @@ static uint16_t self_test(const struct request *request)
     if (!run_network(network.sample_input, request->may_sleep, &load_ticks)) {
         return LINK_STATUS_CNN_TIMEOUT;
     }
+    gpio_mark(MARK_WAITING);
     cnn_clear_buffers();
     const struct cnn_comparison comparison = cnn_check_output();
     const struct link_self_test_reply reply = {

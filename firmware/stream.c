@@ -5,6 +5,7 @@
 
 #include "cnn.h"
 #include "cnn_tables.h"
+#include "gpio.h"
 #include "output.h"
 #include "timer.h"
 
@@ -212,6 +213,7 @@ static void start_next(void)
         return;
     }
     const int8_t *data = buffers[slot->frame % STREAM_BUFFERS];
+    gpio_mark(MARK_LOAD);
     const uint32_t begin = timer_now();
     cnn_load_input(data);
     run.load_ticks = timer_now() - begin;
@@ -260,6 +262,9 @@ static void finish(bool ended, bool go_on)
     const uint32_t post_begin = timer_now();
     reply.class_index = output_class();
     reply.post_ticks = timer_now() - post_begin;
+    if (!run.active) {
+        gpio_mark(MARK_WAITING);
+    }
     result->status = LINK_STATUS_OK;
     result->count = sizeof result->body;
     copy(result->body, &reply, sizeof reply);

@@ -115,7 +115,13 @@ _INPUTS, _RUN, _ENERGY, _RESULTS = "Inputs", "Measurement", "Energy", "Results"
 )
 @grouped(_ENERGY, "--current-ma", type=float, help="Supply current that you measured, in mA.")
 @grouped(_ENERGY, "--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
-@grouped(_ENERGY, "--meter", is_flag=True, help="With --port sim: energy from its current trace.")
+@grouped(
+    _ENERGY,
+    "--meter",
+    metavar="KIND",
+    help="Energy by phase from a meter, see docs/energy.md: sim, constant, ppk2, joulescope, "
+    "ina219, ina226, pmon, csv.",
+)
 @grouped(
     _RESULTS,
     "--out",
@@ -157,14 +163,16 @@ def command(context: click.Context, /, **choices: Any) -> None:
       max78k bench --port /dev/ttyACM0 --port /dev/ttyACM1 --out both
       max78k bench --compare bench-before bench-after --out difference
       max78k bench --replay bench/failure.zip
+      max78k bench --port sim --seconds 10 --meter sim:current.csv
+      max78k bench --port auto --seconds 10 --meter ppk2:auto,volts=3.3
 
     A run's folder holds every inference (bench.csv), the figures (bench.json) and one page that
     needs nothing else (report.html). A run that fails leaves failure.zip: inputs, bytes of the
     link, options and firmware.
 
     Energy is I*V*t of the current and voltage that you give; without them it is an estimate, and
-    is called one. --meter reads current.csv, the trace that the virtual board writes, like an
-    instrument; its current model is an estimate too.
+    is called one. --meter measures it by phase; with `sim` it reads the virtual board's current
+    model like an instrument, which is an estimate too.
     """
     given = context.get_parameter_source("out") is not click.core.ParameterSource.DEFAULT
     out, as_json = choices["out"], choices["as_json"]

@@ -97,7 +97,8 @@ Build: `max78k build .`, or `make` where arm-none-eabi-gcc is installed. The res
 `build/firmware.elf`, `.hex` and `.bin`.
 
 The program answers requests on the console UART (115200 baud, 8N1, binary frames):
-`max78k bench` speaks to it. The green LED is lit while the accelerator runs.
+`max78k bench` speaks to it. Pins P2.6 and P2.7 tell a current meter which phase of an inference
+it is in. The red LED says that the accelerator did not end its last run.
 
 `src/` is the same for every network and may be edited; more `.c` files there are compiled too.
 `generated/` is rewritten by `max78k synthesize`.

@@ -21,17 +21,17 @@ from max78k.flows.self_test import first_difference
 from max78k.host.bench import run_bench
 from max78k.host.bench_result import BenchResult
 from max78k.host.bench_rows import Row, csv_log, write_csv
-from max78k.host.energy import read_trace
 from max78k.host.link import Device
 from max78k.host.messages import BAUD_RATES
+from max78k.host.meters.run import EnergyRun, measuring
 from max78k.host.port_log import PortLog
 from max78k.host.ports import Port
 from max78k.host.session import SIM, connect
 from max78k.host.state import virtual_flash
 
 SINGLES = 10  # inferences one at a time ahead of a pipeline: their latency is one request's
-TRACE_FILE = "current.csv"
 BUNDLE_FILE = "failure.zip"
+_METERS_FOR_ALL = ("sim", "constant")  # those that are not one instrument in one supply
 _KEPT_INPUTS = 1 << 16  # of a camera, for a failure's bundle
 
 # Called with the share of the run that is done, 0 ... 1, as it grows.
@@ -52,7 +52,8 @@ class BenchOptions:
         cold: restart the board first.
         max_baud: climb to this rate as far as test patterns pass.
         current_ma, voltage_v: the supply, as measured by the user.
-        meter: take energies from the virtual board's current trace.
+        meter: takes the energies, see :mod:`max78k.host.meters.choose`; None: they are estimated,
+            or from ``current_ma``.
     """
 
     source: Source = field(default_factory=Source)
@@ -65,7 +66,7 @@ class BenchOptions:
     max_baud: int = BAUD_RATES[-1]
     current_ma: float | None = None
     voltage_v: float | None = None
-    meter: bool = False
+    meter: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -98,6 +99,7 @@ def bench_boards(
     The folder of a run holds ``bench.csv``, ``bench.json`` and, after a failure, ``failure.zip``.
     Ctrl-C ends all runs with what they have.
     """
+    _check_meter(options, len(ports))
     if len(ports) == 1:
         return [bench_board(ports[0], options, folder, elf=elf, share=share)]
     stop = threading.Event()
@@ -136,7 +138,6 @@ def bench_board(
     ``feed`` gives the inputs in place of ``options.source``. Raises InputError for inputs and
     options that make no bench, and DeviceNotFoundError.
     """
-    _check_meter(port, options)
     run = BoardRun(port, folder)
     session = _Session(run, options, elf, share)
     if feed is not None:
@@ -154,12 +155,18 @@ def bench_board(
     return run
 
 
-def _check_meter(port: str, options: BenchOptions) -> None:
-    given = options.current_ma is not None or options.voltage_v is not None
-    if options.meter and (port != SIM or given):
+def _check_meter(options: BenchOptions, boards: int) -> None:
+    if options.meter is None:
+        return
+    if options.current_ma is not None or options.voltage_v is not None:
         raise InputError(
-            "E-BENCH-METER", "--meter reads the current trace of --port sim alone.",
-            "measure the current of a board, and give --current-ma and --voltage",
+            "E-BENCH-METER", "--meter and --current-ma both say what the current is.",
+            "one of them",
+        )  # fmt: skip
+    if boards > 1 and options.meter.split(",")[0] not in _METERS_FOR_ALL:
+        raise InputError(
+            "E-BENCH-METER", f"--meter {options.meter} is one meter, for {boards} boards.",
+            "bench the boards one after the other, then --compare",
         )  # fmt: skip
 
 
@@ -181,23 +188,23 @@ class _Session:
     def run(self) -> None:
         """Measure and write; raises what ends the run early, its files written."""
         options, run = self._options, self._run
-        power = run.folder / TRACE_FILE if options.meter else None
-        if power is not None:
-            power.parent.mkdir(parents=True, exist_ok=True)
-        with connect(
-            run.port, elf=self._elf, highest_baud=options.max_baud, power=power, tap=self._tap
-        ) as device:
-            self._device = device
-            if options.cold:
-                device.reset()
-                device.negotiate_baud(options.max_baud)
-            self._feed = feed = kept(self.open_feed(device), self._sent)
-            result = self._measure(device, feed)
-            if power is None or result.interrupted:
-                self._write(result, feed)
-            result.raise_if_interrupted()  # inside: a virtual board that died explains itself
-        if power is not None:
-            result.take_trace(read_trace(power))
+        with measuring(options.meter, run.port) as energy:
+            with connect(
+                run.port, elf=self._elf, highest_baud=options.max_baud,
+                power=energy.board_trace, tap=self._tap,
+            ) as device:  # fmt: skip
+                self._device = device
+                if options.cold:
+                    device.reset()
+                    device.negotiate_baud(options.max_baud)
+                self._feed = feed = kept(self.open_feed(device), self._sent)
+                result = self._measure(device, feed, energy)
+                if options.meter is None or result.interrupted:
+                    self._write(result, feed)
+                result.raise_if_interrupted()  # inside: a board that died explains itself
+            report = energy.finish()
+        if report is not None:
+            result.take_energy(report)
             write_csv(run.folder / ROWS_FILE, [*result.before, *result.rows])
             self._write(result, feed)
 
@@ -229,7 +236,7 @@ class _Session:
         self._log = PortLog(port)
         return self._log
 
-    def _measure(self, device: Device, feed: Feed) -> BenchResult:
+    def _measure(self, device: Device, feed: Feed, energy: EnergyRun) -> BenchResult:
         options = self._options
         begun = device.clock()
 
@@ -261,6 +268,7 @@ class _Session:
                 else None,
                 current_ma=options.current_ma,
                 voltage_v=options.voltage_v,
+                energy=energy,
                 pipelined=options.pipeline and not feed.live,
                 progress=progress,
                 on_row=on_row,

@@ -137,7 +137,7 @@ def _options(bundle: Bundle, path: Path) -> BenchOptions:
         seconds=None,
         repeats=max(1, math.ceil(measured / len(bundle.inputs))),
         pipeline=bool(bundle.about["pipelined"]),
-        meter=False,
+        meter=None,
     )
 
 

@@ -84,7 +84,6 @@ def view(run: StoredRun) -> BenchView:
         board_us=times.get("board", []),
         at_s=[row.at_s - rows[0].at_s for row in rows],
         starts=_starts(summary),
-        energies_mj=[row.energy_mj for row in rows],
         energy=summary["energy"],
         class_names=tuple(summary["class_names"]),
         confusion=summary["confusion"],

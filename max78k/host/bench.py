@@ -20,6 +20,7 @@ from max78k.host.energy import Energy, energy_from_current, estimate_energy
 from max78k.host.input_bytes import int8_bytes
 from max78k.host.link import Device
 from max78k.host.link_report import LinkReport, throughput
+from max78k.host.meters.run import EnergyRun
 from max78k.host.replies import Inference
 
 Infer = Callable[[Any], Inference]
@@ -39,6 +40,7 @@ def run_bench(
     check: Callable[[], None] | None = None,
     current_ma: float | None = None,
     voltage_v: float | None = None,
+    energy: EnergyRun | None = None,
     pipelined: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
@@ -57,6 +59,7 @@ def run_bench(
             are; not pipelined.
         check: called once, after the session's first inference.
         current_ma, voltage_v: supply during the run, as measured by the user; both or neither.
+        energy: a meter's run: begun ahead of the measurement, told each inference that counts.
         pipelined: let the next input travel while the accelerator works, where the firmware can.
             That gives the highest rate; the load then is a little longer, for the line's
             interrupts fall into it, and ``link`` is no latency.
@@ -81,7 +84,7 @@ def run_bench(
         items = _again_and_again(contents, labels)
     pipelined = pipelined and infer is None and device.info.stream_window > 0
     result = BenchResult(device.info, device.baud, planned, pipelined=pipelined)
-    run = _Run(device, result, meter, infer or device.infer, on_row)
+    run = _Run(device, result, meter, infer or device.infer, on_row, energy)
     result.at_start = device.link_report().board
     if isinstance(inputs, Iterator):
         run.ahead(items, warmup, singles if pipelined else 0, check)
@@ -124,8 +127,9 @@ class _Run:
         meter: Callable[[float, float], Energy],
         infer: Infer,
         on_row: Callable[[Row], None] | None,
+        energy: EnergyRun | None,
     ) -> None:
-        self._device, self._result = device, result
+        self._device, self._result, self._energy = device, result, energy
         self._meter, self._infer, self._on_row = meter, infer, on_row
         self._start = device.clock()
 
@@ -152,6 +156,8 @@ class _Run:
         device, result = self._device, self._result
         retries, bad = device.retries, device.statistics.bad_chunks
         measured: list[Inference] = []
+        if self._energy is not None:
+            self._energy.begin()
         start = device.clock()
         due = self._due(items, None if seconds is None else start + seconds)
         try:
@@ -159,6 +165,8 @@ class _Run:
                 measured.append(inference)
                 result.elapsed_s = device.clock() - start
                 result.rows.append(self._row("measured", item, inference))
+                if self._energy is not None:
+                    self._energy.frame(result.rows[-1])
                 if progress is not None:
                     progress(len(result.rows), result.planned)
         except (LinkError, KeyboardInterrupt) as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from max78k.errors import InputError, Max78kError
+from max78k.errors import Max78kError
 from max78k.host.bench_rows import STATISTICS, Row, phase_statistics
-from max78k.host.energy import ESTIMATE, FROM_TRACE, CurrentTrace, estimate_energy
+from max78k.host.energy import ESTIMATE, estimate_energy
 from max78k.host.link_report import LinkReport, Throughput
 from max78k.host.replies import DeviceCounts, DeviceInfo, ticks_to_us
+
+if TYPE_CHECKING:
+    from max78k.host.meters.report import EnergyReport
 
 SCHEMA = "max78k-bench"
 SCHEMA_VERSION = 2
@@ -25,8 +28,8 @@ class BenchResult:
         before: the session's first inference, the warm-up, single inferences ahead of a pipeline.
         at_start: the board's counts before the session's first inference; None if it does not say.
         elapsed_s: from the start of the measurement to its last result.
-        bounds: lower and upper energy of each row, from a trace.
         error: the reason why the run ended early, or None.
+        energy: of a meter, or None.
     """
 
     info: DeviceInfo
@@ -42,29 +45,17 @@ class BenchResult:
     link: LinkReport | None = None
     throughput: Throughput | None = None
     error: BaseException | None = None
-    bounds: list[tuple[float, float]] = field(default_factory=list)
+    energy: EnergyReport | None = None
 
-    def take_trace(self, trace: CurrentTrace) -> None:
-        """Replace the energies by those of a current trace of the same run.
-
-        Its last runs are those of the rows: nothing else may have run the accelerator after them.
-        Raises InputError ``E-BENCH-METER`` if the trace has fewer runs.
-        """
-        if len(trace.runs) < len(self.rows):
-            raise InputError(
-                "E-BENCH-METER",
-                f"the current trace has {len(trace.runs)} runs of the accelerator for "
-                f"{len(self.rows)} inferences.",
-                "the network runs the accelerator once per inference; bench fewer inferences",
-            )
-        first = len(trace.runs) - len(self.rows)
-        for number, row in enumerate(self.rows):
-            before, after = row.load_us / 1e3, (row.unload_us + row.post_us) / 1e3
-            frame = trace.energy_around(first + number, before, after)
-            run = trace.energy_of_run(first + number)
-            self.bounds.append((frame.low_mj, frame.high_mj))
+    def take_energy(self, report: EnergyReport) -> None:
+        """Replace the energies by those of a meter that recorded these rows."""
+        self.energy = report
+        for number, (inference_mj, frame_mj) in enumerate(report.frames_mj):
             self.rows[number] = replace(
-                row, inference_energy_mj=run.mj, energy_mj=frame.mj, energy_kind=frame.kind
+                self.rows[number],
+                inference_energy_mj=inference_mj,
+                energy_mj=frame_mj,
+                energy_kind=report.instrument.kind,
             )
 
     @property
@@ -101,6 +92,8 @@ class BenchResult:
         """Mean energy per inference in mJ, its bounds, and its kind; None without rows."""
         if not self.rows:
             return None
+        if self.energy is not None:
+            return _metered(self.energy)
         kind = self.rows[0].energy_kind
         rows = len(self.rows)
         mean = {
@@ -112,9 +105,6 @@ class BenchResult:
                       for row in self.rows]  # fmt: skip
             mean["frame_low_mj"] = sum(bound.low_mj for bound in bounds) / rows
             mean["frame_high_mj"] = sum(bound.high_mj for bound in bounds) / rows
-        elif kind == FROM_TRACE:
-            mean["frame_low_mj"] = sum(low for low, _ in self.bounds) / rows
-            mean["frame_high_mj"] = sum(high for _, high in self.bounds) / rows
         return {"kind": kind, **mean}
 
     def raise_if_interrupted(self) -> None:
@@ -134,9 +124,10 @@ class BenchResult:
         ``first`` (null, or ``runs_before``, the board's runs since its start, and the
         microseconds by phase of the session's first inference); ``weights_us`` (null or the time
         that loading the weights took at the board's start); ``energy`` (null,
-        or ``kind``: "estimate", "from the given current" or that of a current trace, which is an
-        estimate too, ``frame_mj``, ``inference_mj``, and for an estimate ``frame_low_mj``,
-        ``frame_high_mj``); ``link`` (``retries``, ``bad_chunks``; ``pipelined``; ``faults`` (count
+        or ``kind``: "estimate", "from the given current" or that of the meter, ``frame_mj``,
+        ``inference_mj`` (null where a meter saw only whole frames), for an estimate
+        ``frame_low_mj``, ``frame_high_mj``, with a meter ``meter``: EnergyReport's fields);
+        ``link`` (``retries``, ``bad_chunks``; ``pipelined``; ``faults`` (count
         by name); ``session``: null or all of LinkReport's counts; ``throughput``: null, or by the
         board's timer ``frames_per_s`` and the bounds ``line_per_s``, ``inference_per_s``).
         """
@@ -212,6 +203,8 @@ class BenchResult:
         return lines
 
     def _energy_lines(self) -> list[str]:
+        if self.energy is not None:
+            return self.energy.lines()
         energy = self.energy_statistics()
         if energy is None:
             return []
@@ -235,6 +228,18 @@ class BenchResult:
             return [*lines, f"link: {self.retries} retries, {self.bad_chunks} damaged frames"]
         faults = [f"link: {name}: {number}" for name, number in self.link.faults.items()]
         return [*lines, *(faults or ["link: no faults"])]
+
+
+def _metered(report: EnergyReport) -> dict[str, Any]:
+    frame, run = report.phases["frame"], report.phases.get("inference")
+    content: dict[str, Any] = {
+        "kind": report.instrument.kind,
+        "frame_mj": frame.total.mean,
+        "inference_mj": None if run is None else run.total.mean,
+    }
+    if frame.bounds_mj is not None:
+        content["frame_low_mj"], content["frame_high_mj"] = frame.bounds_mj
+    return content | {"meter": report.to_json()}
 
 
 def _interruption(error: BaseException | None) -> dict[str, str] | None:

@@ -16,7 +16,6 @@ from max78k.errors import InputError
 
 ESTIMATE = "estimate"
 FROM_CURRENT = "from the given current"
-FROM_TRACE = "estimate, from the virtual board's current trace"
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,16 @@ def estimate_energy(inference_ms: float, processor_ms: float) -> Energy:
 
 @dataclass(frozen=True)
 class Span:
-    """Mean current between two bounds, in mA, over ``milliseconds`` from ``start``."""
+    """Mean current between two bounds, in mA, over ``milliseconds`` from ``start``.
+
+    ``marks``: state of the marking pins, in ``CurrentTrace.pins`` alone.
+    """
 
     start: float
     milliseconds: float
     low: float
     high: float
+    marks: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,34 +116,14 @@ class CurrentTrace:
     Attributes:
         voltage_v: of the supply.
         means: the trace, in order.
-        runs: the accelerator's runs, in order, marked as by an analyser's digital input.
+        runs: the accelerator's runs, in order, as the accelerator knows them.
+        pins: between changes of the marking pins, in order and without gaps.
     """
 
     voltage_v: float
     means: tuple[Span, ...]
     runs: tuple[Span, ...]
-
-    def energy_of_run(self, index: int) -> Energy:
-        """Energy of the chip during run ``index``; negative counts from the last."""
-        run = self.runs[index]
-        return self._energy(run.low * run.milliseconds, run.high * run.milliseconds)
-
-    def energy_around(self, index: int, before_ms: float, after_ms: float) -> Energy:
-        """The same with the time before and after the run, in which inputs and outputs move."""
-        run = self.runs[index]
-        low, high = run.low * run.milliseconds, run.high * run.milliseconds
-        end = run.start + run.milliseconds
-        for first, last in ((run.start - before_ms, run.start), (end, end + after_ms)):
-            for span in self.means:
-                shared = min(last, span.start + span.milliseconds) - max(first, span.start)
-                if shared > 0:
-                    low += span.low * shared
-                    high += span.high * shared
-        return self._energy(low, high)
-
-    def _energy(self, low: float, high: float) -> Energy:
-        low, high = low * self.voltage_v / 1e3, high * self.voltage_v / 1e3
-        return Energy(math.sqrt(low * high), low, high, FROM_TRACE)
+    pins: tuple[Span, ...]
 
 
 def read_trace(path: Path) -> CurrentTrace:
@@ -148,20 +131,22 @@ def read_trace(path: Path) -> CurrentTrace:
 
     Raises InputError ``E-BENCH-METER`` if it is not one.
     """
-    spans: dict[str, list[Span]] = {"mean": [], "run": []}
+    spans: dict[str, list[Span]] = {"mean": [], "run": [], "pins": []}
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             voltage = float(stream.readline().split(" V,")[0].rpartition(" ")[2])
             for row in csv.DictReader(stream):
-                values = (float(row[name]) for name in _TRACE_COLUMNS)
-                spans[row["kind"]].append(Span(*values))
+                start, duration, low, high = (float(row[name]) for name in _TRACE_COLUMNS)
+                marks = int(row["marks"] or 0)
+                spans[row["kind"]].append(Span(start, duration, low, high, marks))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             "E-BENCH-METER",
             f"{path} is not a current trace of the virtual board: {error}",
             "`max78k board run --power FILE` writes one",
         ) from error
-    return CurrentTrace(voltage, tuple(spans["mean"]), tuple(spans["run"]))
+    means, runs, pins = (tuple(spans[kind]) for kind in ("mean", "run", "pins"))
+    return CurrentTrace(voltage, means, runs, pins)
 
 
 _TRACE_COLUMNS = ("start_ms", "duration_ms", "low_ma", "high_ma")

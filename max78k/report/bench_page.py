@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from max78k.report import svg
-from max78k.report.tables import seconds
+from max78k.report.tables import seconds, time_unit
 
 PHASE_NAMES = {
     "window": "CSI window on the board",
@@ -35,8 +35,8 @@ class BenchView:
         board_us: their sum for each inference.
         at_s: when each was there, in seconds.
         starts: microseconds of what happens once, and of the steady state.
-        energies_mj: of each inference.
-        energy: ``kind``, ``frame_mj``, ``inference_mj``, bounds; None without inferences.
+        energy: ``kind``, ``frame_mj``, ``inference_mj``, bounds, and with a meter ``meter``, an
+            EnergyReport's fields; None without inferences.
         class_names, confusion: counts [true class][answer]; None without labels.
         faults: of the link, by name.
         rates: frames per second, by name.
@@ -51,7 +51,6 @@ class BenchView:
     board_us: Sequence[float]
     at_s: Sequence[float]
     starts: Mapping[str, float]
-    energies_mj: Sequence[float]
     energy: Mapping[str, Any] | None
     class_names: Sequence[str]
     confusion: Sequence[Sequence[int]] | None
@@ -111,13 +110,12 @@ def _latency(views: Sequence[BenchView]) -> list[str]:
             _figure(view, svg.histogram(
                 view.board_us,
                 {name: view.figures["board"][name] for name in ("p50", "p95", "p99")},
-                _us, f"histogram of the latency of {view.name}"))
+                _us, _scale(max(view.board_us)), f"histogram of the latency of {view.name}"))
             for view in views
         ]),
         _section("Over time", [
-            _figure(view, svg.time_line(
-                view.at_s, {"on the board": view.board_us, "link": view.times_us["link"]},
-                _us, f"latency over time of {view.name}"))
+            _figure(view, svg.time_line(view.at_s, view.board_us, _us, "on the board", 0),
+                    svg.time_line(view.at_s, view.times_us["link"], _us, "link", 1))
             for view in views
         ]),
     ]  # fmt: skip
@@ -129,27 +127,74 @@ def _means(view: BenchView) -> dict[str, float]:
 
 
 def _phase_table(view: BenchView) -> str:
-    rows = [[PHASE_NAMES[phase], *(f"{values[name]:,.1f}" for name in _SHOWN)]
+    rows = [[PHASE_NAMES[phase], *(_us(values[name]) for name in _SHOWN)]
             for phase, values in view.figures.items()]  # fmt: skip
-    return _table(("µs", *_SHOWN), rows)
+    return _table(("phase", *_SHOWN), rows)
 
 
 def _energy(views: Sequence[BenchView]) -> str:
-    longest = max((float(view.energy.get("frame_high_mj", view.energy["frame_mj"]))
-                   for view in views if view.energy), default=0.0)  # fmt: skip
     figures = []
-    for view in views:
-        if view.energy is None:
-            continue
-        energy = view.energy
-        values = {"per inference, all phases": float(energy["frame_mj"]),
-                  "of it the accelerator's run": float(energy["inference_mj"])}  # fmt: skip
-        if "frame_low_mj" in energy:
-            values["lower bound, all phases"] = float(energy["frame_low_mj"])
-            values["upper bound, all phases"] = float(energy["frame_high_mj"])
-        drawn = svg.bars(values, _mj, f"energy of {view.name}", longest)
-        figures.append(_figure(view, drawn, f"<p>{escape(str(energy['kind']))}</p>"))
-    return _section("Energy", figures)
+    shown = [view for view in views if view.energy is not None]
+    longest = max((_most_mj(view.energy or {}) for view in shown), default=0.0)
+    for view in shown:
+        energy = dict(view.energy or {})
+        meter = energy.get("meter")
+        if meter is None:
+            said = "<p>No meter: an estimate from published figures, between two bounds.</p>"
+            if energy["kind"] != "estimate":
+                said = f"<p>{escape(str(energy['kind']))}</p>"
+            drawn = svg.bars(_estimate(energy), _mj, f"energy of {view.name}", longest)
+            figures.append(_figure(view, drawn, said))
+        else:
+            figures.append(_figure(view, *_metered(view.name, meter, longest)))
+    return _section("Energy per inference", figures)
+
+
+def _most_mj(energy: Mapping[str, Any]) -> float:
+    """The longest bar that belongs to it."""
+    if "meter" in energy:
+        return float(energy["frame_mj"])
+    return float(energy.get("frame_high_mj", energy["frame_mj"]))
+
+
+def _estimate(energy: Mapping[str, Any]) -> dict[str, float]:
+    names = {
+        "frame_mj": "all phases on the board",
+        "inference_mj": "of it the accelerator's run",
+        "frame_low_mj": "lower bound, all phases",
+        "frame_high_mj": "upper bound, all phases",
+    }
+    return {text: float(energy[name]) for name, text in names.items() if name in energy}
+
+
+def _metered(name: str, meter: Mapping[str, Any], longest: float) -> list[str]:
+    """Phases in one bar where they could be told apart, figures, what limits them."""
+    phases = meter["phases"]
+    means = {PHASE_NAMES[phase]: float(phases[phase]["total"]["mean"])
+             for phase in PHASE_NAMES if phase in phases}  # fmt: skip
+    whole = means or {"from one answer to the next": float(phases["frame"]["total"]["mean"])}
+    rows = []
+    for phase, energy in phases.items():
+        total, above = energy["total"], energy["above_idle"]
+        cells = (total["mean"], total["std"], total["interval"], above and above["mean"])
+        rows.append([PHASE_NAMES.get(phase, "together"), *map(_figure_mj, cells)])
+    instrument = meter["instrument"]
+    said = [
+        f"{instrument['name']}: {instrument['kind']}; phases by {meter['sync']}, within "
+        f"{seconds(meter['sync_s'])}; {meter['frames']:,} inferences in {meter['measured_s']:.3g} s"
+    ]
+    if meter["idle_mw"] is not None:
+        said.append(f"the idle board takes {meter['idle_mw']:.4g} mW")
+    if instrument["resolution_ma"] is not None:
+        said.append(f"the meter's resolution is {instrument['resolution_ma']:g} mA")
+    notes = "".join(f"<p>{escape(text)}</p>" for text in (*said, *meter["remarks"]))
+    headers = ("mJ", "mean", "std", "± 95 %", "above idle")
+    return [svg.stacked(whole, _mj, f"energy by phase of {name}", longest),
+            _table(headers, rows), notes]  # fmt: skip
+
+
+def _figure_mj(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _link(view: BenchView, views: Sequence[BenchView]) -> str:
@@ -190,6 +235,12 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _us(value: float) -> str:
     return seconds(value / 1e6)
+
+
+def _scale(value_us: float) -> tuple[float, str]:
+    """Unit of an axis up to ``value_us``: its microseconds, and its name."""
+    unit, name = time_unit(value_us / 1e6)
+    return 1e6 * unit, name
 
 
 def _mj(value: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -114,9 +115,16 @@ def stacked(
 
 
 def histogram(
-    values: Sequence[float], marks: Mapping[str, float], shown: Format, label: str
+    values: Sequence[float],
+    marks: Mapping[str, float],
+    shown: Format,
+    scale: tuple[float, str],
+    label: str,
 ) -> str:
-    """How often which value; ``marks`` are lines with names. Equal values give one bin."""
+    """How often which value; ``marks`` are lines with names. Equal values give one bin.
+
+    ``scale``: the axis's unit: its size in units of the values, and its name.
+    """
     drawing, height, bins = Drawing(), 120.0, 40
     array = np.asarray(values, np.float64)
     low, high = float(array.min()), float(array.max())
@@ -133,9 +141,9 @@ def histogram(
             tip = f"{shown(start)} to {shown(stop)}: {count:,}"
             drawing.bar(x_of(start), height - tall, x_of(stop) - x_of(start) - 0.5, tall, 0, tip)
     drawing.line(0, height, WIDTH, height)
-    _axis(drawing, low, high, height, shown)
+    _axis(drawing, low, high, height, scale)
     for number, (name, value) in enumerate(marks.items()):
-        x, top = x_of(value), height + 36 + 15 * number
+        x, top = x_of(value), height + 38 + 15 * number
         drawing.line(x, 0, x, height, "mark" if not number else "dashes")
         drawing.text(0, top, name)
         drawing.text(WIDTH, top, shown(value), "end", "strong")
@@ -143,28 +151,25 @@ def histogram(
 
 
 def time_line(
-    seconds: Sequence[float], lines: Mapping[str, Sequence[float]], shown: Format, label: str
+    seconds: Sequence[float], values: Sequence[float], shown: Format, name: str, colour: int
 ) -> str:
-    """Values over time; of many points between two columns of the drawing the extremes stay."""
-    drawing, top, height = Drawing(), 10.0, 130.0
+    """Values over time from 0 on; of many between two columns of the drawing the extremes stay."""
+    drawing, top, height = Drawing(), 24.0, 90.0
     end = max(seconds[-1], 1e-9)
-    high = max((max(values) for values in lines.values()), default=0) * 1.05 or 1.0
-    for tick in ticks(0, high, 4):
+    high = max(values) * 1.05 or 1.0
+    drawing.bar(0, 0, 11, 11, colour)
+    drawing.text(18, 10, name)
+    for tick in ticks(0, high, 3):
         y = top + height * (1 - tick / high)
         drawing.line(0, y, WIDTH, y, "grid")
         drawing.text(0, y - 2, shown(tick), kind="small")
-    for number, values in enumerate(lines.values()):
-        points = [(WIDTH * at / end, top + height * (1 - value / high))
-                  for at, value in _thinned(seconds, values)]  # fmt: skip
-        drawing.path(points, number)
+    points = [(WIDTH * at / end, top + height * (1 - value / high))
+              for at, value in _thinned(seconds, values)]  # fmt: skip
+    drawing.path(points, colour)
     drawing.line(0, top + height, WIDTH, top + height)
     drawing.text(0, top + height + 14, "0 s", kind="small")
     drawing.text(WIDTH, top + height + 14, f"{end:.4g} s", "end", "small")
-    for number, name in enumerate(lines):
-        y = top + height + 22 + 18 * number
-        drawing.bar(0, y, 11, 11, number)
-        drawing.text(18, y + 10, name)
-    return drawing.finish(top + height + 24 + 18 * len(lines), label)
+    return drawing.finish(top + height + 20, name)
 
 
 def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], label: str) -> str:
@@ -188,13 +193,18 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], label: str) ->
     return drawing.finish(18 + cell * size, label)
 
 
-def _axis(drawing: Drawing, low: float, high: float, y: float, shown: Format) -> None:
-    """Round numbers below a drawing, as many as have room."""
-    for tick in ticks(low, high, 3):
-        x = WIDTH * (tick - low) / (high - low)
-        half = _LETTER * len(shown(tick)) / 2
+def _axis(drawing: Drawing, low: float, high: float, y: float, scale: tuple[float, str]) -> None:
+    """Round numbers below a drawing, with as many digits as tell neighbours apart."""
+    unit, name = scale
+    low, high = low / unit, high / unit
+    places = ticks(low, high, 3)
+    step = min((b - a for a, b in pairwise(places)), default=high - low)
+    digits = max(0, -math.floor(math.log10(step)))
+    for tick in places:
+        x, text = WIDTH * (tick - low) / (high - low), f"{tick:.{digits}f} {name}"
+        half = _LETTER * len(text) / 2
         drawing.line(x, y, x, y + 4)
-        drawing.text(min(max(x, half), WIDTH - half), y + 16, shown(tick), "middle", "small")
+        drawing.text(min(max(x, half), WIDTH - half), y + 16, text, "middle", "small")
 
 
 def _thinned(seconds: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:

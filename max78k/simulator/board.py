@@ -24,7 +24,7 @@ from max78k.simulator.disturbances import Disturbances, Disturber
 from max78k.simulator.energy import CORE_STATES, StateTimes
 from max78k.simulator.faults import CoreChecks, Faults
 from max78k.simulator.findings import Finding, FindingLog, SimulatorError
-from max78k.simulator.gpio import BUTTONS, Leds
+from max78k.simulator.gpio import BUTTONS, Leds, marks
 from max78k.simulator.i2s import I2s
 from max78k.simulator.power import ChipDraws, Supply
 from max78k.simulator.program import read_program
@@ -318,6 +318,7 @@ class VirtualBoard:
 
     def _pins_changed(self) -> None:
         self._leds.look(self._chip.ports)
+        self.supply.mark(marks(self._chip.ports))
         tell(self.signals.pins)(self._chip.ports)
 
     def _set_cnn_power(self, powered: int, ram: int, isolated: int, reset: int) -> None:

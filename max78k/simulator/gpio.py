@@ -18,6 +18,8 @@ _WITH_SET_AND_CLEAR = ("EN0", "EN1", "EN2", "OUTEN", "OUT", "INTEN", "WKEN")
 # (port, pin): lit or pressed when low.
 LEDS = {"red": (2, 0), "green": (2, 1), "blue": (2, 2)}
 BUTTONS = {"SW1": (0, 2), "SW2": (1, 7)}
+# Free pins of a header, on which our firmware tells a current meter what it does: bits 0 and 1.
+MARKS = (2, 6)
 
 
 class Gpio(Block):
@@ -116,6 +118,12 @@ class Gpio(Block):
             active = (self.levels ^ self._word(_OFFSET["INTPOL"])) & by_level
             self.words[_OFFSET["INTFL"]] = self._word(_OFFSET["INTFL"]) | active
         self._set_irq(bool(self.flags))
+
+
+def marks(ports: Sequence[Gpio]) -> int:
+    """Levels of the two MARKS pins; 0 while they are not driven."""
+    port, pin = MARKS
+    return (ports[port].outputs & ports[port].levels) >> pin & 3
 
 
 class Leds:

@@ -87,10 +87,22 @@ class Run:
     high: float
 
 
+@dataclass(frozen=True)
+class Marked:
+    """Mean current in mA while the marking pins stood at ``marks``; times in milliseconds."""
+
+    start: float
+    milliseconds: float
+    low: float
+    high: float
+    marks: int
+
+
 class Supply:
     """Integrates the estimated current over virtual time, in steps of a millisecond.
 
-    The accelerator's runs are marked, as the digital input of a power analyser would do it.
+    The accelerator's runs are marked, as the digital input of a power analyser would do it, and so
+    are the times between two changes of the board's marking pins.
 
     Args:
         now: gives virtual time in femtoseconds.
@@ -110,6 +122,9 @@ class Supply:
         self._rows: deque[Row] = deque(maxlen=_ROWS)
         self._runs: deque[Run] = deque(maxlen=_ROWS)
         self._run: tuple[int, float, float] | None = None  # start, charge at the start
+        self._marked: deque[Marked] = deque(maxlen=_ROWS)
+        self._pins = 0
+        self._pins_since = (self._since, 0.0, 0.0)  # start, charge at the start
 
     def enter(self, part: str, state: str, *, mhz: float = 1.0, load: float = 1.0) -> None:
         """A part is in ``state`` from now on.
@@ -118,7 +133,7 @@ class Supply:
         the number of LEDs or UARTs, and for the core that of the fast oscillators.
         """
         if part == "cnn":
-            self._mark(state == "cnn_active")
+            self._run_changes(state == "cnn_active")
         current = _bounds(state, mhz, load)
         if self._parts.get(part) != current:
             self._settle()
@@ -155,22 +170,48 @@ class Supply:
         """The accelerator's runs that have ended."""
         yield from self._runs
 
+    def marked(self) -> Iterator[Marked]:
+        """From one change of the marking pins to the next, without gaps, up to now."""
+        self._end_mark()
+        yield from self._marked
+
     def table(self) -> str:
         """The trace as comma-separated values; the heading says what it is.
 
-        ``mean`` rows are the trace, ``run`` rows the means over the accelerator's runs.
+        ``mean`` rows are the trace, ``run`` rows the means over the accelerator's runs, ``pins``
+        rows those between changes of the marking pins, whose state is in the last column.
         """
         lines = [f"# estimate at {VOLTAGE:g} V, bounds; not a measurement"]
-        lines.append("kind,start_ms,duration_ms,low_ma,high_ma")
+        lines.append("kind,start_ms,duration_ms,low_ma,high_ma,marks")
         rows: list[tuple[str, Row | Run]] = [("mean", row) for row in self.rows()]
         rows += [("run", run) for run in self.runs()]
         lines += [
-            f"{kind},{row.start:.9g},{row.milliseconds:.9g},{row.low:.4f},{row.high:.4f}"
+            f"{kind},{row.start:.9g},{row.milliseconds:.9g},{row.low:.4f},{row.high:.4f},"
             for kind, row in rows
+        ]
+        lines += [
+            f"pins,{row.start:.12g},{row.milliseconds:.9g},{row.low:.6f},{row.high:.6f},{row.marks}"
+            for row in self.marked()
         ]
         return "\n".join(lines) + "\n"
 
-    def _mark(self, running: bool) -> None:
+    def mark(self, pins: int) -> None:
+        """The marking pins stand at ``pins`` from now on."""
+        if pins != self._pins:
+            self._end_mark()
+            self._pins = pins
+
+    def _end_mark(self) -> None:
+        low, high = self.charge
+        start, low_before, high_before = self._pins_since
+        self._pins_since = self._since, low, high
+        seconds = (self._since - start) / SECOND
+        if seconds > 0:
+            means = (low - low_before) / seconds, (high - high_before) / seconds
+            span = 1e3 * start / SECOND, 1e3 * seconds
+            self._marked.append(Marked(*span, *means, self._pins))
+
+    def _run_changes(self, running: bool) -> None:
         if running == (self._run is not None):
             return
         low, high = self.charge

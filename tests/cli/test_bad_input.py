@@ -177,8 +177,11 @@ def test_a_board_that_resets_in_mid_run_keeps_its_rows(
 
 
 def test_meter_belongs_to_the_virtual_board(tmp_path: Path, capsys: Capture) -> None:
-    outcome = run(capsys, "bench", "--port", "/dev/ttyACM0", "--meter", "--out", tmp_path)
-    assert_one_error(outcome, 2, "E-BENCH-METER", "--current-ma")
+    outcome = run(capsys, "bench", "--port", "/dev/ttyACM0", "--meter", "sim", "--out", tmp_path)
+    assert_one_error(outcome, 2, "E-BENCH-METER", "docs/energy.md")
+    arguments = ("--meter", "sim", "--current-ma", 3, "--out", tmp_path)
+    outcome = run(capsys, "bench", "--port", "sim", *arguments)
+    assert_one_error(outcome, 2, "E-BENCH-METER", "one of them")
 
 
 def test_a_failed_self_test_names_layer_channel_and_position(

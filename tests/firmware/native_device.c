@@ -10,6 +10,7 @@
 
 #include "cnn.h"
 #include "cnn_tables.h"
+#include "gpio.h"
 #include "network.h"
 #include "server.h"
 #include "stream.h"
@@ -35,6 +36,7 @@ uint32_t cnn_weights_ticks(void) { return 55U; }
 uint32_t cnn_end_tick(void) { return now; }
 bool cnn_overdue(void) { return strcmp(mode, "timeout") == 0; }
 void cnn_give_up(void) {}
+void gpio_mark(enum mark mark) { (void)mark; }
 void cnn_load_input(const int8_t *input) { memcpy(loaded, input, sizeof loaded); }
 void cnn_feed_input(const int8_t *input) { (void)input; }
 

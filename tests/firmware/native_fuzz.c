@@ -11,6 +11,7 @@
 
 #include "cnn.h"
 #include "cnn_tables.h"
+#include "gpio.h"
 #include "network.h"
 #include "server.h"
 #include "stream.h"
@@ -31,6 +32,7 @@ uint32_t cnn_weights_ticks(void) { return 1U; }
 uint32_t cnn_end_tick(void) { return now; }
 void cnn_feed_input(const int8_t *input) { (void)input; }
 void cnn_give_up(void) {}
+void gpio_mark(enum mark mark) { (void)mark; }
 
 static uint32_t draw(uint32_t below)
 {

@@ -132,8 +132,7 @@ def test_inference_gives_the_network_s_output(talk, image):
         assert cycles <= inference <= cycles + 500  # the timer runs at the accelerator's clock
         assert load > 192 and unload > 5 and post > 5
     assert talk.board.findings == []
-    assert not any(talk.board.leds.values())
-    assert [name for _, name, _ in talk.board.led_events] == ["green"] * 4
+    assert not any(talk.board.leds.values()) and not talk.board.led_events
 
 
 def test_channels_beyond_four_and_an_output_of_several_frames(tmp_path):
@@ -198,7 +197,22 @@ def test_accelerator_that_never_ends_is_reported_and_brought_up_anew(image, tmp_
     talk = Talk(board)
     assert talk.ask(Type.SELF_TEST)[1] is Status.CNN_TIMEOUT
     assert talk.ask(Type.HELLO)[1] is Status.OK
-    assert not any(board.leds.values())
+    assert board.leds == {"red": True, "green": False, "blue": False}
+
+
+def test_marks_tell_a_meter_what_the_board_does(talk):
+    """One pin changes at a time; the run lasts as long as the board's timer says."""
+    talk.ask(Type.INPUT, m.INPUT.pack(0) + sample(0).tobytes()[:768])
+    reply = talk.ask(Type.INFER)[2]
+    assert talk.ask(Type.SELF_TEST)[1] is Status.OK
+    marked = list(talk.board.supply.marked())
+    assert [span.marks for span in marked] == [0, 1, 3, 2, 0, 1, 3, 2, 0]
+    load, inference, unload, post = (1e3 * t / 50e6 for t in m.INFER_REPLY.unpack_from(reply)[:4])
+    assert marked[1].milliseconds == pytest.approx(load, abs=2e-3)
+    assert marked[2].milliseconds == pytest.approx(inference, abs=2e-3)
+    assert marked[3].milliseconds == pytest.approx(unload + post, abs=5e-3)
+    ends = [span.start + span.milliseconds for span in marked]
+    assert ends[:-1] == pytest.approx([span.start for span in marked[1:]])
 
 
 def test_reset_request_starts_anew_and_says_so(talk):

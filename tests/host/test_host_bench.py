@@ -22,8 +22,11 @@ from max78k.host.bench_rows import (
     summarize,
     write_csv,
 )
-from max78k.host.energy import FROM_TRACE, CurrentTrace, Span
+from max78k.host.energy import ESTIMATE
 from max78k.host.link import Device
+from max78k.host.meters.constant import ConstantMeter
+from max78k.host.meters.meter import STATED
+from max78k.host.meters.run import EnergyRun
 
 
 @pytest.fixture
@@ -259,18 +262,18 @@ def test_a_run_without_rows_has_a_summary(device):
     assert "INTERRUPTED" in result.summary()
 
 
-def test_energies_of_a_current_trace_belong_to_the_last_runs(device):
-    result = run_bench(device, inputs(2), warmup=0)
-    runs = tuple(Span(10.0 * n, 1.0, n, 4.0 * n) for n in range(1, 4))
-    trace = CurrentTrace(voltage_v=2.0, means=(Span(0.0, 100.0, 1.0, 1.0),), runs=runs)
-    result.take_trace(trace)
-    assert [row.inference_energy_mj for row in result.rows] == pytest.approx([0.008, 0.012])
-    assert {row.energy_kind for row in result.rows} == {FROM_TRACE}
+def test_energies_of_a_meter_replace_the_estimates(device):
+    run = EnergyRun(ConstantMeter(10.0, 2.0))
+    result = run_bench(device, inputs(2), warmup=1, energy=run)
+    result.take_energy(run.finish())
+    assert [row.inference_energy_mj for row in result.rows] == pytest.approx(
+        [0.02 * row.inference_us / 1e3 for row in result.rows]
+    )
+    assert {row.energy_kind for row in result.rows} == {STATED}
+    assert {row.energy_kind for row in result.before} == {ESTIMATE}
     energy = result.to_json()["energy"]
-    assert energy["frame_low_mj"] < energy["frame_mj"] < energy["frame_high_mj"]
-    assert "estimate, from the virtual board's current trace" in result.summary()
-    with pytest.raises(InputError, match="E-BENCH-METER"):
-        run_bench(device, inputs(5)).take_trace(trace)
+    assert energy["kind"] == STATED and energy["meter"]["phases"]["load"]["total"]["n"] == 2
+    assert "10 mA at 2 V" in result.summary()
 
 
 def test_a_run_by_time_goes_through_the_inputs_again_and_again(device):

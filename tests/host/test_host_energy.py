@@ -11,9 +11,9 @@ from max78k.errors import InputError
 from max78k.host.energy import (
     ESTIMATE,
     FROM_CURRENT,
-    FROM_TRACE,
     INFERENCE,
     PROCESSOR,
+    Span,
     energy_from_current,
     energy_mj,
     estimate_energy,
@@ -57,27 +57,21 @@ def test_power_states_are_ordered_and_have_a_source():
 
 
 TRACE = """# estimate at 2 V, bounds; not a measurement
-kind,start_ms,duration_ms,low_ma,high_ma
-mean,0,10,1.0,4.0
-mean,10,1,2.0,8.0
-mean,11,9,1.0,4.0
-run,10.25,0.5,3.0,12.0
-run,15,1,1.0,4.0
+kind,start_ms,duration_ms,low_ma,high_ma,marks
+mean,0,10,1.0,4.0,
+run,15,1,1.0,4.0,
+pins,0,10,1.0,4.0,0
+pins,10,2,3.0,12.0,3
 """
 
 
-def test_current_trace_gives_the_energy_of_a_run_and_of_what_surrounds_it(tmp_path: Path):
+def test_a_current_trace_is_read_by_kind_of_row(tmp_path: Path):
     path = tmp_path / "current.csv"
     path.write_text(TRACE)
     trace = read_trace(path)
-    run = trace.energy_of_run(0)
-    assert (run.low_mj, run.high_mj) == pytest.approx((2 * 1.5e-3, 2 * 6e-3))
-    assert run.mj == pytest.approx(2 * 3e-3)  # between the bounds
-    assert run.kind == FROM_TRACE and FROM_TRACE.startswith(ESTIMATE)
-    frame = trace.energy_around(0, before_ms=1.25, after_ms=1.25)
-    outside = 1.0 * 1.0 + 0.25 * 2.0 + 0.25 * 2.0 + 1.0 * 1.0  # mA ms
-    assert frame.low_mj == pytest.approx(2e-3 * (1.5 + outside))
-    assert trace.energy_of_run(-1).low_mj == pytest.approx(2e-3)
+    assert trace.voltage_v == 2.0
+    assert trace.means == (Span(0.0, 10.0, 1.0, 4.0),) and trace.runs == (Span(15, 1, 1, 4),)
+    assert trace.pins == (Span(0.0, 10.0, 1.0, 4.0, 0), Span(10.0, 2.0, 3.0, 12.0, 3))
 
 
 @pytest.mark.parametrize("content", ["", "text", TRACE.replace("run,15,1", "walk,15,1"),

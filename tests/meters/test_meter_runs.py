@@ -12,7 +12,7 @@ import pytest
 from max78k.errors import InputError
 from max78k.host.meters.choose import METERS, choose_meter, open_meter
 from max78k.host.meters.meter import MEASURED, STATED, Instrument, Recording
-from max78k.host.meters.run import EnergyRun
+from max78k.host.meters.run import EnergyRun, measuring
 
 
 @dataclass(frozen=True)
@@ -267,3 +267,41 @@ def test_a_trace_that_is_not_there_is_named(tmp_path):
         choose_meter(f"csv:{tmp_path / 'no.csv'}").stop()
     with pytest.raises(InputError, match="it is no file"):
         choose_meter(f"csv:{tmp_path}").start()
+
+
+# The virtual board's model
+
+
+def test_the_virtual_boards_trace_is_a_recording_with_marks_and_bounds(tmp_path):
+    path = trace(
+        tmp_path,
+        "# estimate at 2 V, bounds; not a measurement\n"
+        "kind,start_ms,duration_ms,low_ma,high_ma,marks\nmean,0,1,1,4,\n"
+        "pins,5,10,1.0,4.0,0\npins,15,2,3.0,12.0,3\n",
+    )
+    with open_meter(f"sim:{path}") as meter:
+        assert meter.board_trace == path
+        recording = meter.stop()
+    assert recording.edges_s == pytest.approx([0.0, 0.01, 0.012])
+    assert recording.power_mw == pytest.approx([4.0, 12.0])  # 2 V * sqrt(low * high)
+    assert recording.marks.tolist() == [0, 3] and recording.voltage_v == 2.0
+    assert recording.bounds_mw[0] == pytest.approx([2.0, 6.0])
+    assert path.exists()
+
+
+def test_a_trace_that_nobody_asked_for_goes():
+    with open_meter("sim") as meter:
+        path = meter.board_trace
+        assert path is not None and path.parent.is_dir()
+        with pytest.raises(InputError, match="E-BENCH-METER"):
+            meter.stop()
+    assert not path.parent.exists()
+
+
+def test_the_virtual_boards_model_is_no_meter_of_a_real_board():
+    with pytest.raises(InputError, match="E-BENCH-METER"), measuring("sim", "/dev/ttyACM0"):
+        pass
+    with measuring(None, "/dev/ttyACM0") as run:
+        run.begin()
+        run.frame(Times())
+        assert run.board_trace is None and run.finish() is None

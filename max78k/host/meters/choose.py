@@ -44,7 +44,17 @@ def _csv(place: str, options: Options) -> Meter:
     return TraceFile(Path(place), options.get("volts"))
 
 
+def _sim(place: str, options: Options) -> Meter:
+    from max78k.host.meters.virtual import VirtualMeter
+
+    return VirtualMeter(Path(place) if place else None)
+
+
 METERS = {
+    "sim": MeterKind(
+        "sim[:FILE]", "the virtual board's current model, an estimate; FILE keeps its trace",
+        (), _sim,
+    ),
     "constant": MeterKind(
         "constant,ma=3.16,volts=5", "a current that you read off a display",
         ("ma", "volts"), _constant, needed=("ma", "volts"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from max78k.errors import InputError
+from max78k.host.meters.choose import open_meter
 from max78k.host.meters.meter import STATED, Meter
 from max78k.host.meters.report import (
     EnergyReport,
@@ -14,8 +17,28 @@ from max78k.host.meters.report import (
     report_by_marks,
     report_by_timer,
 )
+from max78k.host.session import SIM
 
 IDLE_S = 1.0
+
+
+@contextmanager
+def measuring(meter: str | None, port: str) -> Iterator[EnergyRun]:
+    """The run of the meter that ``--meter`` names, for the board on ``port``; None: of no meter.
+
+    Raises InputError ``E-METER-KIND``, ``E-METER-OPTION``, ``E-BENCH-METER``.
+    """
+    if meter is None:
+        yield EnergyRun(None)
+        return
+    with open_meter(meter) as opened:
+        if opened.board_trace is not None and port != SIM:
+            raise InputError(
+                "E-BENCH-METER",
+                f"--meter {meter} reads the current trace of --port sim alone, not of {port}.",
+                "a meter in the supply, or --meter constant,ma=3.16,volts=5; see docs/energy.md",
+            )
+        yield EnergyRun(opened)
 
 
 class EnergyRun:
@@ -24,6 +47,8 @@ class EnergyRun:
     Call ``begin`` with the board connected and waiting, ``frame`` with each row that counts, and
     ``finish`` when the board's session is closed (the virtual board hands over its current then).
 
+    Without a meter all of it does nothing, and there is no report.
+
     Args:
         idle_s: how long the waiting board is recorded first; what is subtracted is its power.
         clock, sleep: of the host.
@@ -31,23 +56,31 @@ class EnergyRun:
 
     def __init__(
         self,
-        meter: Meter,
+        meter: Meter | None,
         idle_s: float = IDLE_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._meter = meter
-        self._idle_s = 0.0 if meter.instrument.kind == STATED else idle_s
+        self._idle_s = idle_s
         self._clock, self._sleep = clock, sleep
         self._idle = (0.0, 0.0)
         self._times: list[FrameTimes] = []
         self._ends: list[float] = []
 
+    @property
+    def board_trace(self) -> Path | None:
+        """Where the virtual board has to leave its current, if this meter reads that."""
+        return None if self._meter is None else self._meter.board_trace
+
     def begin(self) -> None:
         """Start the meter, and let the board wait for ``idle_s``."""
+        if self._meter is None:
+            return
         self._meter.start()
         begin = self._clock()
-        self._sleep(self._idle_s)
+        if self._meter.instrument.kind != STATED:
+            self._sleep(self._idle_s)
         self._idle = begin, self._clock()
 
     def frame(self, times: FrameTimes) -> None:
@@ -55,12 +88,14 @@ class EnergyRun:
         self._times.append(times)
         self._ends.append(self._clock())
 
-    def finish(self) -> EnergyReport:
+    def finish(self) -> EnergyReport | None:
         """Stop the meter, and work out the energies.
 
         The accelerator must not have run after the last ``frame``. Raises InputError
         ``E-METER-MARKS``, ``E-METER-SHORT`` or what the meter raises.
         """
+        if self._meter is None:
+            return None
         recording = self._meter.stop()
         instrument = self._meter.instrument
         if not self._times:
