@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import threading
 import tty
@@ -20,7 +21,7 @@ from fake_device import FakeBoard, network, serve
 from max78k.cli.bench import command
 from max78k.flows import bench_inputs
 from max78k.host import session
-from max78k.host.bench_rows import read_csv
+from max78k.host.bench_rows import PHASES, read_csv
 from max78k.host.exchange import Timing
 
 Capture = pytest.CaptureFixture[str]
@@ -255,3 +256,12 @@ def test_every_example_of_the_help_is_a_command_line_that_is_taken():
         words = shlex.split(example)
         assert words[:2] == ["max78k", "bench"]
         command.make_context("bench", words[2:])
+
+
+def test_the_page_of_the_docs_names_what_there_is():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "bench.md").read_text("utf-8")
+    options = {word for parameter in command.params for word in parameter.opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) | {"--one-by-one"}
+    assert named <= options | {"--one-by-one"}, named - options
+    phases = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert phases[:7] == [*PHASES, "board"]
