@@ -33,6 +33,9 @@ class Replayed:
     instrument: Instrument
     board_trace: Path | None = None
 
+    def open(self) -> None:
+        pass
+
     def start(self) -> None:
         self.started = True
 
@@ -266,7 +269,7 @@ def test_a_trace_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="E-METER-TRACE"):
         choose_meter(f"csv:{tmp_path / 'no.csv'}").stop()
     with pytest.raises(InputError, match="it is no file"):
-        choose_meter(f"csv:{tmp_path}").start()
+        choose_meter(f"csv:{tmp_path}").open()
 
 
 # The virtual board's model

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from max78k.errors import InputError
+from max78k.host.messages import DEFAULT_BAUD
 from max78k.host.meters.meter import Meter
+from max78k.host.ports import AUTO
 
 Options = Mapping[str, float]
 
@@ -50,6 +52,35 @@ def _sim(place: str, options: Options) -> Meter:
     return VirtualMeter(Path(place) if place else None)
 
 
+def _ppk2(place: str, options: Options) -> Meter:
+    from max78k.host.meters.ppk2 import Ppk2
+
+    return Ppk2(place or AUTO, options["volts"], feeds=bool(options.get("source", 0)))
+
+
+def _joulescope(place: str, options: Options) -> Meter:
+    from max78k.host.meters.joulescope import Joulescope
+
+    return Joulescope(place)
+
+
+def _ina(model: str) -> Callable[[str, Options], Meter]:
+    def build(place: str, options: Options) -> Meter:
+        from max78k.host.meters.ina import InaAdapter
+
+        return InaAdapter(
+            model, place, options.get("shunt", 0.1), int(options.get("baud", DEFAULT_BAUD))
+        )
+
+    return build
+
+
+def _pmon(place: str, options: Options) -> Meter:
+    from max78k.host.meters.pmon import PowerMonitor
+
+    return PowerMonitor(place, int(options.get("column", 1)))
+
+
 METERS = {
     "sim": MeterKind(
         "sim[:FILE]", "the virtual board's current model, an estimate; FILE keeps its trace",
@@ -58,6 +89,25 @@ METERS = {
     "constant": MeterKind(
         "constant,ma=3.16,volts=5", "a current that you read off a display",
         ("ma", "volts"), _constant, needed=("ma", "volts"),
+    ),
+    "ppk2": MeterKind(
+        "ppk2[:PORT],volts=3.3[,source=1]", "Nordic's Power Profiler Kit II",
+        ("volts", "source"), _ppk2, needed=("volts",),
+    ),
+    "joulescope": MeterKind(
+        "joulescope[:SERIAL]", "a Joulescope, by the package pyjoulescope_driver", (), _joulescope
+    ),
+    "ina219": MeterKind(
+        "ina219:PORT[,shunt=OHM][,baud=RATE]", "an INA219 behind a serial adapter",
+        ("shunt", "baud"), _ina("INA219"), place="the adapter's port",
+    ),
+    "ina226": MeterKind(
+        "ina226:PORT[,shunt=OHM][,baud=RATE]", "an INA226 behind a serial adapter",
+        ("shunt", "baud"), _ina("INA226"), place="the adapter's port",
+    ),
+    "pmon": MeterKind(
+        "pmon:PORT[,column=N]", "the power monitor of the MAX78000EVKIT", ("column",), _pmon,
+        place="the monitor's port",
     ),
     "csv": MeterKind(
         "csv:FILE[,volts=V]", "a trace that another program recorded, with the board's marks",
@@ -91,9 +141,10 @@ def choose_meter(text: str) -> Meter:
 
 @contextmanager
 def open_meter(text: str) -> Iterator[Meter]:
-    """The meter of :func:`choose_meter`, let go at the end."""
+    """The meter of :func:`choose_meter`, opened, and let go at the end."""
     meter = choose_meter(text)
     try:
+        meter.open()
         yield meter
     finally:
         meter.close()

@@ -36,6 +36,9 @@ class ConstantMeter:
             remark="one current for all phases: the mean over the run, of all that it feeds",
         )
 
+    def open(self) -> None:
+        """There is nothing to open."""
+
     def start(self) -> None:
         """There is nothing to start."""
 

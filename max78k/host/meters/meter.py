@@ -64,7 +64,7 @@ class Recording:
 
 
 class Meter(Protocol):
-    """A meter; used once, in the order ``start``, ``stop``, ``close``."""
+    """A meter; used once, in the order ``open``, ``start``, ``stop``, ``close``."""
 
     @property
     def instrument(self) -> Instrument:
@@ -74,11 +74,20 @@ class Meter(Protocol):
     def board_trace(self) -> Path | None:
         """The file in which the virtual board has to leave its current; None for all others."""
 
+    def open(self) -> None:
+        """Take hold of the instrument; a board that it feeds has its supply from here on.
+
+        Raises DeviceNotFoundError, InputError or ToolError: ``E-METER-...`` or ``E-PORT-...``.
+        """
+
     def start(self) -> None:
-        """Begin to record. Raises DeviceNotFoundError, InputError or ToolError ``E-METER-...``."""
+        """Begin to record."""
 
     def stop(self) -> Recording:
-        """End, and hand over what was recorded since ``start``; the board's session is closed."""
+        """End, and hand over what was recorded since ``start``; the board's session is closed.
+
+        Raises InputError or ToolError ``E-METER-...``.
+        """
 
     def close(self) -> None:
-        """Let the instrument go; also without ``start``."""
+        """Let the instrument go; also without ``open``."""

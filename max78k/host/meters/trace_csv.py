@@ -49,10 +49,13 @@ class TraceFile:
         """The file; its resolution is not known."""
         return Instrument(f"trace {self._path}", MEASURED, sample_s=self._sample_s)
 
-    def start(self) -> None:
+    def open(self) -> None:
         """Look whether the file can be there at all."""
         if self._path.exists() and not self._path.is_file():
             raise _error(self._path, "it is no file")
+
+    def start(self) -> None:
+        """The other program records."""
 
     def stop(self) -> Recording:
         """Read the file. Raises InputError ``E-METER-TRACE``."""

@@ -30,6 +30,9 @@ class VirtualMeter:
         """The model; it has no noise and no resolution."""
         return Instrument("current model of the virtual board", ESTIMATE)
 
+    def open(self) -> None:
+        """There is nothing to open."""
+
     def start(self) -> None:
         """The board records from its power-on."""
 

@@ -1,0 +1,89 @@
+"""The power monitor on the MAX78000EVKIT, by the values that it sends over its own USB port.
+
+The vendor's guide to the monitor: single keys choose what is sent (``w`` is power), values come
+separated by commas; the display shows the rails 3V3, CA, CB, 1V8 in this order, power in mW. That
+the columns have the same order is taken from there, and is not proven.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from max78k.errors import InputError, ToolError
+from max78k.host.diagnosis import printable
+from max78k.host.meters.collector import Collector, numbers, whole_lines
+from max78k.host.meters.meter import MEASURED, Instrument, Recording
+from max78k.host.ports import Port, open_port
+
+RAILS = (("3V3", 3.3), ("CA", 1.2), ("CB", 1.0), ("1V8", 1.8))  # name, nominal volts
+_POWER = b"w"
+_BAUD = 115200  # of no effect on USB
+
+
+class PowerMonitor:
+    """The monitor on ``place``; ``column`` counts the values of a line from 1."""
+
+    board_trace: Path | None = None
+
+    def __init__(self, place: str, column: int) -> None:
+        if not 1 <= column <= len(RAILS):
+            raise InputError(
+                "E-METER-OPTION",
+                f"the power monitor has no column {column}.",
+                "column=1 (3V3, the whole chip), 2 (CA: accelerator, core), 3 (CB), 4 (1V8)",
+            )
+        self._place, self._column = place, column
+        self._port: Port | None = None
+        self._collector: Collector | None = None
+        self._sample_s: float | None = None
+
+    @property
+    def instrument(self) -> Instrument:
+        """The monitor and the rail."""
+        return Instrument(
+            f"EVKIT power monitor on {self._place}, rail {RAILS[self._column - 1][0]}", MEASURED,
+            sample_s=self._sample_s, remark="the order of the monitor's columns is not proven",
+        )  # fmt: skip
+
+    def open(self) -> None:
+        """Have it send power."""
+        self._port = open_port(self._place, _BAUD)
+        self._port.write(_POWER)
+
+    def start(self) -> None:
+        """Begin to read."""
+        assert self._port is not None
+        self._port.reset_input_buffer()
+        self._collector = Collector(self._port, self._place)
+        self._collector.start()
+
+    def stop(self) -> Recording:
+        """The lines since ``start``, taken as evenly spaced. Raises ``E-METER-FORMAT``."""
+        import numpy as np
+
+        assert self._collector is not None
+        lines = whole_lines(self._collector.stop())
+        good = [(moment, row) for moment, text in lines
+                if (row := numbers(text)) is not None and len(row) == len(RAILS)]  # fmt: skip
+        if len(good) < 3 or 2 * len(good) < len(lines):
+            shown = printable(lines[-1][1][:60].encode()) if lines else ""
+            raise ToolError(
+                "E-METER-FORMAT",
+                f"{len(good)} of {len(lines)} lines of {self._place} are four numbers; the last"
+                f' line: "{shown}".',
+                "the port of the power monitor, PMON version 2.0 or later",
+            )
+        moments = np.array([moment for moment, _ in good])
+        even = np.linspace(moments[0], moments[-1], len(moments))
+        self._sample_s = float(even[1] - even[0])
+        power = np.array([row[self._column - 1] for _, row in good])
+        return Recording(
+            even - even[0], power[1:], RAILS[self._column - 1][1], None,
+            began_s=float(even[0]), clock_s=float(np.abs(moments - even).max()) + self._sample_s,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close the port."""
+        if self._port is not None:
+            self._port.close()
+            self._port = None
