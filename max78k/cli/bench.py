@@ -208,12 +208,15 @@ def _show(runs: Sequence[BoardRun], out: Path, as_json: bool) -> None:
     from max78k.flows.bench_runs import PAGE_FILE, read_run, write_page
 
     several = len(runs) > 1
-    stored = [read_run(run.folder, run.port if several else None)
-              for run in runs if run.result is not None]  # fmt: skip
+    ports = [run.port for run in runs]
+    names = [port if ports.count(port) == 1 else f"{port} ({number})"
+             for number, port in enumerate(ports, 1)]  # fmt: skip
+    stored = [read_run(run.folder, name if several else None)
+              for run, name in zip(runs, names, strict=True) if run.result is not None]  # fmt: skip
     if stored:
         write_page(out / PAGE_FILE, stored)
-    texts = [f"{run.port}\n{run.result.summary()}" if several else run.result.summary()
-             for run in runs if run.result is not None]  # fmt: skip
+    texts = [f"{name}\n{run.result.summary()}" if several else run.result.summary()
+             for run, name in zip(runs, names, strict=True) if run.result is not None]  # fmt: skip
     if texts:
         summaries = [one.summary for one in stored]
         data = {"boards": summaries} if several else summaries[0]

@@ -122,6 +122,9 @@ def bench_boards(
         except KeyboardInterrupt:
             stop.set()
             return [one.result() for one in runs]
+        except BaseException:
+            stop.set()  # what is refused is refused for all; nobody waits for the others
+            raise
 
 
 def bench_board(

@@ -188,13 +188,13 @@ def _metered(name: str, meter: Mapping[str, Any], longest: float) -> list[str]:
     if instrument["resolution_ma"] is not None:
         said.append(f"the meter's resolution is {instrument['resolution_ma']:g} mA")
     notes = "".join(f"<p>{escape(text)}</p>" for text in (*said, *meter["remarks"]))
-    headers = ("mJ", "mean", "std", "± 95 %", "above idle")
+    headers = ("energy", "mean", "std", "± 95 %", "above idle")
     return [svg.stacked(whole, _mj, f"energy by phase of {name}", longest),
             _table(headers, rows), notes]  # fmt: skip
 
 
 def _figure_mj(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else _mj(value)
 
 
 def _link(view: BenchView, views: Sequence[BenchView]) -> str:
@@ -244,7 +244,11 @@ def _scale(value_us: float) -> tuple[float, str]:
 
 
 def _mj(value: float) -> str:
-    return f"{value:.4g} mJ"
+    """In mJ, µJ or nJ; less than a hundredth of the last is nothing that was measured."""
+    for unit, name in ((1.0, "mJ"), (1e-3, "µJ"), (1e-6, "nJ")):
+        if abs(value) >= 0.99995 * unit:
+            return f"{value / unit:.4g} {name}"
+    return f"{value / 1e-6:.2g} nJ" if abs(value) >= 1e-8 else "0"
 
 
 def _per_s(value: float) -> str:
@@ -279,9 +283,10 @@ svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--faint); }
 svg .mark { stroke: var(--ink); } svg .dashes { stroke: var(--ink); stroke-dasharray: 4 3; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: 3px 8px 3px 0; text-align: right; border-bottom: 1px solid var(--faint); }
+th, td { padding: 3px 10px 3px 0; text-align: right; border-bottom: 1px solid var(--faint); }
+td { white-space: nowrap; }
 th:first-child { text-align: left; font-weight: 500; }
-.facts td { text-align: left; overflow-wrap: anywhere; }
+.facts td { text-align: left; overflow-wrap: anywhere; white-space: normal; }
 .facts th { color: var(--soft); vertical-align: top; white-space: nowrap; }
 """
 _PAGE = """<!doctype html>

@@ -13,7 +13,7 @@ import pytest
 from headless_browser import Browser, browser, find_browser
 
 from max78k.report import svg
-from max78k.report.bench_page import BenchView, Table, bench_page
+from max78k.report.bench_page import BenchView, Table, _mj, bench_page
 
 PHASES = ("load", "inference", "unload", "post")
 
@@ -157,6 +157,15 @@ def test_a_comparison_stands_first():
     page = Structure(bench_page("Bench", [view("a"), view("b")], table))
     assert page.texts.index("Comparison") < page.texts.index("What was measured")
     assert "One is pipelined." in page.texts
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(12.3456, "12.35 mJ"), (1.0, "1 mJ"), (0.1795, "179.5 µJ"), (0.00005, "50 nJ"),
+     (5e-15, "0"), (0.0, "0")],
+)  # fmt: skip
+def test_energies_have_a_unit_that_suits_them(value, shown):
+    assert _mj(value) == shown
 
 
 @pytest.mark.parametrize(
