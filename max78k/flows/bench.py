@@ -15,7 +15,7 @@ from max78k import __version__
 from max78k.errors import InputError, LinkError, Max78kError, MismatchError, ToolError
 from max78k.flows.bench_bundle import Bundle, write_bundle
 from max78k.flows.bench_inputs import Feed, Source, kept, open_feed
-from max78k.flows.bench_runs import ROWS_FILE, write_run
+from max78k.flows.bench_runs import ROWS_FILE, Circumstances, write_run
 from max78k.flows.models import load_model
 from max78k.flows.self_test import first_difference
 from max78k.host.bench import run_bench
@@ -279,14 +279,11 @@ class _Session:
         return self._run.result
 
     def _write(self, result: BenchResult, feed: Feed) -> None:
-        about = {
-            "port": self._run.port,
-            "started": self._started.isoformat(timespec="seconds"),
-            "max78k": __version__,
-            "data": self._options.source.spec,
-            "options": self._options.to_json(),
-        }
-        write_run(self._run.folder, result, feed.class_names, about)
+        options = self._options
+        about = Circumstances(
+            self._run.port, options.source.spec, feed.class_names, options.to_json(), self._started
+        )
+        write_run(self._run.folder, result, about)
 
 
 def self_test(device: Device, model: str | None) -> None:

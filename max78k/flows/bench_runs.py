@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from max78k import __version__
 from max78k.errors import InputError
 from max78k.files import write_text
 from max78k.host.bench_result import SCHEMA, SCHEMA_VERSION, BenchResult
@@ -43,12 +45,39 @@ class StoredRun:
         return [row for row in self.rows if row.part == part]
 
 
-def write_run(
-    folder: Path, result: BenchResult, class_names: Sequence[str], about: dict[str, Any]
-) -> None:
+@dataclass(frozen=True)
+class Circumstances:
+    """What a run was made with, for its summary.
+
+    Attributes:
+        port: of the board.
+        data: where the inputs came from.
+        class_names: by index; may be empty.
+        options: plain data.
+        started: when.
+    """
+
+    port: str
+    data: str
+    class_names: Sequence[str]
+    options: dict[str, Any]
+    started: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without the names of the classes."""
+        return {
+            "port": self.port,
+            "started": self.started.isoformat(timespec="seconds"),
+            "max78k": __version__,
+            "data": self.data,
+            "options": self.options,
+        }
+
+
+def write_run(folder: Path, result: BenchResult, about: Circumstances) -> None:
     """Write ``bench.json``; ``bench.csv`` has been written as the rows came."""
-    names, confusion = _confusion(result, tuple(class_names))
-    summary = {**result.to_json(), **about, "class_names": names, "confusion": confusion}
+    names, confusion = _confusion(result, tuple(about.class_names))
+    summary = {**result.to_json(), **about.to_json(), "class_names": names, "confusion": confusion}
     write_text(folder / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
 
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from max78k.errors import InputError, LinkError
 from max78k.host.bench_result import BenchResult
@@ -20,8 +20,10 @@ from max78k.host.energy import Energy, energy_from_current, estimate_energy
 from max78k.host.input_bytes import int8_bytes
 from max78k.host.link import Device
 from max78k.host.link_report import LinkReport, throughput
-from max78k.host.meters.run import EnergyRun
 from max78k.host.replies import Inference
+
+if TYPE_CHECKING:
+    from max78k.host.meters.run import EnergyRun
 
 Infer = Callable[[Any], Inference]
 
