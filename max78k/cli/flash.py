@@ -10,72 +10,90 @@ import click
 from max78k.cli.terminal import emit, json_option
 from max78k.errors import InputError
 
-_SUFFIX = {"sim": ".elf", "daplink": ".hex", "openocd": ".elf"}
+METHODS = ("auto", "daplink", "openocd", "sim")
+drive_option = click.option(
+    "--drive", type=click.Path(path_type=Path), help="daplink: the drive's mount point."
+)
+openocd_option = click.option("--openocd", help="openocd: the program, if not on PATH.")
+scripts_option = click.option(
+    "--scripts", type=click.Path(path_type=Path), help="openocd: its scripts folder."
+)
 
 
 @click.command("flash")
-@click.argument("firmware", required=False, type=click.Path(path_type=Path))
+@click.argument("firmware", type=click.Path(path_type=Path))
 @click.option(
     "--port",
     envvar="MAX78K_PORT",
-    help="`sim` for the virtual board; anything else means a real one, reached by --target.",
+    help="`sim` for the virtual board; anything else means a real one, reached by --method.",
 )
 @click.option(
-    "--target",
-    type=click.Choice(sorted(_SUFFIX)),
-    help="daplink (default for a board): the USB drive; openocd: the vendor's OpenOCD.",
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="daplink: the USB drive; openocd: compares and verifies; sim: the virtual board; auto:"
+    " the vendor's OpenOCD if found, else the drive, else another OpenOCD.",
 )
-@click.option("--drive", type=click.Path(path_type=Path), help="DAPLink: the drive's mount point.")
-@click.option("--openocd", default="openocd", help="OpenOCD: the program.")
-@click.option("--scripts", type=click.Path(path_type=Path), help="OpenOCD: its scripts folder.")
-@click.option("--no-verify", is_flag=True, help="OpenOCD: do not read back.")
+@drive_option
+@click.option(
+    "--copy-as",
+    type=click.Choice(["hex", "bin"]),
+    default="hex",
+    show_default=True,
+    help="daplink: what is copied.",
+)
+@openocd_option
+@scripts_option
+@click.option("--force", is_flag=True, help="Write also what is there already.")
+@click.option("--no-verify", is_flag=True, help="Do not read back, do not wait for the probe.")
 @click.option("--dry-run", is_flag=True, help="Check everything, change nothing.")
-@click.option("--unlock-help", is_flag=True, help="What to do when the part cannot be reached.")
 @json_option
 def command(
-    firmware: Path | None,
+    firmware: Path,
     port: str | None,
-    target: str | None,
+    method: str,
     drive: Path | None,
-    openocd: str,
+    copy_as: str,
+    openocd: str | None,
     scripts: Path | None,
+    force: bool,
     no_verify: bool,
     dry_run: bool,
-    unlock_help: bool,
     as_json: bool,
 ) -> None:
-    """Bring FIRMWARE (a built project's folder, an .elf or a .hex) onto a board.
+    """Bring FIRMWARE (a built project's folder, an .elf, .hex or .bin) onto a board.
 
     \b
     Examples:
       max78k flash fer7-firmware --port sim
       max78k flash fer7-firmware
-      max78k flash fer7-firmware --target openocd --dry-run
-    """
-    from max78k.host.flash import UNLOCK_HELP, FlashOptions, flash
+      max78k flash fer7-firmware --method openocd --dry-run
+      max78k flash other.bin --method daplink --drive /media/me/DAPLINK
 
-    if unlock_help:
-        click.echo(UNLOCK_HELP)
-        return
-    if firmware is None:
-        raise InputError("E-ARGS-FIRMWARE", "no firmware given.", "a built project's folder.")
-    chosen = target or ("sim" if port == "sim" else "daplink")
+    What is there already is not written again, where it can be read. A part that cannot be
+    reached: `max78k unlock`. Which of this was tried on a board: docs/flash.md.
+    """
+    from max78k.host.flash import FlashOptions, flash
+
+    chosen = "sim" if port == "sim" and method == "auto" else method
     options = FlashOptions(
-        drive=drive, openocd=openocd, openocd_scripts=scripts, verify=not no_verify
-    )
-    path = _image_file(firmware, _SUFFIX[chosen])
-    result = flash(chosen, path, options, dry_run=dry_run)
+        drive=drive, copy_as=copy_as, openocd=openocd, scripts=scripts, verify=not no_verify,
+        force=force,
+    )  # fmt: skip
+    result = flash(chosen, _image_file(firmware), options, dry_run=dry_run)
     text = "\n".join([*result.steps, f"{result.bytes:,} bytes: {result.outcome}"])
     emit(text, asdict(result), as_json)
 
 
-def _image_file(firmware: Path, suffix: str) -> Path:
+def _image_file(firmware: Path) -> Path:
+    """The ELF in a project's folder: every method makes of it what it needs."""
     if not firmware.is_dir():
         return firmware
-    found = sorted((firmware / "build").glob(f"*{suffix}"))
+    found = sorted((firmware / "build").glob("*.elf"))
     if not found:
         raise InputError(
-            "E-FLASH-BUILD", f"{firmware} holds no built {suffix} file.",
+            "E-FLASH-BUILD", f"{firmware} holds no built .elf file.",
             f"`max78k build {firmware}` first.",
         )  # fmt: skip
     return found[0]

@@ -151,10 +151,10 @@ def bench_board(
         run.error = error
         run.bundle = folder / BUNDLE_FILE
         write_bundle(run.bundle, session.bundle(error))
-    except KeyboardInterrupt as stopped:
+    except (Max78kError, KeyboardInterrupt) as error:
         if run.result is None:
             raise
-        run.error = stopped
+        run.error = error
     return run
 
 
@@ -202,8 +202,7 @@ class _Session:
                     device.negotiate_baud(options.max_baud)
                 self._feed = feed = kept(self.open_feed(device), self._sent)
                 result = self._measure(device, feed, energy)
-                if options.meter is None or result.interrupted:
-                    self._write(result, feed)
+                self._write(result, feed)  # before energies: a meter that fails costs no rows
                 result.raise_if_interrupted()  # inside: a board that died explains itself
             report = energy.finish()
         if report is not None:

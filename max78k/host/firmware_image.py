@@ -1,4 +1,4 @@
-"""Reading a firmware file (ELF or Intel HEX) as untrusted data: what it would put where in flash.
+"""Reading a firmware file (ELF, Intel HEX, .bin) as untrusted data: what it would put where.
 
 Only segments inside the flash of the MAX78000 are accepted, so that a wrong file (for another
 chip, or linked for another address) is refused before anything is written.
@@ -22,6 +22,7 @@ _PROGRAM_HEADER = struct.Struct("<IIIIIIII")
 _PT_LOAD = 1
 _EM_ARM = 40
 _HEX_RECORD_BYTES = 16
+_UNIT = 16
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,25 @@ class FirmwareImage:
         lines.append(_hex_record(0, 1, b""))
         return "".join(f"{line}\n" for line in lines).encode("ascii")
 
+    def to_bin(self) -> bytes:
+        """The same contents from the start of flash, gaps and the last 16 bytes filled with 0xFF.
+
+        The flash is written 16 bytes (128 bits) at a time; 0xFF is what erased flash reads.
+        """
+        last, data = self.segments[-1]
+        length = last + len(data) - FLASH_BASE
+        content = bytearray(b"\xff" * (-(-length // _UNIT) * _UNIT))
+        for address, part in self.segments:
+            content[address - FLASH_BASE : address - FLASH_BASE + len(part)] = part
+        return bytes(content)
+
 
 def read_firmware(path: Path) -> FirmwareImage:
     """Read and check a firmware file.
 
-    Raises InputError: ``E-FLASH-FILE`` (cannot be read), ``E-FLASH-FORMAT`` (neither ELF nor HEX,
-    or damaged), ``E-FLASH-RANGE`` (a segment outside 0x10000000 ... 0x1007FFFF, or overlapping),
-    ``E-FLASH-VECTORS`` (no plausible vector table at the start of flash).
+    Raises InputError: ``E-FLASH-FILE`` (cannot be read), ``E-FLASH-FORMAT`` (not ELF, HEX or
+    .bin, or damaged), ``E-FLASH-RANGE`` (a segment outside 0x10000000 ... 0x1007FFFF, or an
+    overlap), ``E-FLASH-VECTORS`` (no plausible vector table at the start of flash).
     """
     try:
         size = path.stat().st_size
@@ -88,10 +101,12 @@ def _format(
         return "elf", _elf_segments
     if data.startswith(b":"):
         return "hex", _hex_segments
+    if path.suffix.lower() == ".bin":
+        return "bin", lambda path, data: [(FLASH_BASE, data)]
     raise InputError(
         "E-FLASH-FORMAT",
-        f"{path} is neither an ELF nor an Intel HEX file.",
-        "name the .elf or .hex file that `max78k build` made",
+        f"{path} is neither an ELF nor an Intel HEX file, nor named .bin.",
+        "name the .elf, .hex or .bin file that `max78k build` made",
     )
 
 

@@ -1,58 +1,47 @@
-"""Flashing: one table of targets, each a way to bring a firmware file into a board.
+"""Flashing: one table of methods, each a way to bring a firmware file into a board.
 
-* ``daplink``: copy a HEX file to the board's USB drive; needs no other program.
-* ``openocd``: the vendor's fork of OpenOCD through the board's CMSIS-DAP probe; verifies.
-* ``sim``: the virtual board.
+``auto`` takes the vendor's OpenOCD where it is found, for it compares, verifies and is made for
+this chip; else the board's USB drive; else any other OpenOCD, with our own target file. None of
+this has been tried on a board.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from max78k.errors import DeviceNotFoundError, InputError, ToolError
 from max78k.files import write_bytes
-from max78k.host.diagnosis import printable
+from max78k.host import flash_drive, flash_openocd
 from max78k.host.firmware_image import FirmwareImage, read_firmware
 from max78k.host.state import virtual_flash
 
-OPENOCD_TIMEOUT_S = 120.0
+AUTO, SIM = "auto", "sim"
 REMOUNT_TIMEOUT_S = 20.0  # DAPLink drops off the bus after programming and mounts anew
-SHOWN_LINES = 15
-
-UNLOCK_HELP = """\
-A part that cannot be reached ("cannot read IDR", "Error connecting DP") mostly runs firmware that
-sleeps or faults at once, before the debugger gets hold of it. In this order:
-1. Hold the reset button, start the tool, and let go while it tries to connect.
-2. Erase through the probe. Open DETAILS.TXT on the drive DAPLINK. If "Automation allowed" is 0,
-   copy an empty file named auto_on.cfg to the drive while holding the board's probe button.
-   Then copy an empty file named erase.act to the drive; it comes back after some seconds.
-3. Erase with the vendor's OpenOCD:
-   openocd -f interface/cmsis-dap.cfg -f target/max78000.cfg \\
-     -c "init; reset halt; max32xxx mass_erase 0; exit"
-4. If the drive is named MAINTENANCE, the probe waits for its own firmware: plug the board in again
-   without pressing a button.
-Firmware made by `max78k build` does not sleep in the first two seconds after reset, so that a
-debugger can always connect.
-"""
 
 
 @dataclass(frozen=True)
 class FlashOptions:
-    """Choices that some targets take; the others ignore them."""
+    """Choices that some methods take; the others ignore them.
 
-    drive: Path | None = None  # daplink: mount point, searched for if None
-    openocd: str = "openocd"  # openocd: the program
-    openocd_scripts: Path | None = None  # openocd: folder with interface/ and target/
-    verify: bool = True
+    Attributes:
+        drive: daplink: mount point; searched for if None.
+        copy_as: daplink: "hex" or "bin"; a probe may take one and not the other.
+        remount_s: daplink: how long the drive may take to come back.
+        openocd: openocd: the program; searched for if None.
+        scripts: openocd: folder with interface/ and target/.
+        verify: read back what was written (openocd), wait for the probe's word (daplink).
+        force: write also what is there already.
+    """
+
+    drive: Path | None = None
+    copy_as: str = "hex"
     remount_s: float = REMOUNT_TIMEOUT_S
+    openocd: str | None = None
+    scripts: Path | None = None
+    verify: bool = True
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,7 @@ class FlashPlan:
 
 
 @dataclass(frozen=True)
-class FlashTarget:
+class FlashMethod:
     """A way to flash."""
 
     summary: str
@@ -75,7 +64,7 @@ class FlashTarget:
 class FlashResult:
     """What was done (or would be, if ``dry_run``), and how far it was confirmed."""
 
-    target: str
+    method: str
     firmware: str
     bytes: int
     steps: tuple[str, ...]
@@ -84,230 +73,121 @@ class FlashResult:
 
 
 def flash(
-    target: str,
+    method: str,
     firmware: Path,
     options: FlashOptions | None = None,
     *,
     dry_run: bool = False,
 ) -> FlashResult:
-    """Check ``firmware`` (see :func:`read_firmware`) and bring it to ``target``.
+    """Check ``firmware`` (see :func:`read_firmware`) and bring it to a board.
 
-    A dry run makes every check and changes nothing. Raises InputError ``E-FLASH-TARGET`` or those
-    of the file, DeviceNotFoundError ``E-FLASH-DRIVE``, ToolError ``E-FLASH-OPENOCD``,
-    ``E-FLASH-FAILED`` or ``E-FLASH-WRITE``.
+    A dry run makes every check and changes nothing. Raises InputError ``E-FLASH-METHOD`` or those
+    of the file, DeviceNotFoundError ``E-FLASH-DRIVE``, ``E-FLASH-PROBE`` or ``E-FLASH-NONE``,
+    ToolError ``E-FLASH-OPENOCD``, ``E-FLASH-LOCKED``, ``E-FLASH-FAILED`` or ``E-FLASH-WRITE``.
     """
-    if target not in FLASH_TARGETS:
-        raise InputError(
-            "E-FLASH-TARGET",
-            f"there is no target {target!r}.",
-            "one of " + ", ".join(FLASH_TARGETS),
-        )
     image = read_firmware(firmware)
-    plan = FLASH_TARGETS[target].plan(image, options or FlashOptions())
+    options = options or FlashOptions()
+    name = find_method(options) if method == AUTO else method
+    if name not in FLASH_METHODS:
+        raise InputError(
+            "E-FLASH-METHOD",
+            f"there is no method {name!r}.",
+            "one of " + ", ".join((AUTO, *FLASH_METHODS)),
+        )
+    plan = FLASH_METHODS[name].plan(image, options)
     outcome = "dry run: nothing was changed" if dry_run else plan.run()
-    return FlashResult(target, str(firmware), image.size, plan.steps, dry_run, outcome)
+    return FlashResult(name, str(firmware), image.size, plan.steps, dry_run, outcome)
 
 
-# The virtual board
+def find_method(options: FlashOptions) -> str:
+    """What ``auto`` stands for on this machine. Raises DeviceNotFoundError ``E-FLASH-NONE``."""
+    if options.drive is not None:
+        return "daplink"
+    tool = flash_openocd.find_openocd(options.openocd, options.scripts)
+    if options.openocd is not None or (tool is not None and tool.of_vendor):
+        return "openocd"
+    if flash_drive.find_drives():
+        return "daplink"
+    if tool is not None:
+        return "openocd"
+    raise DeviceNotFoundError(
+        "E-FLASH-NONE",
+        "no drive of a DAPLink probe is mounted, and no OpenOCD is installed.",
+        "plug the board in and mount its drive DAPLINK, or install OpenOCD; `--port sim` is the"
+        " virtual board",
+    )
 
 
 def _plan_sim(image: FirmwareImage, options: FlashOptions) -> FlashPlan:
     if image.kind != "elf":
         raise InputError(
-            "E-FLASH-FORMAT", f"{image.path} is a HEX file; the virtual board boots an ELF.",
+            "E-FLASH-FORMAT", f"{image.path} is not an ELF file; the virtual board boots an ELF.",
             "name the .elf file beside it",
         )  # fmt: skip
     flash_file = virtual_flash()
+    content = image.path.read_bytes()
 
     def run() -> str:
         try:
-            write_bytes(flash_file, image.path.read_bytes())
+            same = flash_file.is_file() and flash_file.read_bytes() == content
+            if not same or options.force:
+                write_bytes(flash_file, content)
         except OSError as error:
-            raise _write_error(flash_file, error) from error
+            raise write_error(flash_file, error) from error
+        if same and not options.force:
+            return "unchanged: the same file was there; `--port sim` boots it"
         return "stored; `--port sim` boots it"
 
-    return FlashPlan((f"store {image.path} as {flash_file}",), run)
-
-
-# The DAPLink drive
-
-
-def find_daplink_drives(mounts: list[Path] | None = None) -> list[Path]:
-    """Mounted drives of a DAPLink probe that programs its target."""
-    return [
-        mount
-        for mount in (_mounts() if mounts is None else mounts)
-        if b"daplink" in (details := _details(mount)) and _BOOTLOADER not in details
-    ]
-
-
-_BOOTLOADER = b"daplink mode: bootloader"  # the drive MAINTENANCE: it takes the probe's firmware
-
-
-def _details(drive: Path) -> bytes:
-    """DETAILS.TXT in lower case; empty if there is none."""
-    try:
-        return (drive / "DETAILS.TXT").read_bytes()[:4096].lower()
-    except OSError:
-        return b""
-
-
-def _mounts() -> list[Path]:
-    """Mount points that may be a USB drive."""
-    if sys.platform == "win32":
-        return [Path(f"{letter}:/") for letter in "DEFGHIJKLMNOPQRSTUVWXYZ"]
-    if sys.platform == "darwin":
-        return sorted(Path("/Volumes").glob("*"))
-    try:
-        lines = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return []
-    fat = [line.split() for line in lines if line.split()[2:3] in (["vfat"], ["msdos"])]
-    # Spaces in a mount point are written as \040.
-    return [Path(fields[1].replace("\\040", " ")) for fields in fat]
+    return FlashPlan((f"store {image.path} as {flash_file}, unless it is there",), run)
 
 
 def _plan_daplink(image: FirmwareImage, options: FlashOptions) -> FlashPlan:
-    drive = options.drive or _only_drive()
-    if not drive.is_dir():
-        raise DeviceNotFoundError("E-FLASH-DRIVE", f"{drive} is no mounted drive.", _MOUNT_HINT)
-    if _BOOTLOADER in _details(drive):
-        raise DeviceNotFoundError(
-            "E-FLASH-DRIVE",
-            f"{drive} takes firmware for the probe, not for the MAX78000.",
-            "plug the board in again without pressing a button",
-        )
-    target = drive / "firmware.hex"
+    drive = flash_drive.checked_drive(options.drive)
+    name, content = "firmware.hex", image.to_hex()
+    if options.copy_as == "bin":
+        name, content = "firmware.bin", image.to_bin()
 
     def run() -> str:
         try:
-            # No rename as elsewhere: the probe programs the bytes as they are written to the
-            # drive, and has no use for a temporary file.
-            with target.open("wb") as stream:
-                stream.write(image.to_hex())
-                stream.flush()
-                os.fsync(stream.fileno())
+            outcome = flash_drive.copy(
+                drive, name, content, options.remount_s if options.verify else None
+            )
         except OSError as error:
-            raise _write_error(target, error) from error
-        return _drive_outcome(drive, options.remount_s) if options.verify else "copied, unchecked"
+            raise write_error(drive / name, error) from error
+        return outcome
 
     steps = (
-        f"copy {image.path} as Intel HEX to {target}",
+        f"copy {image.path} to {drive / name}, {len(content):,} bytes (the drive cannot be read,"
+        " so nothing is compared)",
         *(["wait until the drive is back and look for FAIL.TXT"] if options.verify else []),
     )
     return FlashPlan(steps, run)
 
 
-_MOUNT_HINT = "plug the board in and mount the drive DAPLINK, or use the target openocd"
-
-
-def _only_drive() -> Path:
-    drives = find_daplink_drives()
-    if len(drives) == 1:
-        return drives[0]
-    if drives:
-        names = ", ".join(str(drive) for drive in drives)
-        raise DeviceNotFoundError(
-            "E-FLASH-DRIVE", f"there are {len(drives)} DAPLink drives: {names}.", "name one of them"
-        )
-    raise DeviceNotFoundError("E-FLASH-DRIVE", "no DAPLink drive is mounted.", _MOUNT_HINT)
-
-
-def _drive_outcome(drive: Path, limit_s: float) -> str:
-    """Wait for the drive to come back without our file, which the probe never keeps."""
-    end = time.monotonic() + limit_s
-    while True:
-        try:
-            names = {entry.name.upper() for entry in drive.iterdir()}
-        except OSError:
-            names = set()  # between two mounts
-        if "FAIL.TXT" in names:
-            text = printable((drive / "FAIL.TXT").read_bytes()[:400].strip())
-            raise ToolError(
-                "E-FLASH-FAILED",
-                f"the probe reports: {text}.",
-                "the target openocd, or the unlock procedure: `max78k flash --unlock-help`",
-            )
-        if "DETAILS.TXT" in names and "FIRMWARE.HEX" not in names:
-            return "copied; the probe reports no failure (it does not read back)"
-        if time.monotonic() >= end:
-            return (
-                f"copied; the drive did not come back within {limit_s:g} s, so the result is open"
-            )
-        time.sleep(0.1)
-
-
-# OpenOCD
-
-
-def openocd_command(image: FirmwareImage, options: FlashOptions) -> list[str]:
-    """The command line for the vendor's fork of OpenOCD (``target/max78000.cfg``)."""
-    name = image.path.resolve().as_posix()
-    if any(char in name for char in '{}"\\\n'):
-        raise InputError(
-            "E-FLASH-FILE", f"OpenOCD cannot take the path {name!r}.", "move the file elsewhere"
-        )
-    scripts = ["-s", str(options.openocd_scripts)] if options.openocd_scripts else []
-    verify = "verify " if options.verify else ""
-    return [
-        options.openocd,
-        *scripts,
-        *("-f", "interface/cmsis-dap.cfg"),
-        *("-f", "target/max78000.cfg"),
-        *("-c", f"program {{{name}}} {verify}reset exit"),
-    ]
-
-
 def _plan_openocd(image: FirmwareImage, options: FlashOptions) -> FlashPlan:
-    command = openocd_command(image, options)
+    tool = flash_openocd.required_openocd(options.openocd, options.scripts)
+    compare = options.verify and not options.force
 
     def run() -> str:
-        _run_openocd(command)
-        return "programmed and verified" if options.verify else "programmed, not verified"
+        return flash_openocd.program(tool, image.to_bin(), compare=compare, verify=options.verify)
 
-    return FlashPlan((shlex.join(command),), run)
-
-
-def _run_openocd(command: list[str]) -> None:
-    if shutil.which(command[0]) is None:
-        raise ToolError(
-            "E-FLASH-OPENOCD",
-            f"the program {command[0]} is not there.",
-            "install the vendor's OpenOCD (it comes with the MSDK) and put it on PATH, or use the"
-            " target daplink",
-        )
-    try:
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=OPENOCD_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(
-            "E-FLASH-FAILED",
-            f"OpenOCD did not end within {OPENOCD_TIMEOUT_S:g} s.",
-            "the unlock procedure: `max78k flash --unlock-help`",
-        ) from error
-    if done.returncode:
-        lines = [printable(line) for line in done.stdout.splitlines()[-SHOWN_LINES:]]
-        raise ToolError(
-            "E-FLASH-FAILED",
-            f"OpenOCD ended with {done.returncode}:\n" + "\n".join(f"  {line}" for line in lines),
-            "the unlock procedure if the part cannot be reached: `max78k flash --unlock-help`;"
-            " the vendor's OpenOCD if target/max78000.cfg is unknown",
-        )
+    command = flash_openocd.program_command(tool, "FIRMWARE.bin", compare, options.verify)
+    steps = (
+        f"write {image.path} as FIRMWARE.bin, {len(image.to_bin()):,} bytes, to a temporary folder",
+        flash_openocd.shown(command),
+    )
+    return FlashPlan(steps, run)
 
 
-def _write_error(path: Path, error: OSError) -> ToolError:
+def write_error(path: Path, error: OSError) -> ToolError:
+    """For a file that cannot be written."""
     return ToolError(
         "E-FLASH-WRITE", f"{path}: {error.strerror}.", "check space and permissions there"
     )
 
 
-FLASH_TARGETS = {
-    "daplink": FlashTarget("copy to the board's DAPLINK drive", _plan_daplink),
-    "openocd": FlashTarget("program and verify with the vendor's OpenOCD", _plan_openocd),
-    "sim": FlashTarget("the virtual board", _plan_sim),
+FLASH_METHODS = {
+    "daplink": FlashMethod("copy to the board's DAPLINK drive", _plan_daplink),
+    "openocd": FlashMethod("compare, program and verify with OpenOCD", _plan_openocd),
+    SIM: FlashMethod("the virtual board", _plan_sim),
 }

@@ -57,7 +57,7 @@ class VirtualBoard:
             raise InputError(
                 "E-BOARD-ELF",
                 f"the virtual board has no firmware: {self._elf} does not exist.",
-                "`max78k flash --target sim FIRMWARE.elf` first",
+                "`max78k flash --port sim FIRMWARE.elf` first",
             )
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(

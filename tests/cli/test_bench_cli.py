@@ -265,3 +265,12 @@ def test_the_page_of_the_docs_names_what_there_is():
     assert named <= options | {"--one-by-one"}, named - options
     phases = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
     assert phases[:7] == [*PHASES, "board"]
+
+
+def test_a_meter_that_fails_costs_no_rows(tmp_path: Path, boards: Boards, capsys: Capture):
+    (tmp_path / "trace.csv").write_text("time_s,current_ma,D0,D1\n0,1,0,0\n1,1,0,0\n")
+    words = ("--count", 3, "--meter", f"csv:{tmp_path / 'trace.csv'},volts=3", "--out", tmp_path)
+    outcome = bench(capsys, boards(), *words)
+    assert_one_error(outcome, 2, "E-METER-MARKS")
+    assert len(scores_of(tmp_path)) == 3 and (tmp_path / "report.html").is_file()
+    assert not (tmp_path / "failure.zip").exists()

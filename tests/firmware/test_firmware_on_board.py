@@ -215,6 +215,24 @@ def test_marks_tell_a_meter_what_the_board_does(talk):
     assert ends[:-1] == pytest.approx([span.start for span in marked[1:]])
 
 
+def test_a_debugger_finds_the_core_awake_for_two_seconds_after_every_reset(talk):
+    """An early sleep would lock it out; requests are served meanwhile all the same."""
+
+    def asleep() -> float:
+        return talk.board.energy["core_sleep"] + talk.board.energy["core_deep_sleep"]
+
+    assert talk.ask(Type.SELF_TEST)[1] is Status.OK
+    talk.board.run(1.95 - talk.board.now)
+    assert asleep() == 0.0
+    talk.board.run(0.3)
+    assert asleep() > 0.1
+    talk.ask(Type.RESET)
+    slept, began = asleep(), talk.board.now
+    assert talk.ask(Type.SELF_TEST)[1] is Status.OK
+    talk.board.run(1.9 - (talk.board.now - began))
+    assert asleep() == pytest.approx(slept, abs=0.001)
+
+
 def test_reset_request_starts_anew_and_says_so(talk):
     talk.ask(Type.HELLO)
     before = talk.boot_id

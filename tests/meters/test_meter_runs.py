@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from max78k.errors import InputError
+from max78k.host.meters.afterwards import energy_of_rows
 from max78k.host.meters.choose import METERS, choose_meter, open_meter
 from max78k.host.meters.meter import MEASURED, STATED, Instrument, Recording
 from max78k.host.meters.run import EnergyRun, measuring
@@ -121,6 +123,17 @@ def test_too_few_runs_say_which_wires_to_look_at():
     with pytest.raises(InputError, match=r"E-METER-MARKS.*4 runs.*5 inferences.*P2\.6") as caught:
         measure(marked(), frames=5)
     assert caught.value.code == "E-METER-MARKS"
+
+
+def test_marks_that_do_not_fit_leave_the_clock():
+    """Pins that are not connected pick up anything."""
+    meter = without_marks()
+    marks = np.array([0, 2], dtype=np.uint8)
+    meter.recording = dataclasses.replace(meter.recording, marks=marks)
+    report = measure(meter, frames=5)
+    assert report.phases["frame"].total.mean == pytest.approx(30.0)
+    assert "0 runs of the accelerator for 5 inferences" in report.remarks[0]
+    assert "P2.6" in report.remarks[0]
 
 
 def test_marks_that_disagree_with_the_timer_are_remarked():
@@ -308,3 +321,52 @@ def test_the_virtual_boards_model_is_no_meter_of_a_real_board():
         run.begin()
         run.frame(Times())
         assert run.board_trace is None and run.finish() is None
+
+
+# Afterwards
+
+ROWS = (
+    "index,load_us,inference_us,unload_us,post_us\n0,1000,4000,2000,1000\n1,1000,4000,2000,1000\n"
+)
+
+
+def test_a_trace_gives_the_energies_of_a_benchmark_that_is_over(tmp_path):
+    rows = tmp_path / "bench.csv"
+    rows.write_text(ROWS)
+    lines, now = ["time_ms,current_ma,D0,D1"], 0
+    for _ in range(3):
+        for state, current, milliseconds in STATES:
+            lines.append(f"{now},{current},{state & 1},{state >> 1}")
+            now += milliseconds
+    path = trace(tmp_path, "\n".join([*lines, f"{now},2,0,0\n"]))
+    report = energy_of_rows(rows, f"csv:{path},volts=3")
+    assert report.phases["inference"].total.mean == pytest.approx(0.36)
+    assert report.phases["unload"].total.mean == pytest.approx(0.06)
+    assert report.frames == 2 and report.idle_mw == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "meter", "code"),
+    [
+        ("a,b\n1,2\n", "csv:x.csv", "E-ENERGY-ROWS"),
+        ("", "csv:x.csv", "E-ENERGY-ROWS"),
+        (ROWS.replace("4000", "x"), "csv:x.csv", "E-ENERGY-ROWS"),
+        (ROWS, "ppk2,volts=3", "E-ENERGY-METER"),
+        (ROWS, "sim", "E-ENERGY-METER"),
+        (ROWS, "csv:/no/such/file.csv", "E-METER-TRACE"),
+    ],
+)
+def test_what_gives_no_energy_afterwards_is_refused(tmp_path, content, meter, code):
+    rows = tmp_path / "bench.csv"
+    rows.write_text(content)
+    with pytest.raises(InputError) as caught:
+        energy_of_rows(rows, meter)
+    assert caught.value.code == code
+
+
+def test_a_trace_without_marks_gives_nothing_afterwards(tmp_path):
+    rows = tmp_path / "bench.csv"
+    rows.write_text(ROWS)
+    path = trace(tmp_path, "time_s,current_ma\n0,1\n1,1\n")
+    with pytest.raises(InputError, match="holds no marks"):
+        energy_of_rows(rows, f"csv:{path},volts=3")

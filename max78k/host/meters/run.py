@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from max78k.errors import InputError
@@ -91,7 +92,8 @@ class EnergyRun:
     def finish(self) -> EnergyReport | None:
         """Stop the meter, and work out the energies.
 
-        The accelerator must not have run after the last ``frame``. Raises InputError
+        The accelerator must not have run after the last ``frame``. Marks that do not fit are
+        remarked, and the host's clock serves instead, where the meter goes by it. Raises InputError
         ``E-METER-MARKS``, ``E-METER-SHORT`` or what the meter raises.
         """
         if self._meter is None:
@@ -105,12 +107,20 @@ class EnergyRun:
             return report_by_timer(instrument, recording, self._times, span)
         began = recording.began_s
         idle = None if began is None else (self._idle[0] - began, self._idle[1] - began)
+        remarks: tuple[str, ...] = ()
         if recording.marks is not None and recording.marks.any():
-            return report_by_marks(instrument, recording, self._times, idle)
+            try:
+                return report_by_marks(instrument, recording, self._times, idle)
+            except InputError as error:
+                if began is None:
+                    raise
+                remarks = (f"{error.message} {error.hint}",)
         if began is None:
             raise InputError(
                 "E-METER-MARKS",
                 f"{instrument.name} has neither marks nor the host's clock.",
                 "record the board's pins P2.6 (D0) and P2.7 (D1) beside the current",
             )
-        return report_by_clock(instrument, recording, [end - began for end in self._ends], idle)
+        ends = [end - began for end in self._ends]
+        report = report_by_clock(instrument, recording, ends, idle)
+        return replace(report, remarks=remarks + report.remarks)
