@@ -164,7 +164,7 @@ def command(context: click.Context, /, **choices: Any) -> None:
       max78k bench --compare bench-before bench-after --out difference
       max78k bench --replay bench/failure.zip
       max78k bench --port sim --seconds 10 --meter sim:current.csv
-      max78k bench --port auto --seconds 10 --meter ppk2:auto,volts=3.3
+      max78k bench --port auto --seconds 10 --meter ppk2,volts=3.3
 
     A run's folder holds every inference (bench.csv), the figures (bench.json) and one page that
     needs nothing else (report.html). A run that fails leaves failure.zip: inputs, bytes of the
