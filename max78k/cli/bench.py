@@ -21,10 +21,22 @@ _STEPS = 1000  # of the progress bar
 _INPUTS, _RUN, _ENERGY, _RESULTS = "Inputs", "Measurement", "Energy", "Results"
 
 
+class PortOption(click.Option):
+    """A --port that may be given several times; a configuration file may name just one."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """The ports as a tuple."""
+        return super().type_cast_value(ctx, (value,) if isinstance(value, str) else value)
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """One port, whatever spaces are in its name."""
+        return self.resolve_envvar_value(ctx)
+
+
 @click.command("bench", cls=GroupedCommand)
 @click.option(
     "--port",
-    "ports",
+    cls=PortOption,
     multiple=True,
     envvar="MAX78K_PORT",
     default=("sim",),
@@ -199,7 +211,7 @@ def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
         "current_ma", "voltage_v", "meter",
     )})  # fmt: skip
     with _shared_progress("bench") as share:
-        runs = bench_boards(choices["ports"], options, out, elf=choices["elf"], share=share)
+        runs = bench_boards(choices["port"], options, out, elf=choices["elf"], share=share)
     _show(runs, out, as_json)
 
 
