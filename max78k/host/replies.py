@@ -128,7 +128,7 @@ def device_info(reply: Reply) -> DeviceInfo:
         input_bytes=inputs,
         output_values=values,
         max_payload=payload,
-        stream_window=min(window, messages.STREAM_RESULTS - 1),
+        stream_window=min(window, (messages.STREAM_RESULTS + 1) // 2),
         boot_id=reply.boot_id,
         reset_cause=reply.reset_cause,
     )
