@@ -35,7 +35,7 @@ def file(tmp_path):
 
 def test_the_file_gives_defaults(capsys, got, file):
     assert run(capsys, "--config", file, "bench").code == 0
-    assert (got["port"], got["seed"], got["count"]) == ("COM7", 5, 7)
+    assert (got["port"], got["seed"], got["count"]) == (("COM7",), 5, 7)
     assert (got["max_baud"], got["self_test"], got["repeats"]) == (921600, False, 1)
 
 
@@ -46,7 +46,7 @@ def test_the_environment_goes_before_the_file_and_the_command_line_before_both(
     monkeypatch.setenv("MAX78K_BENCH_COUNT", "8")
     monkeypatch.setenv("MAX78K_PORT", "sim")
     assert run(capsys, "bench").code == 0
-    assert (got["count"], got["port"], got["max_baud"]) == (8, "sim", 921600)
+    assert (got["count"], got["port"], got["max_baud"]) == (8, ("sim",), 921600)
     assert run(capsys, "bench", "--count", "9").code == 0
     assert got["count"] == 9
 
@@ -67,7 +67,7 @@ def test_a_verb_goes_before_what_all_share(capsys, got, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("port: COM7\nbench: {port: COM8}\n")
     assert run(capsys, "--config", path, "bench").code == 0
-    assert got["port"] == "COM8"
+    assert got["port"] == ("COM8",)
 
 
 @pytest.mark.parametrize(
