@@ -13,6 +13,7 @@ help:
 	@echo "make demo   train, export, synthesize, build and run a face network on the virtual board"
 	@echo "make test   all tests"
 	@echo "make lint   style, types and import walls"
+	@echo "make docs   the pages of docs/ as a site, in build/site"
 	@echo "make clean  remove what was built (not .venv)"
 
 $(VENV)/.ready: pyproject.toml
@@ -33,6 +34,9 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf build dist demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -24,6 +24,7 @@ struct word_anywhere {
 
 volatile uint32_t cnn_time;
 static volatile uint32_t start_tick;
+static uint32_t weights_ticks;
 static volatile uint32_t end_tick;
 
 static void write_all(const struct cnn_write *writes, uint32_t count)
@@ -77,6 +78,7 @@ int cnn_init(void)
 
 int cnn_load_weights(void)
 {
+    const uint32_t begin = timer_now();
     for (uint32_t index = 0; index < network.kernels_count; index++) {
         const struct cnn_kernels *block = &network.kernels[index];
         MMIO8(block->address + 4U * block->column + 1U) = 1U;
@@ -84,7 +86,13 @@ int cnn_load_weights(void)
             MMIO32(block->address + 4U * word) = block->words[word];
         }
     }
+    weights_ticks = timer_now() - begin;
     return CNN_OK;
+}
+
+uint32_t cnn_weights_ticks(void)
+{
+    return weights_ticks;
 }
 
 int cnn_load_bias(void)

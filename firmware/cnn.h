@@ -26,6 +26,7 @@ int cnn_enable(uint32_t clock_source, uint32_t clock_divider);
 int cnn_disable(void);
 int cnn_init(void);
 int cnn_load_weights(void);
+uint32_t cnn_weights_ticks(void); /* timer ticks that the last loading took */
 int cnn_load_bias(void); /* needed again after cnn_disable: bias memory loses its content */
 int cnn_configure(void); /* also clears the buffers */
 void cnn_clear_buffers(void); /* what is kept between inferences begins anew with zeros */

@@ -276,6 +276,7 @@ static uint16_t send_statistics(const struct request *request)
     reply.holes = stream_holes();
     reply.repeats += stream_repeats();
     reply.runs += stream_runs();
+    reply.weights_ticks = cnn_weights_ticks();
     put(&reply, sizeof reply);
     return LINK_STATUS_OK;
 }

@@ -85,6 +85,9 @@ uint8_t stream_window(void)
     if (VALUES == 0U) {
         return 0U;
     }
+    if (network.clear_count != 0U) {
+        return 1U; /* what is kept between inferences depends on their order */
+    }
     if (network.fifo_run_count != 0U && network.cycles > LONGEST_FEED_CYCLES) {
         return 1U;
     }

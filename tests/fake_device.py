@@ -150,7 +150,7 @@ class FakeBoard:
             Type.INFER: self._infer, Type.OUTPUT: self._send_output,
             Type.SELF_TEST: self._self_test, Type.RESET: lambda _: (Status.OK, b""),
             Type.ECHO: lambda payload: (Status.OK, payload),
-            Type.STATISTICS: lambda _: (Status.OK, struct.pack("<6I", 1, 2, 3, 4, 5, 6)),
+            Type.STATISTICS: lambda _: (Status.OK, struct.pack("<7I", 1, 2, 3, 4, 5, 6, 50_000)),
         }  # fmt: skip
         if kind not in actions:
             return Status.UNKNOWN_TYPE, b""

@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from link_ledger import Ledger
+
 from max78k.host.messages import DEFAULT_BAUD
 from max78k.simulator.board import VirtualBoard
 
 READ_TIMEOUT_S = 0.02
-_STEP_S = 0.0001
+_BUSY_STEP_S, _IDLE_STEP_S = 0.0001, 0.01
 _SHORTEST_S = 1e-6  # what is left of a wait may be less than the clock resolves
 _DELAY_S = (0.001, 0.1)  # shortest and longest pause of the line
 
@@ -25,17 +27,13 @@ class Damage:
     """One direction of a line that errs; ``rate`` is the chance of each fault.
 
     Per byte: ``flip`` (one bit) and ``drop``. Per frame: ``duplicate``, ``split`` (a pause inside
-    it) and ``delay`` (a pause before it). ``injected`` counts them by name; ``damaged`` counts the
-    frames that cannot arrive whole.
+    it) and ``delay`` (a pause before it). ``injected`` counts them by name.
     """
 
     source: random.Random
     rate: float = 0.0
     injected: Counter[str] = field(default_factory=Counter)
-    damaged: int = 0
     _frame: bytearray = field(default_factory=bytearray)
-    _cut_off: bool = False  # the sender lost power inside the frame
-    _arriving: bytearray = field(default_factory=bytearray)
 
     def pass_on(self, data: bytes) -> list[tuple[float, bytes]]:
         """What arrives of ``data``: bytes, each after a pause in seconds."""
@@ -49,16 +47,12 @@ class Damage:
         return pieces
 
     def _pass_frame(self, frame: bytes, pieces: list[tuple[float, bytes]]) -> None:
-        sound = b"" if self._cut_off else frame[:-1]
-        self._cut_off = False
-        copies = 1 + self._happens("duplicate")
-        for _ in range(copies):
+        for _ in range(1 + self._happens("duplicate")):
             pause = self.source.uniform(*_DELAY_S) if self._happens("delay") else 0.0
             arriving = self._hurt(frame)
             cut = self.source.randrange(len(frame)) if self._happens("split") else 0
             pieces.append((pause, arriving[:cut]))
             pieces.append((self.source.uniform(*_DELAY_S) if cut else 0.0, arriving[cut:]))
-            self._judge(arriving, sound)
 
     def _hurt(self, frame: bytes) -> bytes:
         result = bytearray()
@@ -67,20 +61,6 @@ class Damage:
                 continue
             result.append(byte ^ 1 << self.source.randrange(8) if self._happens("flip") else byte)
         return bytes(result)
-
-    def _judge(self, arriving: bytes, sound: bytes) -> None:
-        """Count what the receiver finds between two delimiters and what is not as it was sent."""
-        *chunks, rest = (bytes(self._arriving) + arriving).split(b"\0")
-        self._arriving = bytearray(rest)
-        self.damaged += sum(bool(chunk) and chunk != sound for chunk in chunks)
-
-    def sender_restarts(self) -> None:
-        """What the sender has sent of a frame gets no end."""
-        self._cut_off = bool(self._frame)
-
-    def receiver_restarts(self) -> None:
-        """The receiver has lost what it had of a frame."""
-        self._arriving.clear()
 
     def _happens(self, name: str) -> bool:
         happens = self.rate > 0 and self.source.random() < self.rate
@@ -92,7 +72,13 @@ class BoardPort:
     """A serial port to a board; reading lets virtual time pass.
 
     Args:
-        before_step: called before each slice of virtual time.
+        before_step: called before each slice of virtual time; returns the most seconds that the
+            slice may last.
+
+    Attributes:
+        at_host: what has reached the host.
+        on_sent, on_delivered: called with bytes that the board has sent, before the line can hurt
+            them, and with those that have reached its receiver.
     """
 
     def __init__(
@@ -100,15 +86,19 @@ class BoardPort:
         board: VirtualBoard,
         *,
         seed: int = 0,
-        before_step: Callable[[], None] = lambda: None,
+        before_step: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.board = board
         self.baudrate = DEFAULT_BAUD
         self.to_board = Damage(random.Random(f"to board {seed}"))
         self.to_host = Damage(random.Random(f"to host {seed}"))
+        self.at_host = Ledger()
+        self.on_sent: Callable[[bytes], None] = lambda data: None
+        self.on_delivered: Callable[[bytes], None] = lambda data: None
         self._before_step = before_step
         self._outbound: list[tuple[float, bytes]] = []  # (virtual second, bytes), in order
         self._inbound: list[tuple[float, bytes]] = []
+        self._on_line = bytearray()  # on the way to the board's receiver
         self._arrived = bytearray()
 
     def clock(self) -> float:
@@ -134,6 +124,7 @@ class BoardPort:
             self._step(end - self.board.now)
         data = bytes(self._arrived[:size])
         del self._arrived[:size]
+        self.at_host.take(data)
         return data
 
     def write(self, data: bytes) -> int:
@@ -148,22 +139,43 @@ class BoardPort:
         """Drop what has arrived."""
         self._move()
         self._arrived.clear()
+        self.at_host.restart()
 
     def close(self) -> None:
         """Nothing to close."""
 
+    def look_at_board(self) -> None:
+        """Tell what has reached the board's receiver by now."""
+        delivered = len(self._on_line) - self.board.console.host_waiting
+        data = bytes(self._on_line[:delivered])
+        del self._on_line[:delivered]
+        if data:
+            self.on_delivered(data)
+
     def _step(self, seconds: float) -> None:
-        self._before_step()
+        """Let time pass: little while bytes move, else at most until one does."""
+        most = min(seconds, self._before_step())
         self._move()
-        self.board.run(max(min(seconds, _STEP_S), _SHORTEST_S))
+        for queue in (self._outbound, self._inbound):
+            if queue:
+                most = min(most, queue[0][0] - self.board.now)
+        if self.board.has_work:
+            self.board.run(max(min(most, _BUSY_STEP_S), _SHORTEST_S))
+        else:
+            most = max(min(most, _IDLE_STEP_S), _SHORTEST_S)
+            self.board.run(most, until=lambda: self.board.has_work)
         self._move()
 
     def _move(self) -> None:
         now = self.board.now
         while self._outbound and self._outbound[0][0] <= now:
-            self.board.console.host_write(self._outbound.pop(0)[1])
+            _, data = self._outbound.pop(0)
+            self._on_line += data
+            self.board.console.host_write(data)
+        self.look_at_board()
         sent = self.board.console.host_read()
         if sent:
+            self.on_sent(sent)
             _queue(self._inbound, now, self.to_host.pass_on(sent))
         while self._inbound and self._inbound[0][0] <= now:
             self._arrived += self._inbound.pop(0)[1]

@@ -1,8 +1,9 @@
 """Write the pages and the JSON Schema that are made from the package's tables.
 
 ``python tools/write_docs.py`` rewrites ``docs/rules.md``, ``docs/yaml.md``,
-``docs/vendor-options.md``, ``docs/training-options.md``, ``yaml_models/network.schema.json`` and
-the tables in ``docs/board.md``; a test fails when one of them is stale.
+``docs/vendor-options.md``, ``docs/training-options.md``, ``docs/protocol.md``,
+``docs/registers.md``, ``yaml_models/network.schema.json`` and the tables in ``docs/board.md``; a
+test fails when one of them is stale.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from markdown_tables import GENERATED, table
+from reference_pages import protocol_page, registers_page
 
 from max78k.cli.option_groups import option_rows
 from max78k.cli.vendor_flags import VENDOR_FLAGS, Effect
@@ -220,7 +223,7 @@ def _key_table(keys: dict[str, Key]) -> list[str]:
     for name, key in keys.items():
         spellings = ", ".join(f"`{word}`" for word in (name, *key.aliases))
         rows.append((spellings, _accepted(key), key.doc))
-    return _table(("key", "value", "meaning"), rows)
+    return table(("key", "value", "meaning"), rows)
 
 
 def _accepted(key: Key) -> str:
@@ -243,9 +246,9 @@ def rules_page() -> str:
     lines = [_RULES_INTRODUCTION]
     for scope, title in scopes:
         found = [(f"`{rule.code}`", rule.doc) for rule in rules.RULES if rule.scope == scope]
-        lines += [f"## {title}", "", *_table(("code", "rule"), found), ""]
+        lines += [f"## {title}", "", *table(("code", "rule"), found), ""]
     placed = [(f"`{code}`", text) for code, text in placement_rules.documented()]
-    return "\n".join([*lines, "## Placement", "", *_table(("code", "rule"), placed), ""])
+    return "\n".join([*lines, "## Placement", "", *table(("code", "rule"), placed), ""])
 
 
 def vendor_options_page() -> str:
@@ -262,7 +265,7 @@ def vendor_options_page() -> str:
             for flag in VENDOR_FLAGS
             if flag.effect is effect
         ]
-        lines += [f"## {title}", "", *_table(("option", column), rows), ""]
+        lines += [f"## {title}", "", *table(("option", column), rows), ""]
     return "\n".join(lines)
 
 
@@ -272,7 +275,7 @@ def training_options_page() -> str:
     head = ("option", "value", "default", "meaning")
     for kind in (TrainOptions, Augmentation):
         for group, rows in option_rows(kind).items():
-            lines += [f"## {group}", "", *_table(head, rows), ""]
+            lines += [f"## {group}", "", *table(head, rows), ""]
     return "\n".join(lines)
 
 
@@ -285,11 +288,11 @@ def board_page() -> str:
 
     options = [option for option in run.params if isinstance(option, click.Option)]
     tables = {
-        "options": _table(("option", "effect"), [_option(option) for option in options]),
-        "monitor": _table(
+        "options": table(("option", "effect"), [_option(option) for option in options]),
+        "monitor": table(
             ("command", "effect"), [(f"`monitor {n}`", text) for n, (_, text) in COMMANDS.items()]
         ),
-        "power": _table(
+        "power": table(
             ("state", "mA from", "to", "source"),
             [
                 (f"`{state}`" + ", per MHz" * draw.per_mhz, f"{draw.low:g}", f"{draw.high:g}",
@@ -297,7 +300,7 @@ def board_page() -> str:
                 for state, draw in DRAWS.items()
             ],
         ),
-        "faults": _table(
+        "faults": table(
             ("fault", "what happens"), [(f"`{kind.example}`", kind.meaning) for kind in KINDS]
         ),
     }  # fmt: skip
@@ -322,18 +325,7 @@ def _value(option: click.Option) -> str:
     return option.metavar or names.get(option.type.name, "N")
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    cells = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
-    return [_row(head), _row(("---",) * len(head)), *map(_row, cells)]
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-_GENERATED = "<!-- Made from the package's tables by tools/write_docs.py; do not edit. -->\n"
-
-_YAML_INTRODUCTION = f"""{_GENERATED}
+_YAML_INTRODUCTION = f"""{GENERATED}
 # Network description in YAML
 
 A description holds the layers of a network and, as far as one wants to give it, where they lie on
@@ -379,7 +371,7 @@ inferences one after another. ONNX has no such data: `max78k export --onnx` refu
 (`E-ONNX-BUFFER`).
 """
 
-_RULES_INTRODUCTION = f"""{_GENERATED}
+_RULES_INTRODUCTION = f"""{GENERATED}
 # Rules of the chip
 
 What a network must keep to, so that the accelerator can run it. `max78k check` names every broken
@@ -387,7 +379,7 @@ rule by its code, with the layer, the numbers and the change that mends it. The 
 are about the network, the last one about addresses; addresses that the planner chooses keep to it.
 """
 
-_OPTIONS_INTRODUCTION = f"""{_GENERATED}
+_OPTIONS_INTRODUCTION = f"""{GENERATED}
 # Options of the vendor's synthesizer
 
 `max78k synthesize` takes the command line of existing scripts. An option that is accepted without
@@ -395,7 +387,7 @@ effect is answered with one line that says why; a refused one ends the command (
 `--style msdk` writes a project for the vendor's SDK; without it the project builds by itself.
 """
 
-_TRAINING_INTRODUCTION = f"""{_GENERATED}
+_TRAINING_INTRODUCTION = f"""{GENERATED}
 # Options of training
 
 `max78k train-qat` takes them as they stand here; `TrainOptions` and `Augmentation` of
@@ -410,6 +402,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/training-options.md": training_options_page,
     "yaml_models/network.schema.json": schema_text,
     "docs/board.md": board_page,
+    "docs/protocol.md": protocol_page,
+    "docs/registers.md": registers_page,
 }
 
 

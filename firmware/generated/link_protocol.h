@@ -12,7 +12,7 @@
 #define LINK_MAX_FRAME 1034U
 #define LINK_NAME_BYTES 64U
 #define LINK_REPLY_FLAG 0x80U
-#define LINK_STREAM_RESULTS 4U
+#define LINK_STREAM_RESULTS 5U
 #define LINK_CRC_BYTES 4U
 #define LINK_NO_CLASS 0xFFFFU
 
@@ -171,7 +171,8 @@ struct link_statistics_reply {
     uint32_t repeats;
     uint32_t holes;
     uint32_t runs;
+    uint32_t weights_ticks;
 } __attribute__((packed));
-_Static_assert(sizeof(struct link_statistics_reply) == 24U, "statistics_reply");
+_Static_assert(sizeof(struct link_statistics_reply) == 28U, "statistics_reply");
 
 #endif

@@ -1,193 +1,285 @@
-"""``max78k bench``: stream inputs to a board, log latency per phase and energy."""
+"""``max78k bench``: stream inputs to boards, log latency per phase and energy, report, compare."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from max78k.cli.options import data_option, port_option, seed_option
-from max78k.cli.terminal import emit, json_option, progress
+from max78k.cli.option_groups import GroupedCommand, grouped
+from max78k.cli.options import seed_option
+from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 
 if TYPE_CHECKING:
-    from max78k.host.bench import BenchResult, Row
-    from max78k.host.link import Device
-    from max78k.host.meters.run import EnergyRun
+    from max78k.flows.bench import BoardRun, Share
 
-_PICTURE = (1, 48, 48)  # what data sets hold that do not say it themselves
+_STEPS = 1000  # of the progress bar
+_INPUTS, _RUN, _ENERGY, _RESULTS = "Inputs", "Measurement", "Energy", "Results"
 
 
-@click.command("bench")
-@port_option
-@click.option("--elf", type=click.Path(path_type=Path), help="With --port sim: boot this instead.")
-@data_option
-@click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="Inputs.")
-@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--warmup", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--current-ma", type=float, help="Supply current that you measured, in mA.")
-@click.option("--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
-@click.option("--meter", metavar="KIND", help="Energy per phase from a meter, see docs/energy.md: "
-              "sim, constant, ppk2, joulescope, ina219, ina226, pmon, csv.")  # fmt: skip
-@click.option("--max-baud", type=int, default=2_000_000, show_default=True,
-              help="Climb to this rate as far as test patterns pass.")  # fmt: skip
-@click.option("--pipeline", is_flag=True, help="Send the next input during each inference.")
-@click.option("--self-test/--no-self-test", default=True, help="Known-answer test first.")
-@click.option("--model", help="What the board runs: a failed test then names layer and channel.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True,
-              help="Folder for bench.csv, bench.json and latency.png.")  # fmt: skip
+class PortOption(click.Option):
+    """A --port that may be given several times; a configuration file may name just one."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """The ports as a tuple."""
+        return super().type_cast_value(ctx, (value,) if isinstance(value, str) else value)
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """One port, whatever spaces are in its name."""
+        return self.resolve_envvar_value(ctx)
+
+
+@click.command("bench", cls=GroupedCommand)
+@click.option(
+    "--port",
+    cls=PortOption,
+    multiple=True,
+    envvar="MAX78K_PORT",
+    default=("sim",),
+    show_default=True,
+    help="Serial device, pty, `auto`, `sim` (virtual board), "
+    "socket:// or rfc2217:// address. Several: one --port each, all at once.",
+)
+@click.option(
+    "--elf",
+    type=click.Path(path_type=Path),
+    help="--port sim boots this; of another board it goes into a failure's bundle.",
+)
+@grouped(
+    _INPUTS,
+    "--data",
+    default="faces",
+    show_default=True,
+    help="Data set (`faces`, fer2013.csv, .npz, folder of classes), folder of pictures, "
+    "video, `webcam`, CSV of an ESP32, `esp32:PORT`, .npz of `inputs`, or `random`.",
+)
+@grouped(
+    _INPUTS,
+    "--model",
+    help="What the board runs: shape of the inputs, CSI, class names; "
+    "a failed self test then names layer and channel.",
+)
+@grouped(
+    _INPUTS,
+    "--count",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Different inputs.",
+)
+@grouped(
+    _INPUTS,
+    "--like",
+    type=click.Path(path_type=Path),
+    help="CSI: windows that say how to prepare; by default the model says it.",
+)
+@grouped(_INPUTS, "--raw", is_flag=True, help="CSI: send packets, the board makes the windows.")
+@grouped(_INPUTS, "--esp32-baud", type=int, default=921_600, show_default=True)
+@grouped(
+    _RUN,
+    "--repeats",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Times through the inputs.",
+)
+@grouped(
+    _RUN,
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Measure for this time instead, again and again through the inputs.",
+)
+@grouped(
+    _RUN,
+    "--warmup",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Inferences ahead that do not count; the first of them is reported apart.",
+)
+@grouped(
+    _RUN,
+    "--pipeline/--one-by-one",
+    default=True,
+    show_default=True,
+    help="Send the next input during each inference, where the firmware can. A few "
+    "inferences one by one go ahead: they give the latency of one request.",
+)
+@grouped(_RUN, "--cold", is_flag=True, help="Restart the board first.")
+@grouped(
+    _RUN,
+    "--self-test/--no-self-test",
+    default=True,
+    show_default=True,
+    help="Known-answer test, after the first inference.",
+)
+@grouped(
+    _RUN,
+    "--max-baud",
+    type=int,
+    default=2_000_000,
+    show_default=True,
+    help="Climb to this rate as far as test patterns pass.",
+)
+@grouped(_ENERGY, "--current-ma", type=float, help="Supply current that you measured, in mA.")
+@grouped(_ENERGY, "--voltage", "voltage_v", type=float, help="Supply voltage, in V.")
+@grouped(
+    _ENERGY,
+    "--meter",
+    metavar="KIND",
+    help="Energy by phase from a meter, see docs/energy.md: sim, constant, ppk2, joulescope, "
+    "ina219, ina226, pmon, csv.",
+)
+@grouped(
+    _RESULTS,
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("bench"),
+    show_default=True,
+    help="Folder for bench.csv, bench.json and report.html.",
+)
+@grouped(
+    _RESULTS,
+    "--compare",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    metavar="RUN1 RUN2",
+    help="Measure nothing: compare two such folders; a page goes to --out if given.",
+)
+@grouped(
+    _RESULTS,
+    "--replay",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="Run a failed bench's failure.zip again, on the virtual board.",
+)
 @seed_option
 @json_option
-def command(
-    port: str,
-    elf: Path | None,
-    data: str,
-    count: int,
-    repeats: int,
-    warmup: int,
-    current_ma: float | None,
-    voltage_v: float | None,
-    meter: str | None,
-    max_baud: int,
-    pipeline: bool,
-    self_test: bool,
-    model: str | None,
-    out: Path,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Stream inputs through a board; time every phase with the board's own timer.
+@click.pass_context
+def command(context: click.Context, /, **choices: Any) -> None:
+    """Stream inputs through boards; time every phase with the board's own timer.
 
     \b
     Examples:
       max78k bench --port sim --data faces --count 100
-      max78k bench --port sim --data windows.npz        (of `csi prepare`)
+      max78k bench --port sim --data windows.npz              (of `csi prepare`)
+      max78k bench --port sim --data random --seconds 10
       max78k bench --port /dev/ttyUSB0 --data fer2013.csv --current-ma 3.16 --voltage 5
-      max78k bench --port /tmp/fthr --json
-      max78k bench --port sim --meter sim:current.csv
-      max78k bench --port auto --meter ppk2:auto,volts=3.3
+      max78k bench --port /dev/ttyUSB0 --data pictures/ --model fer7
+      max78k bench --port /dev/ttyUSB0 --data webcam --count 200
+      max78k bench --port /dev/ttyUSB0 --data esp32:/dev/ttyUSB1 --raw --model csi4-model
+      max78k bench --port /dev/ttyACM0 --port /dev/ttyACM1 --out both
+      max78k bench --compare bench-before bench-after --out difference
+      max78k bench --replay bench/failure.zip
+      max78k bench --port sim --seconds 10 --meter sim:current.csv
+      max78k bench --port auto --seconds 10 --meter ppk2,volts=3.3
+
+    A run's folder holds every inference (bench.csv), the figures (bench.json) and one page that
+    needs nothing else (report.html). A run that fails leaves failure.zip: inputs, bytes of the
+    link, options and firmware.
 
     Energy is I*V*t of the current and voltage that you give; without them it is an estimate, and
     is called one. --meter measures it by phase; with `sim` it reads the virtual board's current
     model like an instrument, which is an estimate too.
     """
-    from max78k.host.bench import csv_log, run_bench
-    from max78k.host.meters.run import measuring
-    from max78k.host.session import connect
-
-    if meter is not None and (current_ma is not None or voltage_v is not None):
-        raise InputError(
-            "E-BENCH-METER", "--meter and --current-ma both say what the current is.",
-            "one of them",
-        )  # fmt: skip
-    with measuring(meter, port) as energy:
-        with connect(port, elf=elf, highest_baud=max_baud, power=energy.board_trace) as device:
-            inputs, labels = _inputs(device, data, count, seed)
-            if self_test:
-                _self_test(device, model)
-            energy.begin()
-            planned = repeats * len(inputs)
-            with csv_log(out / "bench.csv") as log, progress("bench", planned) as advance:
-
-                def keep(row: Row) -> None:
-                    energy.frame(row)
-                    log(row)
-
-                result = run_bench(
-                    device,
-                    inputs,
-                    labels=labels,
-                    repeats=repeats,
-                    warmup=warmup,
-                    current_ma=current_ma,
-                    voltage_v=voltage_v,
-                    pipelined=pipeline,
-                    progress=lambda done, total: advance(1, ""),
-                    on_row=keep,
-                )
-            if meter is None or result.interrupted:
-                _show(result, out, as_json)
-            result.raise_if_interrupted()  # inside: a virtual board that died explains itself
-        if meter is not None:
-            _take_energy(result, energy, out, as_json)
+    given = context.get_parameter_source("out") is not click.core.ParameterSource.DEFAULT
+    out, as_json = choices["out"], choices["as_json"]
+    if choices["compare"] is not None and choices["replay"] is not None:
+        raise InputError("E-ARGS-BENCH", "--compare and --replay are two things.", "one of both")
+    if choices["compare"] is not None:
+        _compare(choices["compare"], out if given else None, as_json)
+    elif choices["replay"] is not None:
+        _replay(choices["replay"], out if given else Path("bench-replay"), choices["elf"], as_json)
+    else:
+        _bench(choices, out, as_json)
 
 
-def _take_energy(result: BenchResult, energy: EnergyRun, out: Path, as_json: bool) -> None:
-    """Add what the meter says; a meter that fails costs no measured time."""
-    from max78k.host.bench import write_csv
+def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
+    from max78k.flows.bench import BenchOptions, bench_boards
+    from max78k.flows.bench_inputs import Source
 
-    try:
-        report = energy.finish()
-        assert report is not None
-        result.take_energy(report)
-        write_csv(out / "bench.csv", result.rows)
-    finally:
-        _show(result, out, as_json)
-
-
-def _show(result: BenchResult, out: Path, as_json: bool) -> None:
-    _write(result, out)
-    emit(f"{result.summary()}\nfiles: {out}", result.to_json(), as_json)
-
-
-def _inputs(device: Device, spec: str, count: int, seed: int) -> tuple[Any, list[int]]:
-    """``count`` inputs of the test part, as the board's network takes them, and their labels."""
-    import math
-
-    import numpy as np
-
-    from max78k.datasets.arrays import sample_shape
-    from max78k.datasets.load import load
-
-    shape = (sample_shape(Path(spec)) if spec.endswith(".npz") else None) or _PICTURE
-    if device.info.input_bytes != math.prod(shape):
-        raise InputError(
-            "E-BENCH-SIZE",
-            f"network {device.info.network_name} takes {device.info.input_bytes} bytes, samples of "
-            f"{spec} have {math.prod(shape)} ({'x'.join(map(str, shape))}).",
-            "flash a network for these data, or give data of its shape.",
-        )
-    split = load(spec, input_shape=shape, seed=seed).test.sample(count, seed)
-    pixels = split.inputs.astype(np.int16) - 128
-    return pixels.astype(np.int8), split.labels.tolist()
-
-
-def _self_test(device: Device, model: str | None) -> None:
-    from max78k.errors import MismatchError
-
-    result = device.self_test()
-    if result.passed:
-        return
-    where = f"address 0x{result.address:08x}"
-    if model is not None:
-        from max78k.flows.models import load_model
-        from max78k.flows.self_test import first_difference
-
-        wrong = result.expected ^ result.read
-        place = first_difference(load_model(model), device.info.network_id, result.address, wrong)
-        where = f"{where} ({place})"
-    raise MismatchError(
-        "E-KAT-BOARD",
-        f"the board's known-answer test fails in {result.mismatches} of {result.words} words; "
-        f"{where}: expected 0x{result.expected:08x}, read 0x{result.read:08x}.",
-        "flash again; check the supply; `--model MODEL` names layer and channel; "
-        "`--no-self-test` measures all the same.",
+    source = Source(
+        choices["data"],
+        **{name: choices[name] for name in ("count", "model", "like", "raw", "esp32_baud", "seed")},
     )
+    options = BenchOptions(source, **{name: choices[name] for name in (
+        "seconds", "repeats", "warmup", "pipeline", "self_test", "cold", "max_baud",
+        "current_ma", "voltage_v", "meter",
+    )})  # fmt: skip
+    with _shared_progress("bench") as share:
+        runs = bench_boards(choices["port"], options, out, elf=choices["elf"], share=share)
+    _show(runs, out, as_json)
 
 
-def _write(result: BenchResult, out: Path) -> None:
-    import json
+def _show(runs: Sequence[BoardRun], out: Path, as_json: bool) -> None:
+    """Page and summary of what was measured; raises the first board's error, if one failed."""
+    from max78k.flows.bench_runs import PAGE_FILE, read_run, write_page
 
-    from max78k.files import write_text
-    from max78k.report.latency import draw_latency
+    several = len(runs) > 1
+    ports = [run.port for run in runs]
+    names = [port if ports.count(port) == 1 else f"{port} ({number})"
+             for number, port in enumerate(ports, 1)]  # fmt: skip
+    stored = [read_run(run.folder, name if several else None)
+              for run, name in zip(runs, names, strict=True) if run.result is not None]  # fmt: skip
+    if stored:
+        write_page(out / PAGE_FILE, stored)
+    texts = [f"{name}\n{run.result.summary()}" if several else run.result.summary()
+             for run, name in zip(runs, names, strict=True) if run.result is not None]  # fmt: skip
+    if texts:
+        summaries = [one.summary for one in stored]
+        data = {"boards": summaries} if several else summaries[0]
+        emit("\n\n".join([*texts, f"files: {out}; page: {out / PAGE_FILE}"]), data, as_json)
+    failed = [run for run in runs if run.error is not None]
+    for run in failed:
+        if run.bundle is not None:
+            say(f"{run.port}: `max78k bench --replay {run.bundle}` repeats it on the virtual board")
+    for run in failed[1:]:
+        say(f"{run.port}: {run.error}")
+    if failed and failed[0].error is not None:
+        raise failed[0].error
 
-    write_text(out / "bench.json", json.dumps(result.to_json(), indent=2) + "\n")
-    phases = {
-        "input load": [row.load_us / 1e6 for row in result.rows],
-        "inference": [row.inference_us / 1e6 for row in result.rows],
-        "unload": [row.unload_us / 1e6 for row in result.rows],
-        "post-processing": [row.post_us / 1e6 for row in result.rows],
-        "link": [row.link_us / 1e6 for row in result.rows],
-    }
-    draw_latency(out / "latency.png", phases, f"{result.info.network_name}: latency by phase")
+
+def _compare(folders: tuple[Path, Path], out: Path | None, as_json: bool) -> None:
+    from max78k.flows.bench_compare import compare
+    from max78k.flows.bench_runs import PAGE_FILE, read_run, write_page
+
+    alike = folders[0].name == folders[1].name
+    runs = [read_run(folder, str(folder) if alike else None) for folder in folders]
+    comparison = compare(runs[0], runs[1])
+    text = comparison.text()
+    if out is not None:
+        write_page(out / PAGE_FILE, runs, comparison.table())
+        text += f"\npage: {out / PAGE_FILE}"
+    emit(text, comparison.to_json(), as_json)
+
+
+def _replay(bundle: Path, out: Path, elf: Path | None, as_json: bool) -> None:
+    from max78k.flows.bench_replay import replay
+
+    with _shared_progress("replay") as share:
+        result = replay(bundle, out, elf=elf, share=share)
+    emit(f"{result.text()}\nfiles: {out}", result.to_json(), as_json)
+    result.raise_for_difference()
+
+
+@contextmanager
+def _shared_progress(label: str) -> Iterator[Share]:
+    """A bar for a share from 0 to 1; several threads may move it."""
+    import threading
+
+    lock, shown = threading.Lock(), 0
+    with progress(label, _STEPS) as advance:
+
+        def share(done: float) -> None:
+            nonlocal shown
+            with lock:
+                steps = round(_STEPS * done) - shown
+                if steps > 0:
+                    shown += steps
+                    advance(steps, "")
+
+        yield share

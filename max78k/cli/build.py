@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,21 +14,27 @@ from max78k.cli.terminal import emit, json_option
 @click.command("build")
 @click.argument("project", type=click.Path(path_type=Path))
 @click.option("--cc", "compiler", metavar="PROGRAM", help="Compiler to use instead of searching.")
+@click.option("--dry-run", is_flag=True, help="Print the compiler's command, run nothing.")
 @json_option
-def command(project: Path, compiler: str | None, as_json: bool) -> None:
+def command(project: Path, compiler: str | None, dry_run: bool, as_json: bool) -> None:
     """Compile the C project in folder PROJECT with the compiler at hand.
 
     \b
     Examples:
       max78k build fer7-firmware
       max78k build fer7-firmware --cc arm-none-eabi-gcc
+      max78k build fer7-firmware --dry-run
 
     arm-none-eabi-gcc is used if it is on the PATH, otherwise the compiler in the ziglang package
     (`pip install 'max78k[board]'`). The results are in PROJECT/build.
     """
-    from max78k.codegen.build import build
+    from max78k.codegen.build import build, planned_command
     from max78k.codegen.toolchain import find_compiler
 
+    if dry_run:
+        words = planned_command(project, compiler=find_compiler(compiler))
+        emit(shlex.join(words), {"command": words}, as_json)
+        return
     result = build(project, compiler=find_compiler(compiler))
     text = (
         f"{result.elf}\n{result.hex}\n{result.bin}\n"

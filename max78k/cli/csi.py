@@ -326,7 +326,7 @@ def live(
     import json
 
     from max78k.csi.esp32 import follow
-    from max78k.flows.csi_answers import OnBoard, Stream, preparation_of
+    from max78k.flows.csi_answers import OnBoard, Stream, esp32_lines, preparation_of
     from max78k.flows.models import load_model
 
     network = load_model(model).network
@@ -341,7 +341,7 @@ def live(
             stream = Stream(network, preparation, majority, infer_packets=whole)
         else:
             stream = Stream(network, preparation, majority, lambda one: device.infer(one).scores)
-        answers = stream.feed(follow(_lines(esp32, esp32_baud)))
+        answers = stream.feed(follow(esp32_lines(esp32, esp32_baud)))
         try:
             for number, (answer, voted, shares) in enumerate(answers, 1):
                 share = float(shares.max())
@@ -373,20 +373,3 @@ def _board(network: str, port: str | None) -> Iterator[Device | None]:
                 "flash the firmware of this network, or --reference.",
             )
         yield device
-
-
-def _lines(source: str, baud: int) -> Iterator[bytes]:
-    """Lines of a file to its end, or of a serial port until it is closed."""
-    if Path(source).is_file():
-        with Path(source).open("rb") as stream:
-            yield from stream
-        return
-    from max78k.host.ports import open_port
-
-    port, rest = open_port(source, baud), b""
-    try:
-        while True:
-            *lines, rest = (rest + port.read(max(1, port.in_waiting))).split(b"\n")
-            yield from lines
-    finally:
-        port.close()

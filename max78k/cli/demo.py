@@ -92,7 +92,8 @@ _FILES = (
     ("firmware/", "the C project; build/ holds ELF, HEX and BIN"),
     ("memory.png", "who lives where in the chip's memories"),
     ("cycles.png", "accelerator cycles by layer"),
-    ("latency.png", "latency by phase; every row is in bench.csv"),
+    ("report.html", "latency, energy, answers and link; every row is in bench.csv"),
+    ("latency.png", "latency by phase"),
     ("demo.json", "all figures"),
 )
 

@@ -6,8 +6,10 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from max78k import __version__
 from max78k.errors import ExitCode, Max78kError
@@ -44,7 +46,8 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("evaluate", "Accuracy and confusion matrix on a data set, in integers."),
     "verify": Verb("verify", "The truth chain: torch, ONNX, reference, accelerator, firmware."),
     "ports": Verb("ports", "List serial ports; likely boards are marked."),
-    "doctor": Verb("doctor", "Say what is installed and what is missing."),
+    "doctor": Verb("doctor", "What is missing on this machine and the board, and how to mend it."),
+    "completion": Verb("completion", "Lines that make a shell complete verbs and options."),
 }
 
 _EPILOG = """\b
@@ -75,6 +78,15 @@ class VerbGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs from the table, without importing any of them, and options."""
+        verbs = [
+            CompletionItem(name, help=verb.summary)
+            for name, verb in VERBS.items()
+            if name.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of verbs from the table, without importing any of them."""
         with formatter.section("Verbs"):
@@ -82,15 +94,30 @@ class VerbGroup(click.Group):
 
 
 @click.group(
-    cls=VerbGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=VerbGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MAX78K"},
 )
-@click.version_option(__version__, prog_name="max78k")
-@click.option("--debug", is_flag=True, envvar="MAX78K_DEBUG", help="Show tracebacks of errors.")
-def cli(debug: bool) -> None:
+@click.version_option(__version__, prog_name="max78k", allow_from_autoenv=False)
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="YAML file with defaults of options, instead of the user's own.",
+)
+@click.pass_context
+def cli(ctx: click.Context, debug: bool, config: Path | None) -> None:
     """From a PyTorch network to an answer on the MAX78000 CNN microcontroller.
 
-    `max78k VERB --help` explains a verb, worked examples first.
+    `max78k VERB --help` explains a verb, worked examples first. Every option can also be set by the
+    environment (MAX78K_BENCH_COUNT for `bench --count`) or a configuration file.
     """
+    from max78k.cli import config as settings
+
+    file = config or settings.user_file()
+    if config is not None or file.is_file():
+        assert isinstance(ctx.command, click.Group)
+        ctx.default_map = settings.load(file, ctx, ctx.command)
 
 
 def main() -> None:

@@ -47,19 +47,7 @@ def build(project: Path, *, compiler: Compiler | None = None) -> BuildResult:
         InputError: the folder holds no project.
         ToolError: there is no compiler, or it reports errors (they are in the message).
     """
-    if (project / "project.mk").is_file():
-        raise InputError(
-            "E-BUILD-PROJECT",
-            f"{project} is a project for the chip vendor's SDK.",
-            f"make -C {project} MAXIM_PATH=<folder of the SDK>",
-        )
-    if not (project / "src" / "compile.flags").is_file():
-        raise InputError(
-            "E-BUILD-PROJECT",
-            f"{project} holds no C project.",
-            "the folder that max78k synthesize has written.",
-        )
-    compiler = compiler or find_compiler()
+    compiler = _ready(project, compiler)
     folder = project.resolve()
     output = folder / "build"
     output.mkdir(exist_ok=True)
@@ -73,6 +61,30 @@ def build(project: Path, *, compiler: Compiler | None = None) -> BuildResult:
     write_text(result_hex, intel_hex(segments))
     write_bytes(result_bin, plain_binary(segments))
     return BuildResult(elf, result_hex, result_bin, *sizes)
+
+
+def planned_command(project: Path, *, compiler: Compiler | None = None) -> list[str]:
+    """What :func:`build` would run in ``project``, without running it; raises the same errors."""
+    compiler = _ready(project, compiler)
+    folder = project.resolve()
+    return compile_command(folder, compiler, folder / "build" / "firmware.elf")
+
+
+def _ready(project: Path, compiler: Compiler | None) -> Compiler:
+    """The compiler, if the folder holds a project."""
+    if (project / "project.mk").is_file():
+        raise InputError(
+            "E-BUILD-PROJECT",
+            f"{project} is a project for the chip vendor's SDK.",
+            f"make -C {project} MAXIM_PATH=<folder of the SDK>",
+        )
+    if not (project / "src" / "compile.flags").is_file():
+        raise InputError(
+            "E-BUILD-PROJECT",
+            f"{project} holds no C project.",
+            "the folder that max78k synthesize has written.",
+        )
+    return compiler or find_compiler()
 
 
 def compile_command(folder: Path, compiler: Compiler, output: Path) -> list[str]:

@@ -56,7 +56,7 @@ _VALUES = (
 
 _C_TYPES = {"B": "uint8_t", "H": "uint16_t", "I": "uint32_t"}
 # Names for the items of each layout in max78k.host.messages, in order.
-_LAYOUTS: tuple[tuple[str, str, str], ...] = (
+LAYOUTS: tuple[tuple[str, str, str], ...] = (
     ("HEADER", "header", "version type sequence length"),
     ("REPLY_PREFIX", "reply_prefix", "boot_id reset_cause status"),
     (
@@ -90,7 +90,11 @@ _LAYOUTS: tuple[tuple[str, str, str], ...] = (
         "stream_reply",
         "frame end_tick load_ticks inference_ticks unload_ticks post_ticks class_index values",
     ),
-    ("STATISTICS_REPLY", "statistics_reply", "frames bad_frames line_errors repeats holes runs"),
+    (
+        "STATISTICS_REPLY",
+        "statistics_reply",
+        "frames bad_frames line_errors repeats holes runs weights_ticks",
+    ),
 )
 
 
@@ -153,7 +157,7 @@ def link_protocol_header() -> str:
     ):
         lines.append("")
         lines += [f"#define {prefix}_{member.name} {member.value}U" for member in members]
-    for constant, name, items in _LAYOUTS:
+    for constant, name, items in LAYOUTS:
         lines += ["", *_structure(getattr(messages, constant), name, items.split())]
     lines += ["", "#endif", ""]
     return "\n".join(lines)

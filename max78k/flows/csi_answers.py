@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,13 @@ from max78k.report.metrics import Scores, scores
 
 if TYPE_CHECKING:
     from max78k.host.link import Device
+    from max78k.host.replies import Inference
 
 MAJORITY = 5  # windows that vote in a stream
 
 FloatArray = npt.NDArray[np.float64]
-Infer = Callable[[npt.NDArray[np.int8]], npt.ArrayLike]
+Int8Array = npt.NDArray[np.int8]
+Infer = Callable[[Int8Array], npt.ArrayLike]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +150,14 @@ class Stream:
     def feed(self, packets: Iterable[Packet | BadRow]) -> Iterator[tuple[str, str, FloatArray]]:
         """For every full window: the answer, the majority of the last answers, and the shares."""
         names = _names(self._network)
+        for csi, new in self.due(packets):
+            shares = self._ask(csi, new)
+            self._votes.append(int(shares.argmax()))
+            majority = Counter(reversed(self._votes)).most_common(1)[0][0]
+            yield names[int(shares.argmax())], names[majority], shares
+
+    def due(self, packets: Iterable[Packet | BadRow]) -> Iterator[tuple[Int8Array, int]]:
+        """The packets of every full window, int8 [window, values], and how many of them are new."""
         for packet in packets:
             if isinstance(packet, BadRow):
                 self.bad_rows[str(packet)] += 1
@@ -159,19 +169,19 @@ class Stream:
             self._since += 1
             full = len(self._packets) == self._preparation.window
             if full and self._since >= min(self._preparation.step, self._preparation.window):
-                shares = self._ask()
-                self._since = 0
-                self._votes.append(int(shares.argmax()))
-                majority = Counter(reversed(self._votes)).most_common(1)[0][0]
-                yield names[int(shares.argmax())], names[majority], shares
+                new, self._since = self._since, 0
+                yield np.stack([packet.csi for packet in self._packets]), new
 
-    def _ask(self) -> FloatArray:
-        csi = np.stack([packet.csi for packet in self._packets])
-        if self._infer_packets is not None:
-            return self._shares(self._infer_packets(csi[-self._since :]))
+    def prepared(self, csi: Int8Array) -> Int8Array:
+        """The packets of a window as the network reads them."""
         inputs = self._preparation.of(Recording("stream", csi))
         require_shape(self._network, inputs.shape[1:])
-        return self._shares(self._infer(inputs[0]))
+        return np.asarray(inputs[0])
+
+    def _ask(self, csi: Int8Array, new: int) -> FloatArray:
+        if self._infer_packets is not None:
+            return self._shares(self._infer_packets(csi[-new:]))
+        return self._shares(self._infer(self.prepared(csi)))
 
     def _shares(self, outputs: npt.ArrayLike) -> FloatArray:
         values = np.asarray(outputs, np.float64).reshape(1, -1)
@@ -204,16 +214,42 @@ class OnBoard:
         self._values = 0
         self.microseconds = 0.0  # that the last window took on the board
 
-    def __call__(self, packets: npt.NDArray[np.int8]) -> npt.ArrayLike:
+    def __call__(self, packets: Int8Array) -> npt.ArrayLike:
         """Output values for the last window after these packets, int8 [N, values]."""
+        return self.infer(packets).scores
+
+    def infer(self, packets: Int8Array) -> Inference:
+        """The same with its times; the packets' way counts as link."""
+        start = self._device.clock()
         chosen = self._preparation
         if packets.shape[1] != self._values:
             self._values = packets.shape[1]
             subcarriers = amplitude.live_subcarriers(self._values // 2, chosen.channels)
             self._device.collect_csi(self._values, subcarriers.tolist(), chosen.gain)
         self._device.send_csi(np.ascontiguousarray(packets))
-        self.microseconds = self._device.make_csi_window()
-        return self._device.infer().scores
+        self.microseconds = window_us = self._device.make_csi_window()
+        one = self._device.infer()
+        board_us = window_us + one.load_us + one.inference_us + one.unload_us + one.post_us
+        # A virtual board's time is not the host's: no less than nothing passes on the way.
+        way_s = max(0.0, self._device.clock() - start - board_us / 1e6)
+        return replace(one, window_us=window_us, link_s=way_s)
+
+
+def esp32_lines(source: str, baud: int) -> Iterator[bytes]:
+    """Lines of a file to its end, or of a serial port until it is closed."""
+    if Path(source).is_file():
+        with Path(source).open("rb") as stream:
+            yield from stream
+        return
+    from max78k.host.ports import open_port
+
+    port, rest = open_port(source, baud), b""
+    try:
+        while True:
+            *lines, rest = (rest + port.read(max(1, port.in_waiting))).split(b"\n")
+            yield from lines
+    finally:
+        port.close()
 
 
 def require_shape(network: Network, shape: tuple[int, ...]) -> None:

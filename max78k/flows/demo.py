@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,23 @@ from max78k.datasets.dataset import Dataset
 from max78k.datasets.load import load
 from max78k.errors import InputError
 from max78k.files import write_text
+from max78k.flows.bench import SINGLES
+from max78k.flows.bench_runs import (
+    PAGE_FILE,
+    ROWS_FILE,
+    Circumstances,
+    read_run,
+    write_page,
+    write_run,
+)
 from max78k.flows.cost import Cost, cost
 from max78k.flows.export import export
 from max78k.flows.models import ONNX_FILE
 from max78k.flows.synthesis import Synthesis, synthesize
 from max78k.flows.truth_chain import ChainReport, TruthChain
-from max78k.host.bench import BenchResult, csv_log, run_bench
+from max78k.host.bench import run_bench
+from max78k.host.bench_result import BenchResult
+from max78k.host.bench_rows import csv_log
 from max78k.host.messages import BAUD_RATES
 from max78k.host.session import SIM, connect
 from max78k.network import Network
@@ -179,14 +191,20 @@ class Demo:
         chain.accelerator(synthesis.image)
         with connect(SIM, elf=built.elf, highest_baud=BAUD_RATES[-1]) as device:
             chain.board(device)
-            with csv_log(self._folder / "bench.csv") as log:
+            started = datetime.now(timezone.utc)
+            with csv_log(self._folder / ROWS_FILE) as log:
                 bench = run_bench(
                     device,
                     list(inputs[: self.options.board_inputs]),
                     labels=dataset.test.labels[: self.options.board_inputs].tolist(),
+                    pipelined=True,
+                    singles=SINGLES,
                     on_row=log,
                 )
         bench.raise_if_interrupted()
+        about = Circumstances(SIM, self.options.data, dataset.class_names, {}, started)
+        write_run(self._folder, bench, about)
+        write_page(self._folder / PAGE_FILE, [read_run(self._folder, network.name)])
         phases = {
             name: [getattr(row, f"{key}_us") / 1e6 for row in bench.rows]
             for name, key in (("input load", "load"), ("inference", "inference"),

@@ -1,4 +1,4 @@
-"""Benchmark: stream inputs through a board, one row per inference, statistics per phase.
+"""Benchmark: stream inputs through a board, one row per inference.
 
 Nothing that was measured is lost: rows go out as they come, and a run that ends early (the board
 restarts, the link fails, Ctrl-C) returns its rows with the reason, marked as interrupted.
@@ -6,235 +6,67 @@ restarts, the link fails, Ctrl-C) returns its rows with the reason, marked as in
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
 
-from max78k.errors import InputError, LinkError, Max78kError
-from max78k.host.energy import ESTIMATE, Energy, energy_from_current, estimate_energy
+from max78k.errors import InputError, LinkError
+from max78k.host.bench_result import BenchResult
+from max78k.host.bench_rows import Part, Row
+from max78k.host.energy import Energy, energy_from_current, estimate_energy
 from max78k.host.input_bytes import int8_bytes
 from max78k.host.link import Device
-from max78k.host.link_report import LinkReport, Throughput, throughput
-from max78k.host.replies import DeviceInfo, Inference
+from max78k.host.link_report import LinkReport, throughput
+from max78k.host.replies import Inference
 
 if TYPE_CHECKING:
-    from max78k.host.meters.report import EnergyReport
+    from max78k.host.meters.run import EnergyRun
 
-SCHEMA = "max78k-bench"
-SCHEMA_VERSION = 1
-PHASES = ("load", "inference", "unload", "post", "link")
-STATISTICS = ("min", "median", "mean", "p95", "p99", "max", "std")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One inference. Times in microseconds, energy in millijoules.
-
-    ``energy_mj`` covers the board's four phases, ``inference_energy_mj`` the accelerator's run.
-    ``index`` is the input's number, ``round`` the repetition, from 0.
-    """
-
-    index: int
-    round: int
-    label: int | None
-    predicted: int | None
-    load_us: float
-    inference_us: float
-    unload_us: float
-    post_us: float
-    link_us: float
-    inference_energy_mj: float
-    energy_mj: float
-    energy_kind: str
-    boot_id: int
-    scores: tuple[int, ...]
-
-
-@dataclass
-class BenchResult:
-    """Rows and what they amount to; ``error`` is the reason why the run ended early, or None."""
-
-    info: DeviceInfo
-    baud: int
-    planned: int
-    rows: list[Row] = field(default_factory=list)
-    elapsed_s: float = 0.0
-    retries: int = 0
-    bad_chunks: int = 0
-    pipelined: bool = False
-    link: LinkReport | None = None
-    throughput: Throughput | None = None
-    error: BaseException | None = None
-    energy: EnergyReport | None = None  # of a meter
-
-    def take_energy(self, report: EnergyReport) -> None:
-        """Replace the energies by those of a meter that recorded these rows."""
-        self.energy = report
-        for number, (inference_mj, frame_mj) in enumerate(report.frames_mj):
-            self.rows[number] = replace(
-                self.rows[number],
-                inference_energy_mj=inference_mj,
-                energy_mj=frame_mj,
-                energy_kind=report.instrument.kind,
-            )
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether rows are missing."""
-        return self.error is not None
-
-    @property
-    def frames_per_s(self) -> float:
-        """Inferences per second of wall time, link included."""
-        return len(self.rows) / self.elapsed_s if self.elapsed_s > 0 else 0.0
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of labelled rows whose class is right; None without labels or classes."""
-        judged = [row for row in self.rows if row.label is not None and row.predicted is not None]
-        if not judged:
-            return None
-        return sum(row.label == row.predicted for row in judged) / len(judged)
-
-    def phase_statistics(self) -> dict[str, dict[str, float]]:
-        """Per phase, and for ``board`` (the sum of the board's phases): STATISTICS in us."""
-        times = {phase: [float(getattr(row, f"{phase}_us")) for row in self.rows]
-                 for phase in PHASES}  # fmt: skip
-        times["board"] = [row.load_us + row.inference_us + row.unload_us + row.post_us
-                          for row in self.rows]  # fmt: skip
-        return {phase: summarize(values) for phase, values in times.items() if values}
-
-    def energy_statistics(self) -> dict[str, Any] | None:
-        """Mean energy per inference in mJ, its bounds, and its kind; None without rows."""
-        if not self.rows:
-            return None
-        if self.energy is not None:
-            return _metered(self.energy)
-        kind = self.rows[0].energy_kind
-        count = len(self.rows)
-        mean = {
-            "frame_mj": sum(row.energy_mj for row in self.rows) / count,
-            "inference_mj": sum(row.inference_energy_mj for row in self.rows) / count,
-        }
-        if kind == ESTIMATE:
-            bounds = [estimate_energy(row.inference_us / 1e3, _processor_ms(row))
-                      for row in self.rows]  # fmt: skip
-            mean["frame_low_mj"] = sum(bound.low_mj for bound in bounds) / count
-            mean["frame_high_mj"] = sum(bound.high_mj for bound in bounds) / count
-        return {"kind": kind, **mean}
-
-    def raise_if_interrupted(self) -> None:
-        """Raise the error that ended the run early; to be called when the files are written."""
-        if self.error is not None:
-            raise self.error
-
-    def to_json(self) -> dict[str, Any]:
-        """The summary as one object for ``json.dumps``; rows are in the CSV file.
-
-        Keys: ``schema``, ``schema_version``; ``device`` (fields of DeviceInfo); ``baud``;
-        ``complete``, ``interruption`` (null, or ``code`` and ``message``); ``frames``,
-        ``frames_planned``; ``elapsed_s``, ``frames_per_s`` (wall time, link included);
-        ``accuracy`` (null or 0-1); ``phases_us`` (phase -> min, median, mean, p95, p99, max, std;
-        ``board`` is the sum of the four phases on the board, without ``link``); ``energy`` (null,
-        or ``kind``: "estimate", "from the given current" or that of the meter, ``frame_mj``,
-        ``inference_mj`` (null where a meter saw only whole frames), for an estimate
-        ``frame_low_mj``, ``frame_high_mj``, with a meter ``meter``: EnergyReport's fields);
-        ``link`` (``retries``, ``bad_chunks``; ``pipelined``; ``session``: null or all of
-        LinkReport's counts; ``throughput``: null, or by the board's timer ``frames_per_s`` and the
-        bounds ``line_per_s``, ``inference_per_s``).
-        """
-        return {
-            "schema": SCHEMA,
-            "schema_version": SCHEMA_VERSION,
-            "device": asdict(self.info),
-            "baud": self.baud,
-            "complete": not self.interrupted,
-            "interruption": _interruption(self.error),
-            "frames": len(self.rows),
-            "frames_planned": self.planned,
-            "elapsed_s": self.elapsed_s,
-            "frames_per_s": self.frames_per_s,
-            "accuracy": self.accuracy,
-            "phases_us": self.phase_statistics(),
-            "energy": self.energy_statistics(),
-            "link": {
-                "retries": self.retries,
-                "bad_chunks": self.bad_chunks,
-                "pipelined": self.pipelined,
-                "session": None if self.link is None else self.link.to_json(),
-                "throughput": None if self.throughput is None else asdict(self.throughput),
-            },
-        }
-
-    def summary(self) -> str:
-        """The summary as a table for people."""
-        lines = [
-            f"{self.info.network_name}: {len(self.rows)} of {self.planned} inferences,"
-            f" {self.frames_per_s:.1f} per second end to end at {self.baud} baud"
-        ]
-        if self.interrupted:
-            reason = _interruption(self.error) or {}
-            lines.append(f"INTERRUPTED, figures are of the rows before: {reason['message']}")
-        lines.append("phase [us] " + "".join(f"{name:>10}" for name in STATISTICS))
-        for phase, values in self.phase_statistics().items():
-            cells = "".join(f"{values[name]:>10.1f}" for name in STATISTICS)
-            lines.append(f"{phase:<11}{cells}")
-        lines += self._energy_lines()
-        if self.accuracy is not None:
-            lines.append(f"accuracy {100 * self.accuracy:.2f} %")
-        if self.link is None and (self.retries or self.bad_chunks):
-            lines.append(f"link: {self.retries} retries, {self.bad_chunks} damaged frames")
-        if self.throughput is not None:
-            rates = self.throughput
-            lines.append(
-                f"by the board's timer {rates.frames_per_s:.1f} frames per second; the line carries"
-                f" {rates.line_per_s:.1f}, the accelerator takes {rates.inference_per_s:.1f}"
-            )
-        if self.link is not None:
-            lines += [f"link: {name}: {count}" for name, count in self.link.faults.items()]
-        return "\n".join(lines)
-
-    def _energy_lines(self) -> list[str]:
-        if self.energy is not None:
-            return self.energy.lines()
-        energy = self.energy_statistics()
-        if energy is None:
-            return []
-        bounds = ""
-        if "frame_low_mj" in energy:
-            bounds = f" ({energy['frame_low_mj']:.4f} to {energy['frame_high_mj']:.4f})"
-        return [
-            f"energy per inference {energy['frame_mj']:.4f} mJ{bounds}, of it accelerator"
-            f" {energy['inference_mj']:.4f} mJ: {energy['kind']}"
-        ]
+Infer = Callable[[Any], Inference]
 
 
 def run_bench(
     device: Device,
-    inputs: Sequence[Any],
+    inputs: Iterable[Any],
     *,
     labels: Sequence[int] | None = None,
     repeats: int = 1,
+    seconds: float | None = None,
+    most: int | None = None,
     warmup: int = 1,
+    singles: int = 0,
+    infer: Infer | None = None,
+    check: Callable[[], None] | None = None,
     current_ma: float | None = None,
     voltage_v: float | None = None,
+    energy: EnergyRun | None = None,
     pipelined: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> BenchResult:
     """Run every input ``repeats`` times, after ``warmup`` inferences that are not counted.
 
     Args:
         inputs: int8 arrays or bytes of the network's input size; an (n, ...) int8 array will do.
-        labels: class index of each input.
+            An iterator gives inputs as they come, each of them once: a camera.
+        labels: class index of each input; not with an iterator.
+        seconds: go on, again and again through the inputs, for this time instead of ``repeats``.
+        most: of an iterator's inputs, measure so many; None goes on to its end.
+        warmup: the first of these is the session's first inference, kept as such.
+        singles: inferences one at a time ahead of a pipelined measurement.
+        infer: asked in place of ``device.infer``, for inputs that do not go over the link as they
+            are; not pipelined.
+        check: called once, after the session's first inference.
         current_ma, voltage_v: supply during the run, as measured by the user; both or neither.
-        pipelined: let the next input travel while the accelerator works. That gives the highest
-            rate; the load then is a little longer, for the line's interrupts fall into it.
-        progress: called with (inferences done, inferences planned).
-        on_row: called with each row as it is measured.
+        energy: a meter's run: begun ahead of the measurement, told each inference that counts.
+        pipelined: let the next input travel while the accelerator works, where the firmware can.
+            That gives the highest rate; the load then is a little longer, for the line's
+            interrupts fall into it, and ``link`` is no latency.
+        progress: called with (inferences done, inferences planned or None).
+        on_row: called with each row as it is measured, those before the measurement too.
 
     A failing link or Ctrl-C during the measurement is returned in ``BenchResult.error``; the
     caller writes its files and then calls :meth:`BenchResult.raise_if_interrupted`. Before the
@@ -242,106 +74,145 @@ def run_bench(
     ``E-BENCH-SUPPLY``, ``E-LINK-INPUT``.
     """
     meter = _meter(current_ma, voltage_v)
-    frames = _checked_inputs(device, inputs, labels, repeats, warmup)
-    for _ in range(warmup):
-        device.infer(frames[0])
-    result = BenchResult(device.info, device.baud, planned=repeats * len(frames))
-    retries, bad = device.retries, device.statistics.bad_chunks
-    result.pipelined = pipelined and device.info.stream_window > 0
-    contents = (frames[number % len(frames)] for number in range(result.planned))
-    inferences = device.stream(contents) if pipelined else map(device.infer, contents)
-    measured: list[Inference] = []
-    start = device.clock()
-    try:
-        for number, inference in enumerate(inferences):
-            repetition, index = divmod(number, len(frames))
-            measured.append(inference)
-            result.elapsed_s = device.clock() - start
-            label = None if labels is None else int(labels[index])
-            row = _row(index, repetition, label, inference, meter)
-            result.rows.append(row)
-            if on_row is not None:
-                on_row(row)
-            if progress is not None:
-                progress(number + 1, result.planned)
-    except (LinkError, KeyboardInterrupt) as error:
-        result.error = error
-    result.retries = device.retries - retries
-    result.bad_chunks = device.statistics.bad_chunks - bad
-    result.throughput = throughput(measured, device.info, device.baud)
-    if result.error is None:
-        result.link = device.link_report()
+    if isinstance(inputs, Iterator):
+        planned = most
+        items = _as_they_come(inputs)
+    else:
+        contents = list(inputs)
+        _check(contents, labels, repeats, warmup)
+        if infer is None:
+            contents = [int8_bytes(data, device.info) for data in contents]
+        planned = repeats * len(contents) if seconds is None else None
+        items = _again_and_again(contents, labels)
+    pipelined = pipelined and infer is None and device.info.stream_window > 0
+    result = BenchResult(device.info, device.baud, planned, pipelined=pipelined)
+    run = _Run(device, result, meter, infer or device.infer, on_row, energy)
+    result.at_start = device.link_report().board
+    if isinstance(inputs, Iterator):
+        run.ahead(items, warmup, singles if pipelined else 0, check)
+    else:
+        run.ahead(_again_and_again(contents, labels), warmup, singles if pipelined else 0, check)
+    run.measure(items, seconds, progress)
     return result
 
 
-def summarize(values: Sequence[float]) -> dict[str, float]:
-    """STATISTICS of at least one value; percentiles interpolate, ``std`` is of the population."""
-    import numpy as np
+@dataclass(frozen=True)
+class _Item:
+    """An input on its way."""
 
-    array = np.asarray(values, dtype=np.float64)
-    median, p95, p99 = np.percentile(array, (50, 95, 99))
-    figures = (array.min(), median, array.mean(), p95, p99, array.max(), array.std())
-    return {name: float(figure) for name, figure in zip(STATISTICS, figures, strict=True)}
-
-
-CSV_COLUMNS = tuple(Row.__dataclass_fields__)
+    number: int
+    index: int
+    round: int
+    content: Any
+    label: int | None
 
 
-@contextmanager
-def csv_log(path: Path) -> Iterator[Callable[[Row], None]]:
-    """A function for ``on_row`` that writes rows to ``path`` as they come.
+def _as_they_come(inputs: Iterator[Any]) -> Iterator[_Item]:
+    for number, content in enumerate(inputs):
+        yield _Item(number, number, 0, content, None)
 
-    Rows go, flushed one by one, to ``path`` with ``.part`` added, which takes its final name when
-    the block ends, also by an error or Ctrl-C: even a killed process leaves its rows. A block that
-    fails before the first row leaves ``path`` as it was. ``scores`` are joined by semicolons.
-    """
-    part = path.with_name(path.name + ".part")
-    written = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = part.open("w", newline="", encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            "E-BENCH-FILE", f"{part}: {error.strerror}.", "name a file that can be written"
-        ) from error
-    with stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
 
-        def write(row: Row) -> None:
-            nonlocal written
-            _write_row(writer, row)
-            stream.flush()
-            written += 1
+def _again_and_again(contents: Sequence[Any], labels: Sequence[int] | None) -> Iterator[_Item]:
+    for number in count():
+        repetition, index = divmod(number, len(contents))
+        label = None if labels is None else int(labels[index])
+        yield _Item(number, index, repetition, contents[index], label)
 
+
+class _Run:
+    """The session: what is ahead of the measurement, and the measurement."""
+
+    def __init__(
+        self,
+        device: Device,
+        result: BenchResult,
+        meter: Callable[[float, float], Energy],
+        infer: Infer,
+        on_row: Callable[[Row], None] | None,
+        energy: EnergyRun | None,
+    ) -> None:
+        self._device, self._result, self._energy = device, result, energy
+        self._meter, self._infer, self._on_row = meter, infer, on_row
+        self._start = device.clock()
+
+    def ahead(
+        self, items: Iterator[_Item], warmup: int, singles: int, check: Callable[[], None] | None
+    ) -> None:
+        """First inference, check, warm-up, and inferences one at a time."""
+        names = ["first"] * (warmup > 0) + ["warm-up"] * (warmup - 1) + ["single"] * singles
+        parts = cast("list[Part]", names)
+        if check is not None and not parts:
+            check()
+        for number, (part, item) in enumerate(zip(parts, items, strict=False)):
+            self._result.before.append(self._row(part, item, self._infer(item.content)))
+            if check is not None and not number:
+                check()
+
+    def measure(
+        self,
+        items: Iterator[_Item],
+        seconds: float | None,
+        progress: Callable[[int, int | None], None] | None,
+    ) -> None:
+        """All inferences that count; fills the result also where it ends early."""
+        device, result = self._device, self._result
+        retries, bad = device.retries, device.statistics.bad_chunks
+        measured: list[Inference] = []
+        if self._energy is not None:
+            self._energy.begin()
+        start = device.clock()
+        due = self._due(items, None if seconds is None else start + seconds)
         try:
-            yield write
-        except BaseException:
-            stream.close()
-            _finish(part, path, keep=written > 0)
-            raise
-    _finish(part, path, keep=True)
+            for item, inference in self._answers(due):
+                measured.append(inference)
+                result.elapsed_s = device.clock() - start
+                result.rows.append(self._row("measured", item, inference))
+                if self._energy is not None:
+                    self._energy.frame(result.rows[-1])
+                if progress is not None:
+                    progress(len(result.rows), result.planned)
+        except (LinkError, KeyboardInterrupt) as error:
+            result.error = error
+        result.retries = device.retries - retries
+        result.bad_chunks = device.statistics.bad_chunks - bad
+        result.throughput = throughput(measured, device.info, device.baud)
+        result.link = _link_report(device)
+
+    def _due(self, items: Iterator[_Item], end: float | None) -> Iterator[_Item]:
+        """Those that are to be measured: as many as planned, or until the time is over."""
+        for done, item in enumerate(items, 1):
+            yield item
+            if done == self._result.planned or (end is not None and self._device.clock() >= end):
+                return
+
+    def _answers(self, items: Iterator[_Item]) -> Iterator[tuple[_Item, Inference]]:
+        if not self._result.pipelined:
+            yield from ((item, self._infer(item.content)) for item in items)
+            return
+        under_way: deque[_Item] = deque()
+
+        def contents() -> Iterator[Any]:
+            for item in items:
+                under_way.append(item)
+                yield item.content
+
+        for inference in self._device.stream(contents()):
+            yield under_way.popleft(), inference
+
+    def _row(self, part: Part, item: _Item, inference: Inference) -> Row:
+        at_s = self._device.clock() - self._start
+        row = _row(part, item, inference, at_s, self._meter)
+        if self._on_row is not None:
+            self._on_row(row)
+        return row
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write all ``rows`` at once, in the format of :func:`csv_log`."""
-    with csv_log(path) as write:
-        for row in rows:
-            write(row)
-
-
-def _write_row(writer: Any, row: Row) -> None:
-    """One line; a value that is not there is an empty cell, numbers keep all their digits."""
-    cells = [getattr(row, name) for name in CSV_COLUMNS]
-    cells[CSV_COLUMNS.index("scores")] = ";".join(map(str, row.scores))
-    writer.writerow(["" if cell is None else cell for cell in cells])
-
-
-def _finish(part: Path, path: Path, *, keep: bool) -> None:
-    if keep:
-        part.replace(path)
-    else:
-        part.unlink()
+def _link_report(device: Device) -> LinkReport:
+    """With the board's own counts, if it still answers."""
+    try:
+        return device.link_report()
+    except LinkError:
+        return device.link_report(ask_board=False)
 
 
 def _meter(current_ma: float | None, voltage_v: float | None) -> Callable[[float, float], Energy]:
@@ -352,7 +223,7 @@ def _meter(current_ma: float | None, voltage_v: float | None) -> Callable[[float
         raise InputError(
             "E-BENCH-SUPPLY",
             "energy from a current needs both the current and the voltage.",
-            "give --current-ma and --voltage-v, or neither for an estimate",
+            "give --current-ma and --voltage, or neither for an estimate",
         )
     current, voltage = current_ma, voltage_v
     energy_from_current(current, voltage, 0.0)  # refuses impossible values before the run
@@ -361,10 +232,8 @@ def _meter(current_ma: float | None, voltage_v: float | None) -> Callable[[float
     )
 
 
-def _checked_inputs(
-    device: Device, inputs: Sequence[Any], labels: Sequence[int] | None, repeats: int, warmup: int
-) -> list[bytes]:
-    """The inputs as bytes; every one is checked before the first is sent."""
+def _check(inputs: Sequence[Any], labels: Sequence[int] | None, repeats: int, warmup: int) -> None:
+    """Refuse what makes no benchmark, before anything is sent."""
     if not len(inputs) or repeats < 1 or warmup < 0:
         raise InputError(
             "E-BENCH-INPUT",
@@ -377,23 +246,25 @@ def _checked_inputs(
             f"{len(labels)} labels for {len(inputs)} inputs.",
             "one label for each input, or none at all",
         )
-    return [int8_bytes(data, device.info) for data in inputs]
 
 
 def _row(
-    index: int,
-    repetition: int,
-    label: int | None,
+    part: Part,
+    item: _Item,
     inference: Inference,
+    at_s: float,
     meter: Callable[[float, float], Energy],
 ) -> Row:
-    processor_us = inference.load_us + inference.unload_us + inference.post_us
+    processor_us = inference.window_us + inference.load_us + inference.unload_us + inference.post_us
     energy = meter(inference.inference_us / 1e3, processor_us / 1e3)
     return Row(
-        index=index,
-        round=repetition,
-        label=label,
+        part=part,
+        index=item.index,
+        round=item.round,
+        at_s=at_s,
+        label=item.label,
         predicted=inference.class_index,
+        window_us=inference.window_us,
         load_us=inference.load_us,
         inference_us=inference.inference_us,
         unload_us=inference.unload_us,
@@ -403,29 +274,6 @@ def _row(
         energy_mj=energy.mj,
         energy_kind=energy.kind,
         boot_id=inference.boot_id,
+        input_crc=zlib.crc32(memoryview(item.content)),
         scores=tuple(inference.scores.tolist()),
     )
-
-
-def _metered(report: EnergyReport) -> dict[str, Any]:
-    frame, run = report.phases["frame"], report.phases.get("inference")
-    content: dict[str, Any] = {
-        "kind": report.instrument.kind,
-        "frame_mj": frame.total.mean,
-        "inference_mj": None if run is None else run.total.mean,
-    }
-    if frame.bounds_mj is not None:
-        content["frame_low_mj"], content["frame_high_mj"] = frame.bounds_mj
-    return content | {"meter": report.to_json()}
-
-
-def _processor_ms(row: Row) -> float:
-    return (row.load_us + row.unload_us + row.post_us) / 1e3
-
-
-def _interruption(error: BaseException | None) -> dict[str, str] | None:
-    if error is None:
-        return None
-    if isinstance(error, Max78kError):
-        return {"code": error.code, "message": error.message}
-    return {"code": "E-BENCH-STOPPED", "message": "stopped by the user"}

@@ -31,19 +31,34 @@ class Timing:
 
 
 class Exchange:
-    """Sends a request until it is answered; ``clock`` gives seconds and is replaced in tests."""
+    """Sends a request until it is answered.
+
+    ``clock`` gives seconds, ``entropy`` random bytes; both are replaced where a run must repeat.
+
+    Attributes:
+        retries: requests that were sent again.
+        answered: requests that :meth:`ask` has the reply to.
+        late_replies: sound frames that answer nothing that is waited for.
+    """
 
     def __init__(
-        self, port: Port, timing: Timing, clock: Callable[[], float] = time.perf_counter
+        self,
+        port: Port,
+        timing: Timing,
+        clock: Callable[[], float] = time.perf_counter,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.timing = timing
         self.clock = clock
+        self.entropy = entropy
         self.retries = 0
+        self.answered = 0
+        self.late_replies = 0
         self._port = port
         self._decoder = Decoder()
         # A random start keeps the first request from matching the board's memory of its last
         # reply to the session before this one.
-        self._sequence = int.from_bytes(os.urandom(2), "little")
+        self._sequence = int.from_bytes(entropy(2), "little")
 
     @property
     def baud(self) -> int:
@@ -116,6 +131,7 @@ class Exchange:
                 self._port.reset_input_buffer()
             except (OSError, ValueError) as error:
                 raise _port_error(error) from error
+            self._decoder.restart()
         self.forget()
 
     def close(self) -> None:
@@ -131,13 +147,17 @@ class Exchange:
         expected = (kind | messages.REPLY_FLAG, self._sequence)
         end = self.clock() + limit_s
         while self.clock() < end:
-            for frame in self._decoder.feed(self._read()):
+            frames = self._decoder.feed(self._read())
+            for position, frame in enumerate(frames):
                 if frame.version != messages.PROTOCOL_VERSION:
                     raise wrong_version(frame.version)
                 if (frame.type, frame.sequence) == (kind, self._sequence):
                     raise echo()
                 if (frame.type, frame.sequence) == expected:
+                    self.answered += 1
+                    self.late_replies += len(frames) - position - 1
                     return reply_of(kind, frame.payload)
+                self.late_replies += 1
         return None
 
     def _write(self, data: bytes) -> None:

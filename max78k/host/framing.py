@@ -122,6 +122,7 @@ class Decoder:
     statistics: Statistics = field(default_factory=Statistics)
     foreign: bytes = b""
     _pending: bytearray = field(default_factory=bytearray)
+    _known: int = 0  # bytes of the pending ones that are no evidence any more
     _skipping: bool = False  # inside an overlong chunk
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -130,7 +131,7 @@ class Decoder:
         *ended, rest = data.split(b"\0")
         for part in ended:
             self._append(part)
-            chunk, self._pending = bytes(self._pending), bytearray()
+            chunk, self._pending, self._known = bytes(self._pending), bytearray(), 0
             skipped, self._skipping = self._skipping, False
             if not chunk and not skipped:
                 continue  # two delimiters in a row are allowed: the second one resynchronises
@@ -141,12 +142,20 @@ class Decoder:
         return frames
 
     def unfinished(self) -> bytes:
-        """Bytes since the last delimiter."""
-        return bytes(self._pending)
+        """Bytes since the last delimiter or :meth:`forget`, whichever came later."""
+        return bytes(self._pending[self._known :])
 
     def forget(self) -> None:
-        """Drop unfinished and foreign bytes: what came before has nothing to do with the next."""
-        self._pending = bytearray()
+        """Drop the evidence: what came before says nothing about the next request.
+
+        A frame that has come in part is kept: its other part will come.
+        """
+        self._known = len(self._pending)
+        self.foreign = b""
+
+    def restart(self) -> None:
+        """Begin anew on a line whose bytes so far have been dropped."""
+        self._pending, self._known = bytearray(), 0
         self._skipping = False
         self.foreign = b""
 
@@ -158,7 +167,7 @@ class Decoder:
         if len(self._pending) > MAX_ENCODED:
             self.statistics.overlong_chunks += 1
             self._note_foreign(bytes(self._pending))
-            self._pending = bytearray()
+            self._pending, self._known = bytearray(), 0
             self._skipping = True
 
     def _frame(self, chunk: bytes) -> Frame | None:

@@ -8,6 +8,7 @@ restarts is noticed by its boot id, which every reply carries.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,7 +59,7 @@ class Device:
 
     Entering connects (and raises LinkError with one of the codes of
     :mod:`max78k.host.diagnosis`), leaving returns to the default baud rate and closes the port.
-    ``clock`` and ``sleep`` are replaced in tests.
+    ``clock``, ``sleep`` and ``entropy`` (random bytes) are replaced where a run must repeat.
     """
 
     def __init__(
@@ -68,8 +69,9 @@ class Device:
         timing: Timing | None = None,
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], None] = time.sleep,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._exchange = Exchange(port, timing or Timing(), clock)
+        self._exchange = Exchange(port, timing or Timing(), clock, entropy)
         self._sleep = sleep
         self._boot_id: int | None = None
         self._info: DeviceInfo | None = None
@@ -148,10 +150,10 @@ class Device:
             self._move_to(good)
         return self.baud
 
-    def link_report(self) -> LinkReport:
+    def link_report(self, *, ask_board: bool = True) -> LinkReport:
         """What the link has met since the port was opened; asks the board for its own counts."""
         board: DeviceCounts | None = None
-        reply = self._exchange.ask(Type.STATISTICS)
+        reply = self._exchange.ask(Type.STATISTICS) if ask_board else None
         if reply is not None and reply.status == Status.OK:
             board = statistics_reply(reply)
         return LinkReport(
@@ -159,6 +161,8 @@ class Device:
             received=self.statistics,
             pipeline=self._pipeline_counts,
             retries=self.retries,
+            answered=self._exchange.answered,
+            late_replies=self._exchange.late_replies,
             restarts=self._restarts,
             slowdowns=self._slowdowns,
             board=board,

@@ -23,6 +23,8 @@ class LinkReport:
     received: Statistics
     pipeline: PipelineCounts
     retries: int = 0
+    answered: int = 0  # requests other than frames of a stream
+    late_replies: int = 0  # to requests that were answered or given up
     restarts: dict[str, int] = field(default_factory=dict)  # by reset cause
     slowdowns: int = 0  # times that a rate was given up for its errors
     board: DeviceCounts | None = None
@@ -42,6 +44,7 @@ class LinkReport:
             "parts missing at the board": self.pipeline.holes,
             "parts without room at the board": self.pipeline.busy,
             "results that came twice": self.pipeline.repeated_replies,
+            "replies that came twice or late": self.late_replies,
             "rates given up": self.slowdowns,
         }
         if self.board is not None:

@@ -11,7 +11,9 @@ STREAM lets the next inputs travel while the accelerator works. Its parts carry 
 frame; the part that completes a frame starts its run, and the one reply to a frame is its result. A
 device answers a part that cannot be taken at once: HOLE with the bytes it has in a row, or BUSY. A
 frame whose result is known already is answered with that result and not run again: the device
-remembers STREAM_RESULTS of them. At most HELLO's stream_window frames may be without a result.
+remembers STREAM_RESULTS of them. At most HELLO's stream_window frames may be without a result. A
+frame can be overtaken by the later ones of its window, and again by the later ones of the windows
+that earlier, lost frames have held up: a window of 3 needs 5 results.
 
 Empty frames are ignored. INPUT at offset 0 begins a new input. OUTPUT asks for as many values as
 fit one frame at the most. A device that hears nothing valid for 2 s after SET_BAUD goes back
@@ -29,7 +31,7 @@ BAUD_RATES = (115200, 230400, 460800, 921600, 2_000_000)
 MAX_PAYLOAD = 1024  # bytes of payload in one frame, either way
 NAME_BYTES = 64
 REPLY_FLAG = 0x80
-STREAM_RESULTS = 4
+STREAM_RESULTS = 5
 
 HEADER = struct.Struct("<BBHH")  # version, type, sequence, payload length
 CRC = struct.Struct("<I")
@@ -111,5 +113,6 @@ STREAM_STATE = struct.Struct("<II")  # with a status other than OK: frame, bytes
 # index, values that follow as int32
 STREAM_REPLY = struct.Struct("<IIIIIIHH")
 # good frames, frames that are none (CRC, COBS, length), bytes lost or misread on the line, repeated
-# requests, holes, runs of the accelerator; all since the start, modulo 2^32
-STATISTICS_REPLY = struct.Struct("<IIIIII")
+# requests, holes, runs of the accelerator, all since the start, modulo 2^32; timer ticks that
+# loading the weights took
+STATISTICS_REPLY = struct.Struct("<IIIIIII")

@@ -8,7 +8,6 @@ matched by frame number, and a number is never used for two inputs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -90,7 +89,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         # The board remembers its last results: a number of an earlier session must not come back.
-        self._next = self._first = int.from_bytes(os.urandom(3), "little") << 7
+        self._next = self._first = int.from_bytes(self.exchange.entropy(3), "little") << 7
 
     @property
     def has_room(self) -> bool:
@@ -121,8 +120,13 @@ class Pipeline:
         frame = next((frame for frame in self._frames.values() if frame.to_send), None)
         if frame is not None:
             self._send_part(frame)
-        for answer in self.exchange.receive(wait=frame is None):
-            self._receive(answer)
+        answers = self.exchange.receive(wait=frame is None)
+        for position, answer in enumerate(answers):
+            try:
+                self._receive(answer)
+            except RebootError:
+                self.exchange.late_replies += len(answers) - position
+                raise
         self._look_at_deadlines()
 
     def send_again(self) -> None:
@@ -165,7 +169,8 @@ class Pipeline:
             raise echo()
         self._silent = 0
         if frame.type != Type.STREAM | REPLY_FLAG:
-            return  # a late answer to an earlier request
+            self.exchange.late_replies += 1  # to an earlier request
+            return
         reply = reply_of(Type.STREAM, frame.payload)
         if reply.boot_id != self.boot_id:
             raise RebootError(self.boot_id, reply.boot_id, reply.reset_cause, Type.STREAM.name)

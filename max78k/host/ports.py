@@ -7,20 +7,19 @@ pySerial URL: ``socket://host:port``, ``rfc2217://host:port``, ``loop://``.
 from __future__ import annotations
 
 import errno
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from max78k.errors import DeviceNotFoundError
 from max78k.host.messages import DEFAULT_BAUD
+from max78k.host.usb_devices import DAPLINK, KNOWN, name_device
 
 AUTO = "auto"
 READ_TIMEOUT_S = 0.02  # of one read; the link keeps its own deadlines
 WRITE_TIMEOUT_S = 5.0
-
-# USB vendor and product id of DAPLink probes (Arm's DAPLink project). The MAX78000FTHR carries one.
-LIKELY_USB_IDS = ((0x0D28, 0x0204),)
-LIKELY_WORDS = ("daplink", "max32625", "max78000")
 
 
 class Port(Protocol):
@@ -47,13 +46,18 @@ class Port(Protocol):
 
 @dataclass(frozen=True)
 class PortInfo:
-    """A serial port of this machine; ``usb_id`` is ``VVVV:PPPP`` or empty."""
+    """A serial port of this machine; ``usb_id`` is ``VVVV:PPPP`` or empty.
+
+    ``name`` and ``use`` say what is behind it, empty where that is not known.
+    """
 
     device: str
     description: str
     usb_id: str
     serial_number: str
     likely_board: bool
+    name: str = ""
+    use: str = ""
 
 
 def list_ports() -> list[PortInfo]:
@@ -63,15 +67,16 @@ def list_ports() -> list[PortInfo]:
     ports = []
     for port in system.comports():
         texts = [text for text in (port.description, port.product, port.interface) if text]
-        words = " ".join(texts).lower()
-        usb = (port.vid, port.pid)
+        name, use = name_device((port.vid, port.pid), " ".join(texts))
         ports.append(
             PortInfo(
                 device=port.device,
                 description=port.description or "",
                 usb_id=f"{port.vid:04X}:{port.pid:04X}" if port.vid is not None else "",
                 serial_number=port.serial_number or "",
-                likely_board=usb in LIKELY_USB_IDS or any(word in words for word in LIKELY_WORDS),
+                likely_board=(name, use) == KNOWN[DAPLINK],
+                name=name,
+                use=use,
             )
         )
     return sorted(ports, key=lambda port: (not port.likely_board, port.device))
@@ -89,7 +94,7 @@ def open_port(name: str, baud: int = DEFAULT_BAUD) -> Port:
     """
     import serial
 
-    device = _likely_board() if name == AUTO else name
+    device = _likely_board() if name == AUTO else _call_out(name)
     # RFC 2217 refuses a write timeout; other URLs are served by TCP, which has its own.
     limits: dict[str, Any] = {"write_timeout": WRITE_TIMEOUT_S, "exclusive": True}
     if "://" in device:
@@ -99,6 +104,16 @@ def open_port(name: str, baud: int = DEFAULT_BAUD) -> Port:
     except (OSError, ValueError, OverflowError) as error:  # SerialException is an OSError
         raise _open_error(device, error) from error
     return port
+
+
+def _call_out(device: str) -> str:
+    """On macOS the ``cu`` name of a port that was given by its ``tty`` name.
+
+    Both are the same port; opening the ``tty`` one waits for a carrier that a board never raises.
+    """
+    call_out = device.replace("/dev/tty.", "/dev/cu.", 1)
+    is_alias = sys.platform == "darwin" and device.startswith("/dev/tty.")
+    return call_out if is_alias and Path(call_out).exists() else device
 
 
 def _likely_board() -> str:
@@ -170,3 +185,13 @@ def _access_hint(device: str) -> str:
     except (OSError, KeyError, NotImplementedError):
         pass  # no such group, or a system without groups: the usual name will do
     return f"join the port's group and log in anew: sudo usermod -aG {group} $USER"
+
+
+def access_error(device: str) -> DeviceNotFoundError | None:
+    """Why this user may not open a port of a POSIX system, None if nothing speaks against it."""
+    path = Path(device)
+    if not path.exists() or os.access(path, os.R_OK | os.W_OK):
+        return None
+    return DeviceNotFoundError(
+        "E-PORT-PERMISSION", f"{device} may not be opened by this user.", _access_hint(device)
+    )

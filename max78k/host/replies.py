@@ -54,7 +54,7 @@ class Inference:
     ``scores``: int32, as unloaded; ``class_index`` is None where the firmware picks no class.
     ``link_s`` covers input, request and output transfer, less the board's own four phases; in a
     stream it counts from the result before. ``end_tick`` is the board's timer at the end of the
-    run, in a stream only.
+    run, in a stream only. ``window_us`` is what making the input from CSI packets took.
     """
 
     scores: NDArray[np.int32]
@@ -66,6 +66,7 @@ class Inference:
     link_s: float
     boot_id: int
     end_tick: int | None = None
+    window_us: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def device_info(reply: Reply) -> DeviceInfo:
         input_bytes=inputs,
         output_values=values,
         max_payload=payload,
-        stream_window=min(window, messages.STREAM_RESULTS - 1),
+        stream_window=min(window, (messages.STREAM_RESULTS + 1) // 2),
         boot_id=reply.boot_id,
         reset_cause=reply.reset_cause,
     )
@@ -203,7 +204,11 @@ def self_test_reply(reply: Reply) -> SelfTest:
 
 @dataclass(frozen=True)
 class DeviceCounts:
-    """What the board has seen on the line since its start, modulo 2^32."""
+    """What the board has seen on the line since its start, modulo 2^32.
+
+    ``weights_ticks``: of its timer, that loading the weights took; 0 from firmware that does not
+    say it.
+    """
 
     frames: int
     bad_frames: int
@@ -211,11 +216,13 @@ class DeviceCounts:
     repeats: int
     holes: int
     runs: int
+    weights_ticks: int
 
 
 def statistics_reply(reply: Reply) -> DeviceCounts:
     """STATISTICS's contents."""
-    return DeviceCounts(*parse(messages.STATISTICS_REPLY, Type.STATISTICS, reply.body))
+    body = reply.body + bytes(4)  # older firmware leaves the last count out
+    return DeviceCounts(*parse(messages.STATISTICS_REPLY, Type.STATISTICS, body))
 
 
 def _values(kind: Type, data: bytes, count: int) -> bytes:

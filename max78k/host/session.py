@@ -12,7 +12,7 @@ from max78k.errors import LinkError
 from max78k.host.exchange import Timing
 from max78k.host.link import Device
 from max78k.host.messages import DEFAULT_BAUD
-from max78k.host.ports import open_port
+from max78k.host.ports import Port, open_port
 from max78k.host.state import virtual_flash
 from max78k.host.virtual_board import SIMULATOR, VirtualBoard
 
@@ -40,19 +40,20 @@ def connect(
     timing: Timing | None = None,
     report: Callable[[str], None] = _to_stderr,
     power: Path | None = None,
+    tap: Callable[[Port], Port] = lambda port: port,
 ) -> Iterator[Device]:
     """A connected Device on port ``name``: see :func:`max78k.host.ports.open_port`, or ``sim``.
 
     ``highest_baud``: negotiate upward to this rate. ``elf``: what ``sim`` boots, by default what
     was flashed to it last. ``power``: where ``sim`` writes its estimated supply current when the
-    session ends. ``report`` gets what the virtual board says at the end of the session
-    (accesses that silicon would not forgive). Raises the errors of ``open_port``, ``Device`` and
-    ``VirtualBoard``.
+    session ends. ``tap``: what the open port is wrapped in, to record it. ``report`` gets what the
+    virtual board says at the end of the session (accesses that silicon would not forgive). Raises
+    the errors of ``open_port``, ``Device`` and ``VirtualBoard``.
     """
     if name != SIM:
         if timing is None and _is_pseudo_terminal(name):
             timing = RUNNING_TIMING
-        with Device(open_port(name, baud), timing=timing) as device:
+        with Device(tap(open_port(name, baud)), timing=timing) as device:
             device.negotiate_baud(highest_baud)
             yield device
         return
@@ -60,7 +61,8 @@ def connect(
     command = (*SIMULATOR, "--power", str(power))
     with VirtualBoard(firmware, command=command) if power else VirtualBoard(firmware) as board:
         try:
-            with Device(open_port(board.port, baud), timing=timing or VIRTUAL_TIMING) as device:
+            port = tap(open_port(board.port, baud))
+            with Device(port, timing=timing or VIRTUAL_TIMING) as device:
                 device.negotiate_baud(highest_baud)
                 yield device
         except LinkError:

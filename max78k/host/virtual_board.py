@@ -6,15 +6,13 @@ prints ``pty PATH`` on its standard output when the firmware's console is connec
 
 from __future__ import annotations
 
-import os
+import io
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from max78k.errors import InputError, ToolError
 from max78k.host.diagnosis import printable
@@ -48,8 +46,8 @@ class VirtualBoard:
         self._start_timeout_s = start_timeout_s
         self._command = [*command, str(elf)]
         self._process: subprocess.Popen[bytes] | None = None
-        self._stderr: IO[bytes] | None = None
-        self._last_words = ""
+        self._last_words = bytearray()
+        self._readers: list[threading.Thread] = []
         self._ready = threading.Event()
 
     def __enter__(self) -> VirtualBoard:
@@ -59,14 +57,19 @@ class VirtualBoard:
                 f"the virtual board has no firmware: {self._elf} does not exist.",
                 "`max78k flash --port sim FIRMWARE.elf` first",
             )
-        self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._stderr,  # a file, since nobody reads a pipe while the link is busy
+            stderr=subprocess.PIPE,
         )
-        threading.Thread(target=self._follow, args=(self._process,), daemon=True).start()
+        # Threads, so that the process never waits for a full pipe while the link is busy.
+        self._readers = [
+            threading.Thread(target=read, args=(self._process,), daemon=True)
+            for read in (self._follow, self._keep_last_words)
+        ]
+        for reader in self._readers:
+            reader.start()
         in_time = self._ready.wait(self._start_timeout_s)
         if not self.port:
             end = "ended" if in_time else f"said nothing within {self._start_timeout_s:g} s"
@@ -97,13 +100,10 @@ class VirtualBoard:
 
     def messages(self) -> str:
         """The end of what the process has written to its standard error."""
-        if self._stderr is None:
-            return self._last_words
-        # The process writes through the same file position: it must not be moved.
-        handle = self._stderr.fileno()
-        start = max(0, os.fstat(handle).st_size - SHOWN_BYTES)
-        lines = os.pread(handle, SHOWN_BYTES, start).splitlines()
-        return "\n".join(printable(line) for line in lines)
+        if self._process is None or self._process.poll() is not None:
+            for reader in self._readers:
+                reader.join(DYING_S)
+        return "\n".join(printable(line) for line in bytes(self._last_words).splitlines())
 
     def close(self) -> bool:
         """End the process and wait for it; returns whether it was still running."""
@@ -119,14 +119,10 @@ class VirtualBoard:
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        if self._stderr is not None:
-            self._last_words = self.messages()
-            self._stderr.close()
-            self._stderr = None
         return was_running
 
     def _follow(self, process: subprocess.Popen[bytes]) -> None:
-        """Read the process's output to its end, so that it never waits for a full pipe."""
+        """Read the process's output to its end."""
         assert process.stdout is not None
         with process.stdout as stream:
             for line in stream:
@@ -135,6 +131,13 @@ class VirtualBoard:
                     self.port = text[len(READY) :]
                     self._ready.set()
         self._ready.set()
+
+    def _keep_last_words(self, process: subprocess.Popen[bytes]) -> None:
+        assert isinstance(process.stderr, io.BufferedReader)
+        with process.stderr as stream:
+            while data := stream.read1():
+                self._last_words += data
+                del self._last_words[:-SHOWN_BYTES]
 
     def _error(self, code: str, what: str) -> ToolError:
         words = self.messages()

@@ -79,9 +79,15 @@ class Screen:
 
     def __enter__(self) -> Screen:
         if sys.stdin.isatty():
-            import termios
-            import tty
-
+            try:
+                import termios
+                import tty
+            except ImportError as error:
+                raise ToolError(
+                    "E-BOARD-SCREEN",
+                    f"this system's terminals give no single keys: {error}.",
+                    "Linux or macOS; without --screen the board runs here",
+                ) from error
             self._terminal = termios.tcgetattr(sys.stdin)
             tty.setcbreak(sys.stdin)
         self._live.start()

@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ import pytest
 
 from max78k.csi import amplitude
 from max78k.csi.channel import person, record
-from max78k.csi.esp32 import Packet
+from max78k.csi.esp32 import Packet, csv_text
 from max78k.csi.preparation import Preparation
 from max78k.csi.recording import Recording
+from max78k.csi.windows import NOTE
 from max78k.errors import InputError
+from max78k.flows.bench_inputs import Source, open_feed
 from max78k.flows.csi_answers import OnBoard, Stream
-from max78k.network import Activation, Layer, Network, Operation
+from max78k.host.bench import run_bench
+from max78k.network import Activation, Layer, Network, Operation, reference
 from max78k.shipped_files import shipped_folder
 
 CHANNELS = 52
@@ -142,6 +146,38 @@ def test_the_board_answers_to_packets_as_to_windows(device: object) -> None:
         assert one[:2] == other[:2]
         assert np.array_equal(one[2], other[2])
     assert 0 < board.microseconds < 100_000
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_bench_takes_packets_as_the_live_stream_does(
+    device: object, tmp_path: Path, raw: bool
+) -> None:
+    known = replace(network(), notes={NOTE: PREPARATION.to_json()})
+    known.save(tmp_path / "csismall.npz")
+    recording = record("angry", person(3), 8, seconds=1.4)
+    (tmp_path / "walk.csv").write_text(csv_text(recording))
+    source = Source(f"esp32:{tmp_path / 'walk.csv'}", model=str(tmp_path / "csismall.npz"), raw=raw)
+    feed = open_feed(source, device)  # type: ignore[arg-type]
+    assert feed.live
+    result = run_bench(device, feed.inputs, infer=feed.infer, warmup=0)  # type: ignore[arg-type]
+    cut = Stream(known, PREPARATION)
+    due = list(cut.due([Packet(one, -40, None) for one in recording.csi]))
+    inputs = np.stack([cut.prepared(csi) for csi, _ in due])
+    expected = reference.outputs(known, inputs).reshape(len(due), -1)
+    assert [list(row.scores) for row in result.rows] == expected.tolist()
+    assert all((row.window_us > 0) == raw for row in result.rows)
+    assert all(row.link_us >= 0 for row in result.rows)
+
+
+def test_a_recording_is_cut_as_a_whole_without_raw(device: object, tmp_path: Path) -> None:
+    known = replace(network(), notes={NOTE: PREPARATION.to_json()})
+    known.save(tmp_path / "csismall.npz")
+    recording = record("angry", person(3), 8, seconds=1.4)
+    (tmp_path / "walk.csv").write_text(csv_text(recording))
+    source = Source(str(tmp_path / "walk.csv"), model=str(tmp_path / "csismall.npz"))
+    feed = open_feed(source, device)  # type: ignore[arg-type]
+    assert not feed.live and feed.class_names == ("a", "b")
+    assert np.array_equal(np.stack(list(feed.inputs)), PREPARATION.of(recording))
 
 
 def test_windows_that_the_board_cannot_make_are_refused() -> None:

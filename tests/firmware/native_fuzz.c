@@ -28,6 +28,7 @@ int cnn_bring_up(void) { return CNN_OK; }
 void cnn_spoil_output(void) {}
 void cnn_clear_buffers(void) {}
 uint32_t cnn_run_ticks(void) { return 1U; }
+uint32_t cnn_weights_ticks(void) { return 1U; }
 uint32_t cnn_end_tick(void) { return now; }
 void cnn_feed_input(const int8_t *input) { (void)input; }
 void cnn_give_up(void) {}

@@ -12,15 +12,17 @@ import pytest
 from fake_device import FakeBoard, FakeClock, FakePort, network
 
 from max78k.errors import InputError, LinkError
-from max78k.host.bench import (
+from max78k.host.bench import run_bench
+from max78k.host.bench_rows import (
     CSV_COLUMNS,
-    PHASES,
     STATISTICS,
     csv_log,
-    run_bench,
+    phase_statistics,
+    read_csv,
     summarize,
     write_csv,
 )
+from max78k.host.energy import ESTIMATE
 from max78k.host.link import Device
 from max78k.host.meters.constant import ConstantMeter
 from max78k.host.meters.meter import STATED
@@ -71,9 +73,9 @@ def test_accuracy_counts_right_classes(device):
 
 def test_phases_are_the_boards_and_link_is_the_hosts(device):
     result = run_bench(device, inputs())
-    statistics = result.phase_statistics()
-    assert set(statistics) == {*PHASES, "board"}
-    assert statistics["inference"]["median"] == 1516.0
+    statistics = phase_statistics(result.rows)
+    assert set(statistics) == {"load", "inference", "unload", "post", "link", "board"}
+    assert statistics["inference"]["p50"] == 1516.0
     assert statistics["load"]["mean"] == 20.0
     assert statistics["board"]["max"] == 1551.0
     assert statistics["link"]["min"] >= 0.09e6
@@ -84,7 +86,7 @@ def test_statistics_against_known_values():
     values = [float(n) for n in range(1, 102)]
     figures = summarize(values)
     assert tuple(figures) == STATISTICS
-    assert (figures["min"], figures["median"], figures["mean"], figures["max"]) == (1, 51, 51, 101)
+    assert (figures["min"], figures["p50"], figures["mean"], figures["max"]) == (1, 51, 51, 101)
     assert (figures["p95"], figures["p99"]) == (96, 100)
     assert figures["std"] == pytest.approx(math.sqrt((101**2 - 1) / 12))
     assert set(summarize([4.0]).values()) == {4.0, 0.0}
@@ -136,13 +138,15 @@ def test_csv_holds_every_row(device, tmp_path):
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert [int(row["index"]) for row in rows] == [0, 1, 2, 3, 4]
-    assert [float(row["inference_us"]) for row in rows] == [1516.0] * 5
-    for text, row in zip(rows, result.rows, strict=True):
+    assert [int(row["index"]) for row in rows] == [0, 0, 1, 2, 3, 4]
+    assert [row["part"] for row in rows] == ["first", *["measured"] * 5]
+    assert [float(row["inference_us"]) for row in rows] == [1516.0] * 6
+    for text, row in zip(rows[1:], result.rows, strict=True):
         assert [int(cell) for cell in text["scores"].split(";")] == list(row.scores)
         assert int(text["predicted"]) == row.predicted == int(text["label"])
         assert float(text["energy_mj"]) == row.energy_mj
-    write_csv(tmp_path / "again.csv", result.rows)
+    assert read_csv(path) == [*result.before, *result.rows]
+    write_csv(tmp_path / "again.csv", [*result.before, *result.rows])
     assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
     assert not list(tmp_path.rglob("*.part"))
 
@@ -163,7 +167,7 @@ def test_a_restart_ends_the_run_and_keeps_the_rows(tmp_path):
             result = run_bench(device, inputs(), repeats=2, on_row=write)
         assert result.interrupted and len(result.rows) == 3
         assert {row.boot_id for row in result.rows} == {0x11111111}
-        assert len(path.read_text().splitlines()) == 4
+        assert len(path.read_text().splitlines()) == 1 + 1 + 3
         summary = result.to_json()
         assert (summary["complete"], summary["frames"], summary["frames_planned"]) == (False, 3, 10)
         assert summary["interruption"]["code"] == "E-LINK-REBOOT"
@@ -195,7 +199,7 @@ def test_rows_are_on_disk_while_the_run_goes_on(device, tmp_path):
 
     with csv_log(path) as write:
         run_bench(device, inputs(), on_row=write, progress=look)
-    assert seen == [1, 2, 3, 4, 5]
+    assert seen == [2, 3, 4, 5, 6]
 
 
 def test_an_error_after_the_first_row_still_finishes_the_file(device, tmp_path):
@@ -221,10 +225,11 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
 def test_json_summary_has_the_documented_keys(device):
     result = run_bench(device, inputs(), labels=[0] * 5)
     summary = json.loads(json.dumps(result.to_json()))
-    assert (summary["schema"], summary["schema_version"]) == ("max78k-bench", 1)
+    assert (summary["schema"], summary["schema_version"]) == ("max78k-bench", 2)
     assert set(summary) == {
         "schema", "schema_version", "device", "baud", "complete", "interruption", "frames",
-        "frames_planned", "elapsed_s", "frames_per_s", "accuracy", "phases_us", "energy", "link",
+        "frames_planned", "elapsed_s", "frames_per_s", "accuracy", "phases_us", "single_us",
+        "first", "weights_us", "energy", "link",
     }  # fmt: skip
     assert summary["complete"] is True and summary["interruption"] is None
     assert summary["device"]["network_name"] == "fake"
@@ -233,6 +238,7 @@ def test_json_summary_has_the_documented_keys(device):
     assert link["throughput"] is None  # one by one: no timer values to count by
     assert link["session"]["board"] == {
         "frames": 1, "bad_frames": 2, "line_errors": 3, "repeats": 4, "holes": 5, "runs": 6,
+        "weights_ticks": 50_000,
     }  # fmt: skip
 
 
@@ -247,26 +253,110 @@ def test_a_pipelined_run_gives_the_same_rows_and_a_rate_by_the_board_s_timer(dev
 
 
 def test_a_run_without_rows_has_a_summary(device):
-    def stop(row):
+    def stop(done, planned):
         raise KeyboardInterrupt
 
-    result = run_bench(device, inputs(), on_row=stop)
+    result = run_bench(device, inputs(), progress=stop)
     result.rows.clear()
     assert result.to_json()["energy"] is None and result.to_json()["phases_us"] == {}
     assert "INTERRUPTED" in result.summary()
 
 
 def test_energies_of_a_meter_replace_the_estimates(device):
-    result = run_bench(device, inputs(2), warmup=0)
     run = EnergyRun(ConstantMeter(10.0, 2.0))
-    run.begin()
-    for row in result.rows:
-        run.frame(row)
+    result = run_bench(device, inputs(2), warmup=1, energy=run)
     result.take_energy(run.finish())
     assert [row.inference_energy_mj for row in result.rows] == pytest.approx(
         [0.02 * row.inference_us / 1e3 for row in result.rows]
     )
     assert {row.energy_kind for row in result.rows} == {STATED}
+    assert {row.energy_kind for row in result.before} == {ESTIMATE}
     energy = result.to_json()["energy"]
     assert energy["kind"] == STATED and energy["meter"]["phases"]["load"]["total"]["n"] == 2
     assert "10 mA at 2 V" in result.summary()
+
+
+def test_a_run_by_time_goes_through_the_inputs_again_and_again(device):
+    result = run_bench(device, inputs(3), seconds=1.0)
+    assert 8 <= len(result.rows) <= 11  # 0.1 s each
+    assert [(row.round, row.index) for row in result.rows[:5]] == [
+        (0, 0), (0, 1), (0, 2), (1, 0), (1, 1),
+    ]  # fmt: skip
+    assert (
+        result.to_json()["frames_planned"] is None and "inferences one by one" in result.summary()
+    )
+
+
+def test_inputs_that_come_one_by_one_are_not_waited_for_beyond_the_last(device):
+    taken = []
+
+    def camera():
+        for number, frame in enumerate(inputs(100)):
+            taken.append(number)
+            yield frame
+
+    result = run_bench(device, camera(), most=4, warmup=2)
+    assert taken == list(range(6)) and len(result.rows) == 4
+    ended = run_bench(device, iter(inputs(3)), warmup=0)
+    assert len(ended.rows) == 3 and ended.planned is None
+
+
+def test_the_first_inference_stands_apart_with_what_the_board_did_before(device):
+    result = run_bench(device, inputs(2), warmup=3)
+    assert [row.part for row in result.before] == ["first", "warm-up", "warm-up"]
+    assert {row.part for row in result.rows} == {"measured"}
+    summary = result.to_json()
+    assert summary["first"]["runs_before"] == 6 and summary["first"]["board"] == 1551.0
+    assert summary["weights_us"] == 1000.0  # 50,000 ticks of 50 MHz
+    assert "weights loaded once, at the start, in 1000.0 us" in result.summary()
+    assert run_bench(device, inputs(1), warmup=0).to_json()["first"] is None
+
+
+def test_a_check_runs_once_after_the_first_inference(device):
+    board = device._exchange._port.board
+    seen = []
+    run_bench(device, inputs(), warmup=2, check=lambda: seen.append(board.log.count(4)))
+    run_bench(device, inputs(1), warmup=0, check=lambda: seen.append(board.log.count(4)))
+    assert seen == [1, 7]
+
+
+def test_single_inferences_go_ahead_of_a_pipeline_alone(device):
+    assert run_bench(device, inputs(), singles=3).singles == []
+    device._info = dataclasses.replace(device.info, stream_window=3)
+    device._exchange._port.board.stream_window = 3
+    result = run_bench(device, inputs(), singles=3, pipelined=True)
+    assert [row.index for row in result.singles] == [1, 2, 3]
+    assert result.to_json()["single_us"]["link"]["min"] >= 0.09e6
+    assert "one at a time: 1551.0 us on the board" in result.summary()
+
+
+def test_inputs_that_the_board_makes_are_asked_for_in_their_own_way(device):
+    def infer(packets):
+        answer = device.infer(bytes(100))
+        return dataclasses.replace(answer, window_us=40.0)
+
+    result = run_bench(device, [np.zeros((7, 4), np.int8)] * 2, infer=infer, pipelined=True)
+    assert not result.pipelined
+    statistics = phase_statistics(result.rows)
+    assert statistics["window"]["mean"] == 40.0 and statistics["board"]["mean"] == 1591.0
+
+
+def test_same_inputs_have_the_same_number_in_every_run(device):
+    numbers = [row.input_crc for row in run_bench(device, inputs()).rows]
+    assert len(set(numbers)) == 5
+    assert [row.input_crc for row in run_bench(device, list(inputs())).rows] == numbers
+
+
+def test_link_faults_of_an_interrupted_run_are_told():
+    with make_device(FakeBoard(reboot_at_infer=4)) as device:
+        result = run_bench(device, inputs())
+    assert result.interrupted and result.link is not None
+    assert "damaged" in result.summary() or "link: " in result.summary()
+
+
+def test_a_file_that_is_no_log_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    for text in ("", "a,b\n1,2\n", ",".join(CSV_COLUMNS) + "\nmeasured,x\n"):
+        path.write_text(text)
+        with pytest.raises(InputError, match="E-BENCH-RUN"):
+            read_csv(path)

@@ -145,3 +145,22 @@ def test_forgetting_drops_evidence_but_not_statistics():
     decoder.forget()
     assert decoder.foreign == b"" and decoder.unfinished() == b""
     assert decoder.statistics.bad_chunks == 1
+
+
+def test_forgetting_keeps_a_frame_that_has_come_in_part():
+    wire = pack(Frame(1, 2, b"payload"))
+    decoder = Decoder()
+    decoder.feed(wire[:6])
+    decoder.forget()
+    decoder.feed(wire[6:8])
+    assert decoder.unfinished() == wire[6:8]
+    assert decoder.feed(wire[8:]) == [Frame(1, 2, b"payload")]
+    assert decoder.statistics.bad_chunks == 0
+
+
+def test_a_restart_drops_what_has_come_in_part():
+    wire = pack(Frame(1, 2, b"payload"))
+    decoder = Decoder()
+    decoder.feed(wire[:6])
+    decoder.restart()
+    assert decoder.feed(wire) == [Frame(1, 2, b"payload")]

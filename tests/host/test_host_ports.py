@@ -283,3 +283,27 @@ def test_dtr_and_rts_are_not_touched_after_opening(machine, monkeypatch):
     monkeypatch.setattr(serial, "serial_for_url", lambda *a, **k: lines.append(k) or "port")
     assert ports.open_port("/dev/ttyACM0") == "port"
     assert set(lines[0]) == {"timeout", "write_timeout", "exclusive"}
+
+
+# Names of other systems
+
+
+@pytest.mark.parametrize("name", ["COM3", "COM12", "com12", r"\\.\COM12"])
+def test_windows_names_are_passed_on_as_they_are(name, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    opened = []
+    monkeypatch.setattr(serial, "serial_for_url", lambda name, *_, **__: opened.append(name))
+    open_port(name)
+    assert opened == [name]
+    assert not session._is_pseudo_terminal(name)
+
+
+def test_on_macos_the_name_that_waits_for_a_carrier_is_not_opened(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    there = ["/dev/cu.usbmodem14102"]
+    monkeypatch.setattr(Path, "exists", lambda path: path.as_posix() in there)
+    opened = []
+    monkeypatch.setattr(serial, "serial_for_url", lambda name, *_, **__: opened.append(name))
+    for name in ("/dev/tty.usbmodem14102", "/dev/cu.usbmodem14102", "/dev/tty.other"):
+        open_port(name)
+    assert opened == ["/dev/cu.usbmodem14102", "/dev/cu.usbmodem14102", "/dev/tty.other"]

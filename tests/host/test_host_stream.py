@@ -213,3 +213,18 @@ def test_a_pattern_that_comes_back_changed_shows_a_bad_rate():
     port.to_host = to_host
     with device:
         assert device.negotiate_baud() == board.baud == 230400
+
+
+def test_replies_that_come_twice_are_counted():
+    device, _, port, _ = rig()
+    with device:
+        port.to_host = lambda n, data: twice(data)
+        inputs = samples(4)
+        check(list(device.stream(inputs)), inputs)
+        device.hello()
+        port.to_host = lambda n, data: [(0.0, data)]
+        device.hello()
+        report = device.link_report()
+    assert report.pipeline.repeated_replies + report.late_replies == 4 + 1
+    assert report.answered == 4  # HELLO three times and STATISTICS
+    assert report.received.frames == 4 + report.answered + 5

@@ -46,7 +46,8 @@ def _times(path: Path) -> list[RowTimes]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             times = [RowTimes(*(float(row[f"{phase}_us"]) for phase in PHASES))
-                     for row in csv.DictReader(stream)]  # fmt: skip
+                     for row in csv.DictReader(stream)
+                     if row.get("part", "measured") == "measured"]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
             "E-ENERGY-ROWS", f"{path} holds no rows of a benchmark: {error}",
