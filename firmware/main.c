@@ -107,6 +107,7 @@ static void idle(bool may_sleep)
         return;
     }
     interrupts_disable(); /* a byte that arrives from here on still ends the sleep */
+    uart_watch(link_missing(&receiver));
     if (!uart_received() && !stream_due()) {
         wait_for_interrupt();
     }

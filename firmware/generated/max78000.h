@@ -668,6 +668,61 @@
 /* 0: VDDIO (1.8 V), 1: VDDIOH (3.3 V) */
 #define GPIO_VSSEL(base) MMIO32((base) + 0xC0U)
 
+#define DMA_BASE 0x40028000U
+/* Interrupt enable, bit n is channel n */
+#define DMA_INTEN MMIO32(DMA_BASE + 0x0U)
+#define DMA_CHANNEL(n) (DMA_BASE + 0x100U + 0x20U * (uint32_t)(n))
+/* Control */
+#define DMA_CTRL(n) MMIO32(DMA_CHANNEL(n) + 0x0U)
+#define DMA_CTRL_EN (1U << 0)
+#define DMA_CTRL_RLDEN (1U << 1)
+#define DMA_CTRL_PRI_MASK 0xCU
+#define DMA_CTRL_PRI(value) ((uint32_t)(value) << 2)
+#define DMA_CTRL_REQUEST_MASK 0x3F0U
+#define DMA_CTRL_REQUEST(value) ((uint32_t)(value) << 4)
+#define DMA_CTRL_TO_WAIT (1U << 10)
+#define DMA_CTRL_TO_PER_MASK 0x3800U
+#define DMA_CTRL_TO_PER(value) ((uint32_t)(value) << 11)
+#define DMA_CTRL_TO_CLKDIV_MASK 0xC000U
+#define DMA_CTRL_TO_CLKDIV(value) ((uint32_t)(value) << 14)
+#define DMA_CTRL_SRCWD_MASK 0x30000U
+#define DMA_CTRL_SRCWD(value) ((uint32_t)(value) << 16)
+#define DMA_CTRL_SRCINC (1U << 18)
+#define DMA_CTRL_DSTWD_MASK 0x300000U
+#define DMA_CTRL_DSTWD(value) ((uint32_t)(value) << 20)
+#define DMA_CTRL_DSTINC (1U << 22)
+#define DMA_CTRL_BURST_MASK 0x1F000000U
+#define DMA_CTRL_BURST(value) ((uint32_t)(value) << 24)
+#define DMA_CTRL_DIS_IE (1U << 30)
+#define DMA_CTRL_CTZ_IE (1U << 31)
+/* Status, flags cleared by writing 1 */
+#define DMA_STATUS(n) MMIO32(DMA_CHANNEL(n) + 0x4U)
+#define DMA_STATUS_RUNNING (1U << 0)
+#define DMA_STATUS_IPEND (1U << 1)
+#define DMA_STATUS_CTZ (1U << 2)
+#define DMA_STATUS_RLD (1U << 3)
+#define DMA_STATUS_BUS_ERR (1U << 4)
+#define DMA_STATUS_TO (1U << 6)
+/* Source address */
+#define DMA_SRC(n) MMIO32(DMA_CHANNEL(n) + 0x8U)
+/* Destination address */
+#define DMA_DST(n) MMIO32(DMA_CHANNEL(n) + 0xCU)
+/* Bytes left */
+#define DMA_CNT(n) MMIO32(DMA_CHANNEL(n) + 0x10U)
+#define DMA_CNT_CNT_MASK 0xFFFFFFU
+#define DMA_CNT_CNT(value) ((uint32_t)(value) << 0)
+/* Source to reload */
+#define DMA_SRCRLD(n) MMIO32(DMA_CHANNEL(n) + 0x14U)
+/* Destination to reload */
+#define DMA_DSTRLD(n) MMIO32(DMA_CHANNEL(n) + 0x18U)
+/* Count to reload */
+#define DMA_CNTRLD(n) MMIO32(DMA_CHANNEL(n) + 0x1CU)
+#define DMA_CNTRLD_CNT_MASK 0xFFFFFFU
+#define DMA_CNTRLD_CNT(value) ((uint32_t)(value) << 0)
+#define DMA_CNTRLD_EN (1U << 31)
+#define DMA_REQUEST_UART0_RX 4U
+#define DMA_REQUEST_UART0_TX 36U
+
 #define CNN_AON MMIO32(0x50001000U)
 #define CNN_QUADRANT(quadrant) (0x50100000U + (uint32_t)(quadrant) * 0x00400000U)
 /* Control and status of a quadrant */

@@ -49,6 +49,9 @@ DMA_CNT = Register("CNT", 0x10, "Bytes left", (Field("CNT", 0, 24),))
 DMA_SRCRLD = Register("SRCRLD", 0x14, "Source to reload")
 DMA_DSTRLD = Register("DSTRLD", 0x18, "Destination to reload")
 DMA_CNTRLD = Register("CNTRLD", 0x1C, "Count to reload", (Field("CNT", 0, 24), Field("EN", 31)))
+DMA_CHANNEL_REGISTERS = (
+    DMA_CTRL, DMA_STATUS, DMA_SRC, DMA_DST, DMA_CNT, DMA_SRCRLD, DMA_DSTRLD, DMA_CNTRLD,
+)  # fmt: skip
 DMA_REQUEST_MEMORY = 0
 DMA_REQUEST_PCIF = 0x0D
 DMA_REQUESTS_UART_RX = (0x04, 0x05, 0x0E)  # UART0-2

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from max78k.chip import addresses, cnn_registers, mcu_registers
+from max78k.chip import addresses, cnn_registers, io_registers, mcu_registers
 from max78k.chip.registers import Field, Register
 from max78k.files import write_text
 from max78k.host import messages
@@ -118,7 +118,7 @@ def max78000_header() -> str:
             lines.append(f"#define {name}_BASE {_unsigned(getattr(addresses, name))}")
         for register in registers:
             lines += _register(block, "(base)", "(base)", register)
-    lines += ["", *_accelerator(), "", "#endif", ""]
+    lines += ["", *_dma(), "", *_accelerator(), "", "#endif", ""]
     return "\n".join(lines)
 
 
@@ -188,6 +188,18 @@ def _field(prefix: str, field: Field) -> str:
         return f"#define {name} (1U << {field.lsb})"
     mask = f"{name}_MASK 0x{field.mask:X}U"
     return f"#define {mask}\n#define {name}(value) ((uint32_t)(value) << {field.lsb})"
+
+
+def _dma() -> Iterator[str]:
+    """The controller's register, those of a channel by its number, and UART0's requests."""
+    yield f"#define DMA_BASE {_unsigned(addresses.DMA)}"
+    yield from _register("DMA", "", "DMA_BASE", io_registers.DMA_INTEN)
+    base, stride = io_registers.DMA_CHANNEL_BASE, io_registers.DMA_CHANNEL_STRIDE
+    yield f"#define DMA_CHANNEL(n) (DMA_BASE + 0x{base:X}U + 0x{stride:X}U * (uint32_t)(n))"
+    for register in io_registers.DMA_CHANNEL_REGISTERS:
+        yield from _register("DMA", "(n)", "DMA_CHANNEL(n)", register)
+    yield f"#define DMA_REQUEST_UART0_RX {io_registers.DMA_REQUESTS_UART_RX[0]}U"
+    yield f"#define DMA_REQUEST_UART0_TX {io_registers.DMA_REQUESTS_UART_TX[0]}U"
 
 
 def _accelerator() -> Iterator[str]:
