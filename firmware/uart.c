@@ -122,12 +122,17 @@ void UART0_Handler(void)
     dsb();
 }
 
-void uart_watch(size_t missing)
+uint32_t uart_arrival(size_t missing)
 {
-    const bool flows = missing != 0U && ring_head != watched_head;
+    const bool flows = ring_head != watched_head;
     watched_head = ring_head;
-    if (flows) {
-        timer_wake_after(missing * byte_cycles);
+    return flows ? missing * byte_cycles : 0U;
+}
+
+void uart_watch(uint32_t cycles)
+{
+    if (cycles != 0U) {
+        timer_wake_after(cycles);
     } else {
         UART_INT_FL(UART0_BASE) = UART_INT_FL_RX_THD; /* left by bytes that have been read */
         UART_INT_EN(UART0_BASE) = RX_ERRORS | UART_INT_EN_RX_THD;

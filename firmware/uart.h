@@ -15,9 +15,12 @@ void uart_set_baud(uint32_t baud);
 
 bool uart_received(void);
 
-/* Call before a sleep, with interrupts masked: a byte will end it, or, while bytes come in, the
- * time in which the next `missing` of them arrive, so that not each of them costs an interrupt. */
-void uart_watch(size_t missing);
+/* Core cycles in which `missing` more bytes arrive, 0 if none has come since the last call. */
+uint32_t uart_arrival(size_t missing);
+
+/* Call before a sleep, with interrupts masked: it will end after so many cycles, so that not each
+ * byte costs an interrupt, or with the next byte if that is 0. */
+void uart_watch(uint32_t cycles);
 
 /* Takes one received byte; returns false if there is none. */
 bool uart_read(uint8_t *byte);
