@@ -3,9 +3,9 @@
 The network is the shipped one for facial expressions. Run:
 python benchmarks/board_speed.py [--inside]
 
-``--inside`` measures processor time in one process without link, which other programs on the
-machine disturb less. Real time is the board's own: virtual seconds per second of processor time,
-over the boot and FRAMES inferences with their inputs over the link.
+``--inside`` measures processor time in one process, host and board together, which other programs
+on the machine disturb less. Real time is the board's own: virtual seconds per second of processor
+time, over the boot and FRAMES inferences with their inputs over the link, or over streamed frames.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+from board_line import BoardPort
 
 from max78k.chip import addresses
 from max78k.flows.firmware import make_firmware
 from max78k.flows.models import load_model
 from max78k.host.energy import read_trace
+from max78k.host.link import Device
 from max78k.host.messages import BAUD_RATES, DEFAULT_BAUD
 from max78k.host.ports import open_port
 from max78k.host.session import SIM, connect
@@ -32,8 +38,8 @@ from max78k.network import Network
 from max78k.simulator.board import VirtualBoard
 from max78k.simulator.cpu import Cpu
 
-FRAME_BYTES = 48 * 48
 FRAMES = 30
+BUSY_SECONDS = 2.3  # the firmware does not sleep in its first two seconds
 
 
 def mips() -> float:
@@ -49,18 +55,37 @@ def mips() -> float:
     return 20 / (time.process_time() - started)
 
 
-def inside(elf: Path) -> None:
-    """Processor time of the board's own process, without a link."""
+def inside(elf: Path, network: Network) -> None:
+    """Processor time of one process."""
     board = VirtualBoard(elf)
     started = time.process_time()
-    board.run(2.3)  # the firmware does not sleep in its first two seconds
+    board.run(BUSY_SECONDS)
     taken = time.process_time() - started
-    print(f"2.3 virtual seconds of start and busy idle {taken:7.3f} s")
-    board.console.host_write(bytes(1 + n % 255 for n in range(FRAME_BYTES)))
-    started = time.process_time()
-    while board.has_work or not board.asleep:
-        board.step()
-    print(f"a frame received by interrupt   {(time.process_time() - started) * 1000:7.1f} ms")
+    print(f"{BUSY_SECONDS} virtual seconds of start and busy idle {taken:7.3f} s")
+    for baud in (DEFAULT_BAUD, 921600, BAUD_RATES[-1]):
+        streamed(elf, network, baud)
+
+
+def streamed(elf: Path, network: Network, baud: int) -> None:
+    """Frames one after the other on a line that is never idle, each computed and answered."""
+    port = BoardPort(VirtualBoard(elf, seed=1))
+    inputs = _frames(network)
+    with Device(port, clock=port.clock, sleep=port.sleep) as device:
+        device.negotiate_baud(baud)
+        port.sleep(BUSY_SECONDS)
+        device.infer(inputs[0])
+        virtual, taken = port.clock(), time.process_time()
+        list(device.stream(inputs))
+        virtual, taken = port.clock() - virtual, time.process_time() - taken
+    print(
+        f"streamed at {baud:7} baud: {taken / FRAMES * 1e3:6.1f} ms a frame, "
+        f"{virtual / taken:6.2f} times real time"
+    )
+
+
+def _frames(network: Network) -> NDArray[np.int8]:
+    shape = (FRAMES, *network.input_shape)
+    return np.random.default_rng(1).integers(-128, 128, shape, dtype=np.int8)
 
 
 def first_byte(elf: Path) -> float:
@@ -74,8 +99,7 @@ def first_byte(elf: Path) -> float:
 
 def over_the_link(elf: Path, network: Network, baud: int) -> None:
     """What a host program sees, and the board's time against the host's."""
-    shape = (FRAMES, *network.input_shape)
-    frames = np.random.default_rng(1).integers(-128, 128, shape, dtype=np.int8)
+    frames = _frames(network)
     with tempfile.TemporaryDirectory() as scratch:
         trace = Path(scratch) / "current.csv"
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -106,10 +130,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         elf = make_firmware(network, Path(scratch) / "firmware").build.elf
         if "--inside" in sys.argv[1:]:
-            inside(elf)
+            inside(elf, network)
         else:
             print(f"start to the first byte         {first_byte(elf):7.3f} s")
-            for baud in (DEFAULT_BAUD, BAUD_RATES[-1]):
+            for baud in (DEFAULT_BAUD, 921600):
                 over_the_link(elf, network, baud)
 
 

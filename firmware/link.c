@@ -4,6 +4,7 @@
 #include "link.h"
 
 #define COBS_LONGEST 0xFFU /* code of 254 bytes without a zero after them */
+#define FEW_BYTES 4U       /* what COBS adds to a long frame */
 
 uint32_t link_crc32(uint32_t crc, const uint8_t *bytes, size_t count)
 {
@@ -138,4 +139,32 @@ enum link_event link_receive(struct link_receiver *receiver, uint8_t byte,
         return LINK_NOTHING; /* delimiters may be repeated */
     }
     return !too_long && parse_frame(receiver->bytes, count, frame) ? LINK_FRAME : LINK_BAD_FRAME;
+}
+
+/* The payload's length that the header of an encoded frame gives, 0 where it cannot be right. */
+static size_t encoded_length(const uint8_t *bytes)
+{
+    struct link_header header;
+    uint8_t *out = (uint8_t *)&header;
+    size_t next_code = bytes[0];
+    for (size_t index = 1; index <= sizeof header; index++) {
+        out[index - 1U] = bytes[index];
+        if (index == next_code) {
+            next_code += bytes[index];
+            out[index - 1U] = 0U;
+        }
+    }
+    return header.length <= LINK_MAX_PAYLOAD ? header.length : 0U;
+}
+
+size_t link_missing(const struct link_receiver *receiver)
+{
+    if (receiver->count == 0U) {
+        return 0U;
+    }
+    size_t expected = 1U + sizeof(struct link_header) + LINK_CRC_BYTES + 1U;
+    if (receiver->count > sizeof(struct link_header)) {
+        expected += encoded_length(receiver->bytes);
+    }
+    return expected > receiver->count ? expected - receiver->count : FEW_BYTES;
 }

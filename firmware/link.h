@@ -36,6 +36,10 @@ enum link_event {
 enum link_event link_receive(struct link_receiver *receiver, uint8_t byte,
                              struct link_frame *frame);
 
+/* Bytes that the frame under way still lacks: at least so many by its header, or a few where it is
+ * already longer; 0 between frames. */
+size_t link_missing(const struct link_receiver *receiver);
+
 /* Encodes a frame with its delimiter into out (LINK_MAX_ENCODED bytes); returns the number of
  * bytes, 0 if the payload is longer than LINK_MAX_PAYLOAD. */
 size_t link_encode(uint8_t type, uint16_t sequence, const uint8_t *payload, size_t payload_bytes,

@@ -20,7 +20,8 @@
 #define DEBUGGER_WINDOW_US 2000000U   /* no sleep before: an early sleep locks the debugger out */
 #define BAUD_TRIAL_US 2000000U        /* a new rate must prove itself within this time */
 #define BAD_EVENTS_BEFORE_FALLBACK 8U /* in a row: the host has gone back to the default rate */
-#define IDLE_CYCLES 200U
+#define IDLE_CYCLES 500U
+#define LONGEST_IDLE_CYCLES 20000U /* the accelerator may have ended meanwhile */
 
 int main(void);
 
@@ -102,11 +103,15 @@ static void take_byte(uint8_t byte, bool may_sleep)
 
 static void idle(bool may_sleep)
 {
+    const uint32_t arrival = uart_arrival(link_missing(&receiver));
     if (!may_sleep || line.on_trial) {
-        clock_spend_cycles(IDLE_CYCLES);
+        clock_spend_cycles(arrival > LONGEST_IDLE_CYCLES ? LONGEST_IDLE_CYCLES
+                           : arrival > IDLE_CYCLES       ? arrival
+                                                         : IDLE_CYCLES);
         return;
     }
     interrupts_disable(); /* a byte that arrives from here on still ends the sleep */
+    uart_watch(arrival);
     if (!uart_received() && !stream_due()) {
         wait_for_interrupt();
     }

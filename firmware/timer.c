@@ -6,12 +6,33 @@
 #include "clock.h"
 #include "cortex_m4.h"
 
+#define SHORTEST_WAKE_CYCLES 500U
+
 static uint32_t ticks_per_second = IPO_HZ / PCLK_DIVISOR;
+static uint32_t usual_wake_cycles;
+static volatile bool wakes_early;
+
+static void count_down(uint32_t cycles)
+{
+    SYST_RVR = cycles - 1U;
+    SYST_CVR = 0U; /* any value: begin anew */
+}
 
 void SysTick_Handler(void);
 void SysTick_Handler(void)
 {
-    /* Its interrupt ends a sleep; there is nothing to do. */
+    if (wakes_early) { /* otherwise there is nothing to do: the interrupt has ended a sleep */
+        wakes_early = false;
+        count_down(usual_wake_cycles);
+    }
+}
+
+void timer_wake_after(uint32_t cycles)
+{
+    if (cycles < usual_wake_cycles) {
+        wakes_early = true;
+        count_down(cycles > SHORTEST_WAKE_CYCLES ? cycles : SHORTEST_WAKE_CYCLES);
+    }
 }
 
 void timer_init(uint32_t core_hz)
@@ -29,8 +50,8 @@ void timer_init(uint32_t core_hz)
     TMR_CTRL0(TMR0_BASE) |= TMR_CTRL0_EN_A;
     clock_wait_bits(&TMR_CTRL1(TMR0_BASE), TMR_CTRL1_CLKEN_A, true);
 
-    SYST_RVR = core_hz / 1000U * TIMER_WAKE_MS - 1U; /* 10^7 - 1: fits the 24 bits */
-    SYST_CVR = 0U;
+    usual_wake_cycles = core_hz / 1000U * TIMER_WAKE_MS; /* 10^7: fits the 24 bits */
+    count_down(usual_wake_cycles);
     SYST_CSR = SYST_CSR_CLKSOURCE_CORE | SYST_CSR_TICKINT | SYST_CSR_ENABLE;
 }
 

@@ -10,6 +10,10 @@ void timer_init(uint32_t core_hz);
 
 #define TIMER_WAKE_MS 100U
 
+/* Lets the next wake-up come after so many core cycles, or after TIMER_WAKE_MS if that is sooner;
+ * those that follow come at the usual distance. */
+void timer_wake_after(uint32_t cycles);
+
 /* Ticks per second. */
 uint32_t timer_hz(void);
 

@@ -225,6 +225,7 @@ static void idle(void)
         return;
     }
     interrupts_disable();
+    uart_watch(0U);
     if (!uart_received()) {
         wait_for_interrupt();
     }

@@ -878,6 +878,8 @@
 #define DMA_CNTRLD_CNT(value) ((uint32_t)(value) << 0)
 #define DMA_CNTRLD_EN (1U << 31)
 #define DMA_REQUEST_PCIF 13U
+#define DMA_REQUEST_UART0_RX 4U
+#define DMA_REQUEST_UART0_TX 36U
 
 #define CNN_AON MMIO32(0x50001000U)
 #define CNN_QUADRANT(quadrant) (0x50100000U + (uint32_t)(quadrant) * 0x00400000U)

@@ -37,7 +37,7 @@ SPI_CTRL2 = Register(
         Field("NUMBITS", 8, 4, "bits of a character, 0: 16"),
         Field("DATA_WIDTH", 12, 2, "0 one line, 1 two, 2 four"),
         Field("THREE_WIRE", 15),
-        Field("SS_POL", 16, 4),
+        Field("SS_POL", 16, 8, "1 where a select line is active high"),
     ),
 )
 SPI_CLKCTRL = Register(

@@ -206,6 +206,8 @@ def _dma() -> Iterator[str]:
     for register in io_registers.DMA_CHANNEL_REGISTERS:
         yield from _register("DMA", "(n)", "DMA_CHANNEL(n)", register)
     yield f"#define DMA_REQUEST_PCIF {io_registers.DMA_REQUEST_PCIF}U"
+    yield f"#define DMA_REQUEST_UART0_RX {io_registers.DMA_REQUESTS_UART_RX[0]}U"
+    yield f"#define DMA_REQUEST_UART0_TX {io_registers.DMA_REQUESTS_UART_TX[0]}U"
 
 
 def _accelerator() -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from max78k.chip import addresses
 from max78k.chip import io_registers as io
 from max78k.simulator.clock import Clock, Event
 from max78k.simulator.cpu import Cpu
@@ -23,6 +24,17 @@ _RELOAD_EN = io.DMA_CNTRLD.field("EN").mask
 _CYCLES_PER_ACCESS = 2
 _CHUNK_BYTES = 32  # of a memory transfer between two events
 _SPAN = io.DMA_CHANNELS * io.DMA_CHANNEL_STRIDE
+
+
+_SRCINC, _DSTINC = _CTRL.field("SRCINC").mask, _CTRL.field("DSTINC").mask
+_REQUEST = _CTRL.field("REQUEST")
+# Begin and end of RAM and of flash.
+_MEMORIES = (
+    (addresses.SRAM_BASE, addresses.SRAM_BASE + addresses.SRAM_BYTES),
+    (addresses.FLASH_BASE, addresses.FLASH_BASE + addresses.FLASH_BYTES),
+)
+# Of the control register: what is not 0 where more than a byte is moved at a time.
+_NOT_SINGLE = sum(_CTRL.field(name).mask for name in ("SRCWD", "DSTWD", "BURST"))
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,10 @@ class Dma(Block):
     Args:
         requests: by number.
         set_irq: drives the line of a channel.
+
+    Attributes:
+        before_read: called before a register is read.
+        before_change: called before a register is written, and before a reset.
     """
 
     def __init__(
@@ -56,6 +72,8 @@ class Dma(Block):
         self._bus = bus
         self._requests = requests
         self._set_irq = set_irq
+        self.before_read: Callable[[], None] = lambda: None
+        self.before_change: Callable[[], None] = lambda: None
         self._events: list[Event | None] = [None] * io.DMA_CHANNELS
         self.readers[io.DMA_INTFL.offset] = self._pending
         self.writers[io.DMA_INTFL.offset] = lambda value: None
@@ -65,8 +83,23 @@ class Dma(Block):
             self.writers[base + _CTRL.offset] = partial(self._write_ctrl, channel)
             self.writers[base + _STATUS.offset] = partial(self._write_status, channel)
 
+    def reader(self, offset: int) -> Callable[[], int]:
+        """What reads a register."""
+        return partial(self.read, offset)
+
+    def read(self, offset: int) -> int:
+        """A register."""
+        self.before_read()
+        return super().read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        """A register."""
+        self.before_change()
+        super().write(offset, value)
+
     def reset(self) -> None:
         """All channels stop."""
+        self.before_change()
         super().reset()
         for channel, event in enumerate(self._events):
             self._clock.cancel(event)
@@ -126,12 +159,55 @@ class Dma(Block):
 
     # -- transfers
 
+    def single_bytes(self, number: int) -> int | None:
+        """The channel that moves bytes of this request one by one to or from RAM."""
+        for channel in range(io.DMA_CHANNELS):
+            control = self._word(channel, _CTRL.offset)
+            if (
+                _REQUEST.get(control) == number
+                and self._word(channel, _STATUS.offset) & _RUNNING
+                and not control & _NOT_SINGLE
+                and self._events[channel] is None
+            ):
+                return channel
+        return None
+
+    def left(self, channel: int, reads: bool) -> int:
+        """Bytes that such a channel will move to RAM (``reads``), or from memory."""
+        counts, at = (_DSTINC, io.DMA_DST) if reads else (_SRCINC, io.DMA_SRC)
+        size = self._word(channel, io.DMA_CNT.offset) & 0xFF_FFFF
+        address = self._word(channel, at.offset)
+        memories = _MEMORIES[:1] if reads else _MEMORIES
+        inside = any(base <= address and address + size <= end for base, end in memories)
+        return size if inside and self._word(channel, _CTRL.offset) & counts else 0
+
+    def put(self, channel: int, data: bytes) -> None:
+        """Move bytes of a block, not more than are left."""
+        target = self._word(channel, io.DMA_DST.offset)
+        self._cpu.write_ram(target, data)
+        self._set(channel, io.DMA_DST.offset, target + len(data))
+        self._count_down(channel, len(data))
+
+    def get(self, channel: int, count: int) -> bytes:
+        """Move bytes to a block, not more than are left."""
+        source = self._word(channel, io.DMA_SRC.offset)
+        data = self._cpu.read_memory(source, count)
+        self._set(channel, io.DMA_SRC.offset, source + count)
+        self._count_down(channel, count)
+        return data
+
+    def _count_down(self, channel: int, size: int) -> None:
+        left = (self._word(channel, io.DMA_CNT.offset) & 0xFF_FFFF) - size
+        self._set(channel, io.DMA_CNT.offset, left)
+        if left == 0:
+            self._count_is_zero(channel)
+
     def _request(self, channel: int) -> Request | None:
-        number = _CTRL.field("REQUEST").get(self._word(channel, _CTRL.offset))
+        number = _REQUEST.get(self._word(channel, _CTRL.offset))
         return self._requests.get(number)
 
     def _ready(self, channel: int) -> bool:
-        number = _CTRL.field("REQUEST").get(self._word(channel, _CTRL.offset))
+        number = _REQUEST.get(self._word(channel, _CTRL.offset))
         request = self._requests.get(number)
         return request.active() if request else number == io.DMA_REQUEST_MEMORY
 
@@ -174,10 +250,7 @@ class Dma(Block):
             return
         self._set(channel, io.DMA_SRC.offset, source + (size if fields["SRCINC"] else 0))
         self._set(channel, io.DMA_DST.offset, target + (size if fields["DSTINC"] else 0))
-        left = (self._word(channel, io.DMA_CNT.offset) & 0xFF_FFFF) - size
-        self._set(channel, io.DMA_CNT.offset, left)
-        if left == 0:
-            self._count_is_zero(channel)
+        self._count_down(channel, size)
         if self._word(channel, _STATUS.offset) & _RUNNING:
             self._schedule(channel)
 
@@ -233,3 +306,35 @@ class Dma(Block):
             return int.from_bytes(self._cpu.read_memory(address, width), "little")
         except LookupError:
             return self._bus.peek(address, width)
+
+
+class ByteStream:
+    """The bytes of a request as long as a channel moves them one by one between FIFO and memory.
+
+    Args:
+        number: of the request.
+        reads: whether the bytes come from the block.
+    """
+
+    def __init__(self, dma: Dma, number: int, *, reads: bool) -> None:
+        self._dma = dma
+        self._number = number
+        self._reads = reads
+
+    @property
+    def left(self) -> int:
+        """Bytes that would be moved from now on, 0 where no channel does so."""
+        channel = self._dma.single_bytes(self._number)
+        return 0 if channel is None else self._dma.left(channel, self._reads)
+
+    def put(self, data: bytes) -> None:
+        """Move at most ``left`` bytes into memory."""
+        channel = self._dma.single_bytes(self._number)
+        assert channel is not None
+        self._dma.put(channel, data)
+
+    def get(self, count: int) -> bytes:
+        """Take at most ``left`` bytes out of memory."""
+        channel = self._dma.single_bytes(self._number)
+        assert channel is not None
+        return self._dma.get(channel, count)

@@ -60,7 +60,7 @@ class Signals:
         supply.on_state = tell(self.states)
         cnn.on_run = lambda layers: self._run(cnn, layers)
         for uart in uarts:
-            uart.on_frame = tell(self.frames)
+            uart.listeners = self.frames
 
     def _run(self, cnn: CnnPort, layers: list[tuple[int, int]] | None) -> None:
         assert cnn.clocks is not None

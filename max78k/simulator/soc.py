@@ -15,7 +15,7 @@ from max78k.simulator.camera import Camera
 from max78k.simulator.clock import Clock
 from max78k.simulator.cpu import Cpu
 from max78k.simulator.crc import CrcUnit
-from max78k.simulator.dma import Dma, Request
+from max78k.simulator.dma import ByteStream, Dma, Request
 from max78k.simulator.exceptions import Exceptions
 from max78k.simulator.findings import FindingLog
 from max78k.simulator.flash import FlashController
@@ -221,8 +221,9 @@ class Peripherals:
 
     def _add_dma(self) -> None:
         requests = self._dma_requests()
-        numbers = zip(_UARTS, io.DMA_REQUESTS_UART_RX, io.DMA_REQUESTS_UART_TX, strict=True)
-        for uart, ((base, _, _), receive, transmit) in zip(self.uarts, numbers, strict=False):
+        numbers = (io.DMA_REQUESTS_UART_RX, io.DMA_REQUESTS_UART_TX)
+        streams = list(zip(self.uarts, *numbers, strict=False))  # UART3 comes last, it has none
+        for (uart, receive, transmit), (base, _, _) in zip(streams, _UARTS, strict=True):
             fifo = base + mcu.UART_FIFO.offset
             requests[receive] = Request(uart.wants_receive_dma, fifo, True)
             requests[transmit] = Request(uart.wants_transmit_dma, fifo, False)
@@ -231,11 +232,23 @@ class Peripherals:
             lambda channel, level: self._exceptions.set_level(addresses.IRQ_DMA0 + channel, level),
         )  # fmt: skip
         self._add(addresses.DMA, _PAGE, dma, self.gcr.clock_gate(0, "DMA"))
+        for uart, receive, transmit in streams:
+            uart.receive_stream = ByteStream(dma, receive, reads=True)
+            uart.transmit_stream = ByteStream(dma, transmit, reads=False)
+        dma.before_read, dma.before_change = self._look_at_lines, self._end_runs
         self.camera.on_level = self.i2s.on_level = self._aes.on_level = dma.wake
         for uart in self.uarts:
             uart.on_level = dma.wake
         for spi in self.spis:
             spi.on_level = dma.wake
+
+    def _look_at_lines(self) -> None:
+        for uart in self.uarts:
+            uart.look()
+
+    def _end_runs(self) -> None:
+        for uart in self.uarts:
+            uart.end_runs()
 
     def _make_uarts(self, log: FindingLog, low_power: LowPowerClocks) -> list[Uart]:
         uarts = []
@@ -316,6 +329,7 @@ class Peripherals:
         return self.gcr.peripheral_period
 
     def _clock_changes(self) -> None:
+        self._end_runs()
         self._system.systick.clock_changes()
         for timer in self.timers:
             timer.clock_changes()

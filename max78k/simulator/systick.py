@@ -40,6 +40,8 @@ class SysTick:
 
     def write(self, offset: int, value: int) -> None:
         """Writing CVR clears the counter, which then reloads."""
+        if self._event is not None and self._event.time <= self._clock.now:
+            self._zero()  # it is due, and would be lost
         self._settle()
         if offset == 0x0:
             self._control = value & (_ENABLE | _TICKINT | _CLKSOURCE)

@@ -60,7 +60,10 @@ class Counter:
         return (self.value + ticks) & self.mask
 
     def settle(self) -> None:
-        """Bring ``value`` up to date."""
+        """Bring ``value`` up to date; a match that is due and not carried out yet is not lost."""
+        if self._event is not None and self._event.time <= self._clock.now:
+            self._clock.cancel(self._event)
+            self._matched()
         if self._running:
             ticks = (self._clock.now - self._anchor) // self.period
             self.value = (self.value + ticks) & self.mask
@@ -100,9 +103,11 @@ class Counter:
 
     def _passed(self) -> None:
         if self.mode != _COMPARE:
-            self.value = 1
+            late = max(self.value - self.compare - 1, 0)  # ticks since the match
+            self.value = 1 + late % max(self.compare, 1)
         if self.mode in _STOPS:
             self._running = False
+            self.value = 1
         self._match()
 
 

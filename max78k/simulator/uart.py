@@ -1,13 +1,21 @@
-"""UART0-3: FIFOs of 8 bytes, both directions in time with the programmed baud rate."""
+"""UART0-3: FIFOs of 8 bytes, both directions in time with the programmed baud rate.
+
+Bytes that the DMA moves one by one are carried out as runs: one event for many bytes where nobody
+looks at each. A read of a register of the UART or of the DMA finds everything as it is at that
+moment; a write, and a loop of reads, end a run after the byte under way. Only who looks at nothing
+but the memory that the DMA fills sees bytes late, by at most a run.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from max78k.chip import mcu_registers as mcu
 from max78k.simulator.clock import SECOND, Clock, Event
+from max78k.simulator.dma import ByteStream
 from max78k.simulator.findings import FindingLog
 from max78k.simulator.peripherals import Block
 
@@ -25,11 +33,29 @@ _DEPTH = mcu.UART_FIFO_BYTES
 _DMA, _FDM = mcu.UART_DMA, _CTRL.field("FDM").mask
 _CLKDIV, _INT_EN, _INT_FL = mcu.UART_CLKDIV.offset, mcu.UART_INT_EN.offset, mcu.UART_INT_FL.offset
 _CLKDIV_MASK = mcu.UART_CLKDIV.field("CLKDIV").mask
-
+_LONGEST_RUN = 32  # bytes
+_LOOKS = 16  # in one run; fewer than the equal reads that make a polling loop
 
 # Bit clock sources by their codes; the others are the peripheral clock.
 STANDARD_SOURCES = {mcu.UART_CLOCK_SOURCE_IBRO: SECOND // mcu.IBRO_HZ}
 LOW_POWER_SOURCES = {0: SECOND // mcu.IBRO_HZ, 1: SECOND // mcu.ERTCO_HZ}
+
+
+@dataclass
+class _Run:
+    """Bytes one after the other on a line, from a moment on."""
+
+    begin: int = 0
+    byte_time: int = 0
+    bytes: int = 0
+    looks: int = 0
+
+    def take(self, now: int) -> int:
+        """How many are over, of all but the last, which is left to the event at the end."""
+        over = min((now - self.begin) // self.byte_time, self.bytes - 1)
+        self.begin += over * self.byte_time
+        self.bytes -= over
+        return over
 
 
 @dataclass(frozen=True)
@@ -57,7 +83,8 @@ class Uart(Block):
 
     Attributes:
         line: what a byte becomes on its way, None where it is lost.
-        on_frame: called with this, a byte and whether the chip sends it, when it begins.
+        listeners: called with this, a byte and whether the chip sends it, when it begins.
+        receive_stream, transmit_stream: how the DMA moves its bytes.
         on_enable: called when the bit clock may have been switched.
         connected: whether a pin has been switched from GPIO to the UART.
         on_level: called while DMA is enabled, when a FIFO's level has changed.
@@ -79,7 +106,9 @@ class Uart(Block):
         self._peripheral_period = peripheral_period
         self._sources = sources
         self.on_level: Callable[[], None] = lambda: None
-        self.on_frame: Callable[[Uart, int, bool], None] = lambda uart, byte, sent: None
+        self.listeners: list[Callable[[Uart, int, bool], None]] = []
+        self.receive_stream: ByteStream | None = None
+        self.transmit_stream: ByteStream | None = None
         self.on_enable: Callable[[], None] = lambda: None
         self.connected: Callable[[], bool] = lambda: True
         self.line: Callable[[int], int | None] = lambda byte: byte
@@ -87,9 +116,13 @@ class Uart(Block):
         self._to_host = bytearray()
         self._rx: deque[int] = deque()
         self._tx: deque[int] = deque()
+        self._dma = _DMA.unpack(0)
         self._format = (-1, 0, 0)  # control word, bits of a byte, period of its clock source
         self._sending: Event | None = None
         self._receiving: Event | None = None
+        self._shifted = 0  # the byte that is being sent
+        self._sent_run = _Run()
+        self._received_run = _Run()
         self.readers |= {
             mcu.UART_STATUS.offset: self._read_status,
             mcu.UART_CTRL.offset: self._read_ctrl,
@@ -105,7 +138,9 @@ class Uart(Block):
             _DMA.offset: self._write_dma,
         }
 
-        self.narrow_writers[mcu.UART_FIFO.offset] = lambda value, size: self._write_fifo(value)
+        self.narrow_writers[mcu.UART_FIFO.offset] = lambda value, size: self.write(
+            mcu.UART_FIFO.offset, value
+        )
 
     # -- the host's end
 
@@ -127,12 +162,28 @@ class Uart(Block):
 
     # -- the device's end
 
+    def reader(self, offset: int) -> Callable[[], int]:
+        """What reads a register."""
+        return partial(self.read, offset)
+
+    def read(self, offset: int) -> int:
+        """A register."""
+        self.look()
+        return super().read(offset)
+
+    def write(self, offset: int, value: int) -> None:
+        """A register."""
+        self.end_runs()
+        super().write(offset, value)
+
     def reset(self) -> None:
         """Registers and FIFOs; a byte on the line is lost."""
         super().reset()
         self._clock.cancel(self._sending)
         self._clock.cancel(self._receiving)
         self._sending = self._receiving = None
+        self._sent_run, self._received_run = _Run(), _Run()
+        self._dma = _DMA.unpack(0)
         self._rx.clear()
         self._tx.clear()
         self._set_irq(False)
@@ -210,6 +261,7 @@ class Uart(Block):
 
     def _write_dma(self, value: int) -> None:
         self.words[_DMA.offset] = value
+        self._dma = _DMA.unpack(value)
         self.on_level()
 
     def _level_changed(self) -> None:
@@ -218,12 +270,12 @@ class Uart(Block):
 
     def wants_receive_dma(self) -> bool:
         """Request line for bytes to be fetched."""
-        fields = _DMA.unpack(self.words.get(_DMA.offset, 0))
+        fields = self._dma
         return bool(fields["RX_EN"]) and len(self._rx) >= max(fields["RX_THD_VAL"], 1)
 
     def wants_transmit_dma(self) -> bool:
         """Request line for bytes to be sent."""
-        fields = _DMA.unpack(self.words.get(_DMA.offset, 0))
+        fields = self._dma
         room = len(self._tx) < _DEPTH and len(self._tx) <= fields["TX_THD_VAL"]
         return bool(fields["TX_EN"]) and room
 
@@ -244,42 +296,135 @@ class Uart(Block):
                 self._log.add(
                     "E-BOARD-PINS", f"{self.name} sends, but its pins are still those of the GPIO"
                 )
-            byte = self._tx.popleft()
-            self.on_frame(self, byte, True)
-            self._sending = self._clock.schedule(
-                self._byte_time, lambda: self._sent(byte), work=True
-            )
+            self._shifted = self._tx.popleft()
+            for listener in self.listeners:
+                listener(self, self._shifted, True)
+            run = self._sent_run = self._begin(self._bytes_to_send())
+            self._sending = self._clock.schedule(run.bytes * run.byte_time, self._sent, work=True)
+            if run.bytes > 1 and self.transmit_stream is not None:
+                self._tx.extend(self.transmit_stream.get(1))
             if len(self._tx) <= _DEPTH // 2:
                 self._raise(_TX_HE)
             self._level_changed()
 
-    def _sent(self, byte: int) -> None:
+    def _sent(self) -> None:
+        count, self._sent_run.bytes = self._sent_run.bytes, 0
+        self._send_some(count - 1)
         self._sending = None
-        arrives = self.line(byte)
-        if arrives is not None:
-            self._to_host.append(arrives)
+        self._arrive(bytes((self._shifted,)))
         self._start_sending()
+
+    def _arrive(self, data: bytes) -> None:
+        """At the host's end."""
+        for byte in data:
+            arrives = self.line(byte)
+            if arrives is not None:
+                self._to_host.append(arrives)
 
     def _start_receiving(self) -> None:
         if self._receiving is None and self._to_device and self.enabled:
-            self.on_frame(self, self._to_device[0], False)
-            self._receiving = self._clock.schedule(self._byte_time, self._received, work=True)
+            for listener in self.listeners:
+                listener(self, self._to_device[0], False)
+            run = self._received_run = self._begin(self._bytes_to_receive())
+            time = run.bytes * run.byte_time
+            self._receiving = self._clock.schedule(time, self._received, work=True)
 
     def _received(self) -> None:
         self._receiving = None
+        count, self._received_run.bytes = self._received_run.bytes, 0
         if not self.enabled:
             return
-        byte = self.line(self._to_device.popleft())
-        if byte is None:
-            pass
-        elif len(self._rx) == _DEPTH:
+        self._receive_some(count)
+        self._start_receiving()
+
+    def _receive_some(self, count: int) -> None:
+        """Bytes have arrived; those that the DMA would fetch at once go where it takes them."""
+        stream = self.receive_stream
+        arrived = [self.line(self._to_device.popleft()) for _ in range(count)]
+        data = bytes(byte for byte in arrived if byte is not None)
+        if data and stream is not None and self._streams_in and stream.left >= len(data):
+            stream.put(data)
+            self._raise(_RX_THD)
+            return
+        for byte in data:
+            self._fill(byte)
+
+    def _fill(self, byte: int) -> None:
+        if len(self._rx) == _DEPTH:
             self._log.add(
                 "E-BOARD-UART-OVERRUN", f"{self.name}: a byte arrives at a full FIFO and is lost"
             )
             self._raise(_RX_OV)
-        else:
-            self._rx.append(byte)
-            if len(self._rx) == (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
-                self._raise(_RX_THD)
-            self._level_changed()
-        self._start_receiving()
+            return
+        self._rx.append(byte)
+        if len(self._rx) == (self.words[_CTRL.offset] & _RX_THRESHOLD or 1):
+            self._raise(_RX_THD)
+        self._level_changed()
+
+    # -- runs
+
+    def look(self) -> None:
+        """Carry out what runs have done so far; end them where a loop may wait for a byte."""
+        for run, some in (
+            (self._received_run, self._receive_some),
+            (self._sent_run, self._send_some),
+        ):
+            if run.bytes > 1:
+                some(run.take(self._clock.now))
+                run.looks += 1
+                if run.looks > _LOOKS:
+                    self.end_runs()
+
+    def end_runs(self) -> None:
+        """End runs with the byte under way, at which what is about to change has its effect."""
+        run = self._received_run
+        if run.bytes > 1:
+            self._receive_some(run.take(self._clock.now))
+            self._clock.cancel(self._receiving)
+            self._receiving = self._last(run, self._received)
+        run = self._sent_run
+        if run.bytes > 1:
+            self._send_some(run.take(self._clock.now))
+            self._clock.cancel(self._sending)
+            self._sending = self._last(run, self._sent)
+
+    def _last(self, run: _Run, action: Callable[[], None]) -> Event:
+        run.bytes = 1
+        delay = run.begin + run.byte_time - self._clock.now
+        return self._clock.schedule(delay, action, work=True)
+
+    def _begin(self, count: int) -> _Run:
+        return _Run(self._clock.now, self._byte_time, count)
+
+    @property
+    def _streams_in(self) -> bool:
+        """A byte that arrives is fetched at once."""
+        return not self._rx and bool(self._dma["RX_EN"]) and self._dma["RX_THD_VAL"] <= 1
+
+    def _runs(self, flag: int) -> bool:
+        """Nobody follows each byte."""
+        enabled, raised = self.words.get(_INT_EN, 0), self.words.get(_INT_FL, 0)
+        return not self.listeners and not enabled & ~raised & flag
+
+    def _bytes_to_receive(self) -> int:
+        stream, waiting = self.receive_stream, len(self._to_device)
+        if waiting > 1 and stream is not None and self._streams_in and self._runs(_RX_THD):
+            return max(min(waiting, stream.left, _LONGEST_RUN), 1)
+        return 1
+
+    def _bytes_to_send(self) -> int:
+        """The DMA puts a byte into the FIFO for each that leaves it; its last one is no more part
+        of a run, so that its end comes in time."""
+        stream, level = self.transmit_stream, len(self._tx)
+        if stream is not None and level and level == self._dma["TX_THD_VAL"] and self._dma["TX_EN"]:
+            if self._runs(_TX_HE):
+                return max(min(stream.left - 1, _LONGEST_RUN), 1)
+        return 1
+
+    def _send_some(self, count: int) -> None:
+        """So many bytes of a run have been sent, and as many have followed into the FIFO."""
+        if count and self.transmit_stream is not None:
+            content = bytes((self._shifted, *self._tx)) + self.transmit_stream.get(count)
+            self._arrive(content[:count])
+            self._shifted = content[count]
+            self._tx = deque(content[count + 1 :])

@@ -2,7 +2,8 @@
 /* The link server as a program of the host: requests on standard input, replies on standard
  * output. The accelerator is replaced by functions that give values the tests can foresee.
  *
- * Arguments: "frames" returns every good frame as it was understood; "server" answers requests,
+ * Arguments: "frames" returns every good frame as it was understood; "missing" writes after each
+ * byte how many the frame under way lacks; "server" answers requests,
  * "timeout" and "mismatch" do so with an accelerator that fails. */
 
 #include <stdio.h>
@@ -113,7 +114,9 @@ int main(int argc, char **argv)
     for (int byte = getchar(); byte != EOF; byte = getchar()) {
         struct link_frame frame;
         const enum link_event event = link_receive(&receiver, (uint8_t)byte, &frame);
-        if (event == LINK_BAD_FRAME) {
+        if (strcmp(mode, "missing") == 0) {
+            printf("%u\n", (unsigned)link_missing(&receiver));
+        } else if (event == LINK_BAD_FRAME) {
             bad_frames++;
         } else if (event == LINK_FRAME && strcmp(mode, "frames") == 0) {
             return_frame(&frame);

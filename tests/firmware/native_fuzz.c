@@ -91,6 +91,10 @@ static void feed(const uint8_t *bytes, size_t count)
     for (size_t index = 0; index < count; index++) {
         struct link_frame frame;
         const enum link_event event = link_receive(&receiver, bytes[index], &frame);
+        if (link_missing(&receiver) > LINK_MAX_ENCODED) {
+            fprintf(stderr, "a frame that lacks more than a frame has\n");
+            exit(2);
+        }
         if (event == LINK_FRAME) {
             const struct server_reply reply = server_handle(&frame, draw(2U) != 0U);
             check_reply(&reply);

@@ -79,3 +79,17 @@ def test_wrong_crc_is_no_frame(device):
     wire = bytearray(pack(Frame(1, 2, b"abcdef")))
     wire[-2] ^= 0x10 if wire[-2] != 0x10 else 0x20
     assert device(bytes(wire), "frames")[0] == b""
+
+
+def test_missing_bytes_are_known_from_the_header_on(device):
+    """Never more than there are, but for the few that are assumed when COBS has added some."""
+    frames = [pack(frame) for frame in _frames(random.Random(3), 60)]
+    replies, _ = device(b"".join(frames), "missing")
+    told = iter(map(int, replies.split()))
+    for wire in frames:
+        missing = [next(told) for _ in wire]
+        left = range(len(wire) - 1, -1, -1)
+        assert missing[-1] == 0
+        assert all(told <= max(there, 4) for told, there in zip(missing, left, strict=True))
+        known = list(zip(missing, left, strict=True))[6:-1]
+        assert all(there - told <= 5 for told, there in known)  # what COBS adds at most

@@ -36,3 +36,17 @@ def test_polling_is_as_exact_as_the_work_of_the_layer() -> None:
 def test_strict_makes_a_lost_word_an_error() -> None:
     with pytest.raises(SimulatorError, match="is lost: it is full"):
         finished("fifo", strict=True)
+
+
+def test_reads_between_writes_are_no_polling_loop() -> None:
+    it = finished("cnnpoll")
+    # a write takes 28 cycles, a read 23, the loop itself a few; the timer counts every second
+    assert 200 * (28 + 23) / 2 <= it.word("ticks") < 200 * (28 + 23 + 12) / 2
+
+
+def test_what_shows_at_the_end_of_a_run_is_told_with_the_place_that_began_it() -> None:
+    it = finished("cnnpoll")
+    assert it.word("interrupts") == 1
+    (finding,) = it.findings
+    assert finding.code == "E-BOARD-CNN" and "undefined" in finding.message
+    assert finding.symbol.startswith("begin_run")

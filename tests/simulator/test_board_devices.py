@@ -119,3 +119,33 @@ def test_low_power_uart_echoes_at_its_rate():
     assert uart.host_read() == b"h"  # 10 bits of 7 half clocks each: 1.07 ms a byte
     it.run(0.1)
     assert uart.host_read() == b"ELLO"
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_dma_runs_show_at_every_moment_what_byte_by_byte_shows(followed: bool):
+    """With a listener each byte is an event of its own, else many are carried out at once."""
+    it = board("stream")
+    if followed:
+        it.signals.frames.append(lambda uart, byte, sent: None)
+    it.console.host_write(bytes(range(70)))
+    it.run(0.05)
+    byte_time = 640 / 7_372_800
+    expected = [min(int(0.0008 * (n + 1) / byte_time), 70) for n in range(8)]
+    assert all(abs(it.word("looks", n) - expected[n] % 64) <= 1 for n in range(8))
+    assert it.memory(it.symbol("into"), 64) == bytes((*range(64, 70), *range(6, 64)))
+    assert it.word("turns") == 1
+    assert it.console.host_read() == b"forty bytes that leave the chip by DMA.."
+    # the last byte enters the FIFO while three are still to be sent and one is under way
+    assert it.word("sent_at") / 50e6 == pytest.approx(36 * byte_time, abs=1.1 * byte_time)
+    assert it.word("flags") >> 4 & 1
+    assert it.codes() == []
+
+
+def test_dma_runs_are_the_same_with_faults_on_the_line():
+    """A byte that is lost leaves no gap in memory."""
+    it = board("stream")
+    it.console.line = lambda byte: None if byte % 7 == 3 else byte
+    it.console.host_write(bytes(range(60)))
+    it.run(0.05)
+    kept = bytes(byte for byte in range(60) if byte % 7 != 3)
+    assert it.memory(it.symbol("into"), len(kept)) == kept

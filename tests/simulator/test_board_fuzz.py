@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import random
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -64,6 +65,27 @@ def test_accelerator_survives_programs_without_layers_and_of_absurd_size():
     model.run()
     assert model.interrupt
     assert any("more values or products" in message for message in reports)
+
+
+def test_a_layer_that_reads_more_words_than_a_frame_has_is_not_computed():
+    """One processor, but 501 x 408 pixels of 125 passes and 3 operands: half a minute of work."""
+    reports: list[str] = []
+    model = Accelerator(lambda message, address: reports.append(message))
+    model.set_power(15, 15, 0, 0)
+    base = addresses.quadrant(0)
+    for register, word in (
+        (cr.RCNT, cr.RCNT.pack(COUNT=500)),
+        (cr.CCNT, cr.CCNT.pack(COUNT=407)),
+        (cr.ONED, cr.ONED.pack(ELTWISE=1, OPERANDS=2)),
+        (cr.LCTL1, cr.LCTL1.pack(INPUT_PASSES=15)),
+        (cr.EN, cr.EN.pack(PROCESSORS=1)),
+    ):
+        model.write(base + register.offset, word)
+    began = time.process_time()
+    model.write(base + cr.CTL.offset, cr.CTL.pack(CLK_EN=1, EN=1))
+    model.run()
+    assert any("more values or products" in message for message in reports)
+    assert time.process_time() - began < 1.0  # not a word is read
 
 
 @pytest.mark.parametrize("seed", [2724, 4624])

@@ -154,6 +154,12 @@ def test_spi_adc_microphone_one_wire_and_ciphers():
     assert it.codes() == []
 
 
+def test_interrupts_that_are_acknowledged_each_time_are_no_mistake_however_many_follow():
+    it = finished("chained", seconds=0.1)
+    assert it.word("runs") >= 500
+    assert it.codes() == []
+
+
 @pytest.mark.parametrize(
     ("case", "code", "address"),
     [

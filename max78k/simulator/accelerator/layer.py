@@ -15,7 +15,7 @@ LAYER_SLOTS = {
 }
 WEIGHT_BITS = {code: bits for bits, code in cr.WEIGHT_WIDTH_CODE.items()}
 # The largest frame that the chip's limits allow, on all processors; and what a minute can compute.
-_MOST_VALUES, _MOST_PRODUCTS = limits.FRAME * limits.PROCESSORS, 1 << 36
+_MOST_VALUES, _MOST_PRODUCTS = limits.FRAME * limits.PROCESSORS, 1 << 34
 _INSTANCE_SHIFT = 13  # write pointers count words; an instance holds 1 << 13 of them
 
 
@@ -144,11 +144,12 @@ class Layer:
         What it cannot is beyond the chip's limits, but within what its registers can say.
         """
         rows, columns = (max(size, 0) for size in self.output_size)
-        values_in = self.rows * self.columns * self.passes * self.operands * len(self.processors)
+        words = self.rows * self.columns * self.passes * self.operands  # of one processor
         values_out = rows * columns * max(self.outputs if self.kernel else self.passes, 0)
         taps = self.kernel[0] * self.kernel[1] * self.passes if self.kernel else 1
         products = values_out * taps * len(self.processors)
-        return max(values_in, values_out) <= _MOST_VALUES and products <= _MOST_PRODUCTS
+        within = words < limits.FRAME and values_out <= _MOST_VALUES
+        return within and products <= _MOST_PRODUCTS
 
     @property
     def kernel_column(self) -> int:

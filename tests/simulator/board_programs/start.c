@@ -21,6 +21,7 @@ void rtc_handler(void) WEAK;
 void tmr4_handler(void) WEAK;
 void i2c1_handler(void) WEAK;
 void dma0_handler(void) WEAK;
+void dma1_handler(void) WEAK;
 void wut_handler(void) WEAK;
 void wdt1_handler(void) WEAK;
 void sema_handler(void) WEAK;
@@ -41,6 +42,7 @@ __attribute__((section(".vectors"), used)) const void *const vectors[16 + 104] =
     [16 + 1] = wdt_handler, [16 + 5] = tmr0_handler, [16 + 6] = tmr1_handler,
     [16 + 14] = uart0_handler, [16 + 24] = gpio0_handler, [16 + 101] = cnn_handler,
     [16 + 3] = rtc_handler, [16 + 9] = tmr4_handler, [16 + 28] = dma0_handler,
+    [16 + 29] = dma1_handler,
     [16 + 36] = i2c1_handler, [16 + 53] = wut_handler, [16 + 57] = wdt1_handler,
     [16 + 16] = spi1_handler, [16 + 20] = adc_handler, [16 + 23] = flc_handler,
     [16 + 4] = trng_handler, [16 + 54] = gpiowake_handler, [16 + 99] = i2s_handler,
