@@ -16,7 +16,8 @@ import numpy.typing as npt
 from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
 from max78k.files import write_text
-from max78k.flows.evaluation import evaluate, open_level
+from max78k.flows.evaluation import evaluate
+from max78k.flows.levels import open_level
 from max78k.flows.models import load_model
 from max78k.flows.run_records import RunRecord
 from max78k.report.comparison import draw_runs
@@ -114,7 +115,7 @@ def measured(record: RunRecord, data: Sequence[Dataset] = ()) -> dict[str, Score
         )
     model = load_model(str(record.folder))
     with open_level(model, "integer") as answer:
-        found = [evaluate(model, one, answer, level="integer") for one in data]
+        found = [evaluate(one, answer, level="integer") for one in data]
     return {one.data: one.scores for one in found}
 
 
