@@ -12,7 +12,7 @@ from max78k.datasets.dataset import Uint8Array
 from max78k.datasets.images import decoded
 from max78k.errors import InputError
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 _WEBCAM = re.compile(r"(?:webcam(?::(\d{1,2}))?|(\d{1,2}))")
 
 Frame = tuple[str, Uint8Array]  # its name; [rows, columns, 3], blue first
@@ -34,11 +34,11 @@ def frames(source: str, *, repeat: bool = False) -> Iterator[Frame]:
         yield from _video(int(match[1] or match[2] or 0), source)
     while True:
         if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
+            files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES)
             if not files:
                 raise _refusal(source, "holds no images")
             yield from ((file.name, decoded(file)) for file in files)
-        elif path.suffix.lower() in _IMAGES:
+        elif path.suffix.lower() in IMAGES:
             picture = decoded(path)
             yield path.name, picture
             while repeat:

@@ -31,7 +31,7 @@ def load_image(path: Path, input_shape: tuple[int, ...], *, crop: bool = False) 
             f"{path}: an image cannot become an input of shape {list(input_shape)}.",
             "use a network with 1 (grey) or 3 (colour) input channels.",
         )
-    return as_input(decoded(path, grey=input_shape[0] == 1), input_shape, crop=crop)
+    return as_input(decoded(path), input_shape, crop=crop)
 
 
 def as_input(picture: Uint8Array, input_shape: tuple[int, ...], *, crop: bool) -> Uint8Array:
@@ -53,8 +53,11 @@ def as_input(picture: Uint8Array, input_shape: tuple[int, ...], *, crop: bool) -
     return np.ascontiguousarray(picture[:, :, ::-1].transpose(2, 0, 1))
 
 
-def decoded(path: Path, *, grey: bool = False) -> Uint8Array:
-    """Picture uint8 [rows, columns] if ``grey``, else [rows, columns, 3] with blue first.
+def decoded(path: Path) -> Uint8Array:
+    """Picture uint8 [rows, columns, 3] with blue first.
+
+    Always in colour: decoders make grey of colours with other rounding than :func:`as_input`, which
+    also reads frames that no decoder has seen.
 
     Raises InputError E-DATA-IMAGE for a file that is no image.
     """
@@ -64,9 +67,8 @@ def decoded(path: Path, *, grey: bool = False) -> Uint8Array:
         data = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError("E-DATA-IMAGE", f"{path} cannot be read: {error.strerror}.") from None
-    mode = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
     try:
-        picture = cv2.imdecode(data, mode) if data.size else None
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error:  # more pixels than OpenCV takes
         picture = None
     if picture is None:

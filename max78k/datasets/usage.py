@@ -12,6 +12,7 @@ import numpy as np
 
 from max78k.datasets.dataset import Dataset, Split, joined
 from max78k.datasets.dice import permutation
+from max78k.datasets.duplicates import also_in
 from max78k.datasets.named_augmentations import CHANGES, enlarge
 from max78k.errors import InputError
 
@@ -72,7 +73,7 @@ def use(
     """The first source with the chosen part of all train parts to learn from.
 
     The test and final parts are those of the first source alone, whole. Changed copies are made of
-    chosen train pictures.
+    chosen train pictures, but of none that also stands in one of those parts.
 
     Args:
         sources: data sets of the same classes by name.
@@ -84,12 +85,14 @@ def use(
             nothing is left.
     """
     first = next(iter(sources.values()))
+    measured = [split.inputs for part, split in first.parts().items() if part != "train"]
     taken = []
     for name, dataset in sources.items():
         split = _alike(dataset, first).train
         own = factors.get(name, Factors())
         kept = split.take(np.flatnonzero(_chosen(split, own.use, seed)))
-        enlarged, made = enlarge(kept, tuple(CHANGES), own.changed, seed)
+        spared = also_in(kept.inputs, measured) if own.changed else None
+        enlarged, made = enlarge(kept, tuple(CHANGES), own.changed, seed, spared)
         taken.append(Used(name, own, len(split), enlarged, made))
     train = joined([one.split for one in taken])
     if not len(train):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from max78k.datasets.corruptions import CORRUPTIONS
 from max78k.datasets.dataset import ALL, Dataset, Split, Uint8Array
+from max78k.datasets.duplicates import also_in, repeated
 from max78k.errors import InputError
 from max78k.flows.levels import Answers, FloatArray, Level
 from max78k.report.metrics import Scores, scores
@@ -231,6 +231,7 @@ def evaluate(
         _require_pictures(split)
         for name, spoil in CORRUPTIONS.items():
             spoilt[name] = _ask(answer, spoil(split.inputs, seed), progress, name)
+    others = _others(dataset, part)
     return Evaluation(
         data=dataset.name,
         part=part,
@@ -240,8 +241,8 @@ def evaluate(
         outputs=outputs,
         output_step=subject.output_step,
         seconds=seconds,
-        repeats=repeats(split.inputs, _others(dataset, part)),
-        repeats_within=repeats_within(split.inputs),
+        repeats=also_in(split.inputs, others) if others else None,
+        repeats_within=repeated(split.inputs),
         board_seconds=float(np.mean(board)) if board else None,
         flip_outputs=mirrored,
         spoilt=spoilt,
@@ -268,25 +269,6 @@ def judged_part(dataset: Dataset, part: str | None) -> tuple[str, Split]:
 def rounds(flip: bool, robustness: bool) -> int:
     """How often :func:`evaluate` asks for each sample."""
     return 1 + flip + robustness * len(CORRUPTIONS)
-
-
-def repeats(inputs: Uint8Array, others: Sequence[Uint8Array]) -> BoolArray | None:
-    """Which of ``inputs`` [N, ...] stand byte for byte among ``others``; None without others."""
-    if not others:
-        return None
-    known = {digest for each in others for digest in _digests(each)}
-    return np.array([digest in known for digest in _digests(inputs)], np.bool_)
-
-
-def repeats_within(inputs: Uint8Array) -> BoolArray:
-    """Which of ``inputs`` [N, ...] are byte for byte an earlier one."""
-    first: dict[bytes, int] = {}
-    rows = [first.setdefault(digest, row) != row for row, digest in enumerate(_digests(inputs))]
-    return np.array(rows, np.bool_)
-
-
-def _digests(inputs: Uint8Array) -> list[bytes]:
-    return [hashlib.sha256(one.tobytes()).digest() for one in inputs]
 
 
 def _ask(answer: Answers, pixels: Uint8Array, progress: Progress, note: str) -> FloatArray:

@@ -178,7 +178,7 @@ def _draw_spoilt(path: Path, one: Evaluation) -> None:
         predictions=shares.argmax(axis=1).tolist(),
         confidences=shares.max(axis=1).tolist(),
         columns=columns,
-        title=f"{one.data}: as they are, then {', '.join(one.spoilt)}",
+        title=f"{one.data}: as they are, with noise, with a hidden square",
     )
 
 

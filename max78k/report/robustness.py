@@ -30,9 +30,10 @@ def draw_robustness(
                 heights = [100 * share for _, share in kinds[kind]]
                 colour = style.layer_colour(number)
                 axes.plot(amounts, heights, marker="o", markersize=4, color=colour, label=name)
+                place = (0, -12 if number % 2 else 5)
                 for amount, height in zip(amounts, heights, strict=True):
                     axes.annotate(
-                        f"{height:.1f}", (amount, height), xytext=(0, 5), fontsize=7,
+                        f"{height:.1f}", (amount, height), xytext=place, fontsize=7,
                         textcoords="offset points", ha="center", color=colour,
                     )  # fmt: skip
             axes.set_xlabel(axis_names[kind])
