@@ -58,7 +58,7 @@ def command(
     records = comparison.distinct([one for folder in runs for one in find_runs(folder)])
     data = []
     if specs:
-        shape = load_model(str(records[0].folder)).network.input_shape
+        shape = load_model(str(records[0].folder)).network.picture_shape
         data = [load(one, input_shape=shape, need=()) for one in specs]
     reference = _reference(references, records, data)
     found = comparison.compare(records, reference, data, sort)

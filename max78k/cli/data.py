@@ -117,6 +117,11 @@ def show(
     show_default=True,
     help="Of the votes in a soft label; the label gets the rest.",
 )
+@click.option(
+    "--votes-calibrated",
+    is_flag=True,
+    help="Instead of the votes, the labels that pictures with such votes have.",
+)
 @click.option("--drop-no-face", is_flag=True, help="With --votes: leave out what is no face.")
 @_bad_rows
 @seed_option
@@ -128,6 +133,7 @@ def convert(
     balance: bool,
     votes: Path | None,
     votes_share: float,
+    votes_calibrated: bool,
     drop_no_face: bool,
     skip_bad_rows: bool,
     seed: int,
@@ -148,7 +154,9 @@ def convert(
     if votes is not None:
         from max78k.datasets.ferplus import read_votes, with_votes
 
-        dataset, judged = with_votes(dataset, read_votes(votes), votes_share, drop_no_face)
+        dataset, judged = with_votes(
+            dataset, read_votes(votes), votes_share, drop_no_face, votes_calibrated
+        )
         say(
             f"votes: {judged.agree:,} agree with the label, {judged.differ:,} differ, "
             f"{judged.silent:,} say nothing of a class, {judged.no_face:,} see no face"

@@ -48,7 +48,7 @@ def command(out: Path, epochs: int, faces: int, board_inputs: int, as_json: bool
         result = Demo(
             options, announce=lambda title: say(f"* {title}"), train_progress=reporter
         ).run()
-    draw_training(result.training, result.training.network.class_names)
+    draw_training(result.training)
     text = _text(result, out, time.perf_counter() - started)
     emit(text, result.to_json(), as_json)
     if result.chain.differences:

@@ -60,7 +60,7 @@ def command(
     loaded = load_model(model)
     if len(loaded.network.input_shape) != 3:
         raise InputError("E-PREDICT-SHAPE", f"network {loaded.network.name} takes no pictures.")
-    pixels = load_image(picture, loaded.network.input_shape)
+    pixels = load_image(picture, loaded.network.picture_shape)
     chosen = next(one for one in LEVELS if one == level)
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
         values = answer(pixels[None])[0]

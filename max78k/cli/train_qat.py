@@ -56,11 +56,13 @@ def command(
       max78k train-qat --out runs/fer --data fer2013.csv --resume
       max78k train-qat --network mine.py:MyNet --data pictures/ --argument width=48
       max78k train-qat --data fer2013.csv --mixup 0.2 --ema 0.999 --patience 8
+      max78k train-qat --data fer4.npz --initial runs/fer7/best.pt --epochs 12 --out runs/fer4
       torchrun --nproc-per-node 4 -m max78k train-qat --data fer2013.csv --device cuda
 
     The run folder holds best.pt and last.pt, network.npz (the integers of the best epoch),
     metrics.csv, run.json, curves.png and confusion.png. Ctrl-C leaves a run that --resume
-    continues to the same weights, bit by bit, as an uninterrupted run.
+    continues to the same weights, bit by bit, as an uninterrupted run. A plain torch.nn network,
+    without any layer of the chip, is trained in real numbers alone: as a reference or a teacher.
     """
     from max78k.datasets.load import load
     from max78k.training.fit import train
@@ -80,21 +82,20 @@ def command(
         return
     with progress(f"train {options.network}", options.epochs) as advance:
         result = train(options, dataset, progress=Reporter(advance))
-    draw_training(result, dataset.class_names)
-    float_text = "" if result.float_accuracy is None else f"float {result.float_accuracy:.2%}, "
-    text = (
-        f"{result.folder.path}: {float_text}integer network {result.accuracy:.2%} "
-        f"on {len(dataset.test):,} test samples"
-    )
+    draw_training(result)
+    reached = "" if result.float_accuracy is None else f"float {result.float_accuracy:.2%}"
+    integers = None if result.network is None else result.accuracy
+    if integers is not None:
+        reached += f"{reached and ', '}integer network {integers:.2%}"
     report = {
         "folder": str(result.folder.path),
         "float_accuracy": result.float_accuracy,
-        "integer_accuracy": result.accuracy,
+        "integer_accuracy": integers,
         "class_accuracy": result.class_accuracy,
         "test_samples": len(dataset.test),
-        "weight_bytes": result.network.weight_bytes,
+        "weight_bytes": None if result.network is None else result.network.weight_bytes,
     }
-    emit(text, report, as_json)
+    emit(f"{result.folder.path}: {reached} on {len(dataset.test):,} test samples", report, as_json)
 
 
 def _options(
@@ -153,12 +154,12 @@ class Reporter:
         )
 
 
-def draw_training(result: TrainResult, class_names: tuple[str, ...]) -> None:
+def draw_training(result: TrainResult) -> None:
     """Curves and confusion matrix of a finished run, into its folder."""
     from max78k.report.confusion import draw_confusion
     from max78k.report.curves import draw_curves
 
-    rows = result.history
+    rows, kind = result.history, "float" if result.network is None else "integer"
     qat = next((n for n, row in enumerate(rows) if row["phase"] == "qat"), None)
     draw_curves(
         result.folder.path / "curves.png",
@@ -167,11 +168,11 @@ def draw_training(result: TrainResult, class_names: tuple[str, ...]) -> None:
         test_loss=[row["test_loss"] for row in rows],
         test_accuracy=[row["test_accuracy"] for row in rows],
         qat_epoch=qat,
-        title=f"{result.network.name}: training",
+        title=f"{result.name}: training",
     )
     draw_confusion(
         result.folder.path / "confusion.png",
         result.confusion,
-        class_names,
-        f"{result.network.name}: integer network on the test part",
+        tuple(result.class_accuracy),
+        f"{result.name}: {kind} network on the test part",
     )

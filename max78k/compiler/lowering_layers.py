@@ -200,7 +200,8 @@ def _instead(network: Network, index: int, parts: list[Layer]) -> Network:
 def read_all_channels(network: Network) -> Network | None:
     """A part of more than 64 channels is chosen by weights of zero for the others.
 
-    So is one that would be the only data, and outside quadrant 0, the master.
+    So is one that would be the only data, and outside quadrant 0, the master, and an operand that
+    a pass-through layer would leave in two quadrants.
     """
     seen = seen_shapes(network)
     for index, (layer, shape) in enumerate(zip(network.layers, geometry(network), strict=True)):
@@ -208,7 +209,8 @@ def read_all_channels(network: Network) -> Network | None:
         if cut is None or not cut.of_channels or layer.split > 1:
             continue
         alone = len(layer.inputs) == 1 or layer.eltwise is not None
-        if whole <= limits.PROCESSORS and alone and not _may_miss_master(network, cut):
+        near = whole <= limits.PROCESSORS and not _is_torn_operand(network, layer, shape)
+        if near and alone and not _may_miss_master(network, cut):
             continue
         select = np.eye(whole, dtype=np.int8)[cut.channel :][: shape.channels]
         rest = replace(cut, channel=0, channels=None)
@@ -232,6 +234,21 @@ def _may_miss_master(network: Network, cut: Cut) -> bool:
     """True if pass-through layers alone leave what is read where quadrant 0 may be unused."""
     moves = all(layer.weight is None for layer in network.layers)
     return moves and cut.channel >= limits.PROCESSORS_PER_QUADRANT
+
+
+def _is_torn_operand(network: Network, layer: Layer, shape: Geometry) -> bool:
+    """True for an operand beside others of which a pass-through layer takes a part.
+
+    The part stays in the quadrants where the whole lies, which the other operands then would have
+    to share, each with as many channels.
+    """
+    if layer.weight is not None or layer.cut is None:
+        return False
+    first, size = layer.cut.channel, limits.PROCESSORS_PER_QUADRANT
+    torn = first % size and first // size != (first + shape.channels - 1) // size
+    return bool(torn) and any(
+        layer.name in other.inputs and len(other.inputs) > 1 for other in network.layers
+    )
 
 
 def _with_inputs(layer: Layer, select: Int8Array, shape: Geometry) -> Layer:

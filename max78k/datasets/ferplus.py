@@ -27,6 +27,8 @@ _COLUMNS = [ANSWERS.index(name) for name in _CLASSES]
 _NO_FACE = [ANSWERS.index("unknown"), ANSWERS.index("NF")]
 _USAGES = {"Training": "train", "PublicTest": "test", "PrivateTest": "final"}
 
+_DECAY = 1e-5  # of the squared coefficients, so that answers nobody gave stay at zero
+
 Votes = npt.NDArray[np.int64]
 
 
@@ -72,7 +74,11 @@ def read_votes(path: Path) -> dict[str, Votes]:
 
 
 def with_votes(
-    dataset: Dataset, votes: dict[str, Votes], share: float = 1.0, drop: bool = False
+    dataset: Dataset,
+    votes: dict[str, Votes],
+    share: float = 1.0,
+    drop: bool = False,
+    calibrated: bool = False,
 ) -> tuple[Dataset, Judged]:
     """FER-2013 with soft labels in its train part; test and final keep their labels alone.
 
@@ -81,6 +87,9 @@ def with_votes(
         votes: see :func:`read_votes`.
         share: of the votes in a soft label, 0 ... 1; the rest goes to the label.
         drop: leave train pictures out of which most say that they are no face, or do not know.
+        calibrated: instead of the votes themselves, take what labels pictures with such votes
+            have in the train part: FER+ says neutral far more often than FER-2013 does, and a
+            network is judged by the latter's labels.
 
     Raises:
         InputError: E-FERPLUS-CLASSES for other classes than FER-2013's, E-FERPLUS-ROWS for another
@@ -110,8 +119,43 @@ def with_votes(
     judged = Judged(
         int(agree.sum()), int((~silent & ~agree).sum()), int(silent.sum()), int(no_face.sum())
     )
+    if calibrated:
+        soft = _labels_of_votes(own, hard)
     mixed = np.asarray(share * soft + (1 - share) * hard, np.float32)
     split = Split(train.inputs, train.labels, mixed)
     if drop:
         split = split.take(np.flatnonzero(~no_face))
     return replace(dataset, train=split), judged
+
+
+def _labels_of_votes(votes: Votes, hard: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Probability of each label given the votes [rows, 10], from those rows and their labels.
+
+    A multinomial logistic regression. Rows with the same votes are one observation, of which there
+    are far fewer than of rows.
+    """
+    from scipy.optimize import minimize
+
+    kinds, of_row = np.unique(votes, axis=0, return_inverse=True)
+    counts = np.zeros((len(kinds), hard.shape[1]))
+    np.add.at(counts, of_row.reshape(-1), hard)
+    shares = kinds / np.maximum(kinds.sum(axis=1, keepdims=True), 1)
+    seen = np.concatenate([np.sqrt(shares), shares, np.ones((len(kinds), 1))], axis=1)
+    total = counts.sum(axis=1, keepdims=True)
+
+    def chances(flat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        scores = seen @ flat.reshape(seen.shape[1], -1)
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def loss(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        found = chances(flat)
+        entropy = -(counts * np.log(found + 1e-12)).sum() / total.sum()
+        slope = seen.T @ (total * found - counts) / total.sum() + 2 * _DECAY * flat.reshape(
+            seen.shape[1], -1
+        )
+        return float(entropy + _DECAY * (flat**2).sum()), slope.ravel()
+
+    start = np.zeros(seen.shape[1] * counts.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    return chances(found.x)[of_row.reshape(-1)]

@@ -107,7 +107,7 @@ class Demo:
             dataset = self._draw()
         with self._step("train, float then quantization-aware"):
             trained = self._train(dataset)
-        network = trained.network
+        network = _integers(trained)
         with self._step("export: integers, ONNX, YAML, vendor checkpoint"):
             exported = export(network, self._folder / "model")
             price = cost(network, exported.placement)
@@ -170,7 +170,7 @@ class Demo:
     ) -> tuple[ChainReport, BenchResult]:
         from max78k.training.checkpoint import load_model
 
-        network = trained.network
+        network = _integers(trained)
         inputs = network.from_pixels(dataset.test.inputs)
         chain = TruthChain(network, inputs[: self.options.chain_inputs])
         chain.torch(load_model(trained.folder.best).model)
@@ -207,6 +207,11 @@ class Demo:
             columns=9,
             title="Test faces and the virtual board's answers",
         )
+
+
+def _integers(trained: TrainResult) -> Network:
+    assert trained.network is not None  # the demo's network has layers of the chip
+    return trained.network
 
 
 def _reference_accuracy(network: Network, dataset: Dataset, samples: int) -> float:

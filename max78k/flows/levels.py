@@ -29,7 +29,7 @@ class Subject:
 
     Attributes:
         name: of the network.
-        input_shape: of one sample.
+        input_shape: of one sample, before a network folds it.
         class_names: of the outputs.
         output_step: value of one unit of an output; 1 for real outputs.
     """
@@ -105,7 +105,7 @@ def subject(model: Model) -> Subject:
     """An integer network."""
     network = model.network
     return Subject(
-        network.name, network.input_shape, tuple(network.class_names), network.output_step
+        network.name, network.picture_shape, tuple(network.class_names), network.output_step
     )
 
 

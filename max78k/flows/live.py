@@ -63,9 +63,9 @@ def answers(
     Raises:
         InputError: E-LIVE-SHAPE for a network that reads no pictures.
     """
-    if len(network.input_shape) != 3 or network.input_shape[0] not in (1, 3):
+    if len(network.picture_shape) != 3 or network.picture_shape[0] not in (1, 3):
         raise InputError(
-            "E-LIVE-SHAPE", f"{network.name} reads {list(network.input_shape)}, no pictures."
+            "E-LIVE-SHAPE", f"{network.name} reads {list(network.picture_shape)}, no pictures."
         )
     for name, picture in pictures:
         box = None if finder is None else finder.find(picture)
@@ -73,7 +73,7 @@ def answers(
             yield name
             continue
         part = picture if box is None else cut(picture, box)
-        pixels = as_input(part, network.input_shape, crop=True)
+        pixels = as_input(part, network.picture_shape, crop=True)
         values, board_us = infer(network.from_pixels(pixels))
         scores = np.asarray(values, np.float64).reshape(1, -1) * network.output_step
         yield Answer(name, picture, box, pixels, softmax(scores)[0], board_us)

@@ -244,7 +244,7 @@ def _bit_notes(bits: BitPolicy | BitSearch | None) -> tuple[str, ...]:
 
 def _integers(network: Network, options: QuantizeOptions) -> QuantizeResult:
     """A file that holds integers already: nothing is left to choose."""
-    dataset = _data(options, network.input_shape)
+    dataset = _data(options, network.picture_shape)
     written = export(network, options.folder or Path(f"{network.name}-model"))
     note = f"{options.source} is an integer network of max78k, read back unchanged"
     return QuantizeResult(written, (), (note,), None, _integer_accuracy(network, dataset))

@@ -85,7 +85,7 @@ def chain_inputs(network: Network, data: str, count: int, seed: int) -> npt.NDAr
     if data == "random":
         generator = np.random.default_rng(seed)
         return generator.integers(-128, 128, (count, *network.input_shape), dtype=np.int8)
-    dataset = load(data, input_shape=network.input_shape, seed=seed)
+    dataset = load(data, input_shape=network.picture_shape, seed=seed)
     return network.from_pixels(dataset.test.sample(count, seed).inputs)
 
 

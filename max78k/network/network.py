@@ -28,7 +28,9 @@ import numpy.typing as npt
 
 from max78k.errors import InputError
 from max78k.files import atomic_write
+from max78k.network import folding
 
+FOLD_NOTE = "fold"  # key of Network.notes
 INPUT = "input"  # the name under which layers refer to the network's input
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 _FORMAT = 1
@@ -252,9 +254,23 @@ class Network:
         """Real value of one step of the output, for a softmax; 1.0 where it is not known."""
         return float(2.0 ** int(self.notes.get("output_exponent", "0")))
 
+    @property
+    def fold(self) -> int:
+        """Side of the squares of pixels that become channels; see :mod:`max78k.network.folding`."""
+        return int(self.notes.get(FOLD_NOTE, "1"))
+
+    @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """Shape of what :meth:`from_pixels` takes; ``input_shape`` where nothing is folded."""
+        return folding.picture_shape(self.input_shape, self.fold)
+
     def from_pixels(self, pixels: npt.NDArray[np.uint8]) -> Int8Array:
-        """8-bit pixels as the network's integers: the one definition used everywhere."""
-        return (pixels.astype(np.int16) - self.input_offset).astype(np.int8)
+        """8-bit pixels [..., *picture_shape] as the network's integers [..., *input_shape].
+
+        The one definition used everywhere.
+        """
+        values = (pixels.astype(np.int16) - self.input_offset).astype(np.int8)
+        return folding.folded(values, self.fold)
 
     def with_layer(self, name: str, **changes: Any) -> Network:
         """A copy in which the layer ``name`` has the given fields changed."""

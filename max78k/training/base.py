@@ -77,6 +77,11 @@ class Pooling(ChipLayer):
         return apply_pool(data, self.pool, self.mode, self.average_rounds)
 
 
+def is_plain(model: nn.Module) -> bool:
+    """Whether ``model`` has no layer of the chip, so that it computes in real numbers alone."""
+    return not any(isinstance(module, ChipLayer) for module in model.modules())
+
+
 def set_mode(model: nn.Module, mode: Mode) -> None:
     """Let all chip layers of ``model`` compute in ``mode``."""
     for module in model.modules():

@@ -148,5 +148,30 @@ def fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     model.load_state_dict(state)
 
 
+def fill_matching(model: nn.Module, path: Path) -> tuple[str, ...]:
+    """Load those weights of the checkpoint ``path`` that ``model`` has in the same shape.
+
+    Widths of weights stay the model's own: they belong to its quantization.
+
+    Returns:
+        Keys of the model that were not in the file, or had another shape.
+
+    Raises:
+        InputError: those of :func:`load_checkpoint`; E-INITIAL-NETWORK if no weights match.
+    """
+    stored, own = load_checkpoint(path)["model"], model.state_dict()
+    keys = [key for key in own if not key.endswith("weight_bits")]
+    found = [key for key in keys if key in stored and stored[key].shape == own[key].shape]
+    if not any(own[key].ndim > 1 for key in found):
+        raise InputError(
+            "E-INITIAL-NETWORK",
+            f"{path} has no weights of {type(model).__name__}: {len(found)} of {len(keys)} of its "
+            "keys have the same name and shape, none of them a layer's weights.",
+            "a checkpoint of the same network, perhaps for other classes.",
+        )
+    model.load_state_dict({key: stored[key] for key in found}, strict=False)
+    return tuple(key for key in keys if key not in found)
+
+
 def _shape(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else str(shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from max78k.chip.limits import BIAS_UNIT
 from max78k.errors import InputError
 from max78k.network import Activation, Eltwise, Layer, Network, Operation
-from max78k.network.network import INPUT
+from max78k.network.folding import folded_shape
+from max78k.network.network import FOLD_NOTE, INPUT
 from max78k.training.augment import PIXEL_OFFSET
 from max78k.training.base import Mode, Pooling, set_mode
 from max78k.training.graph import Step, StepModel, trace
@@ -50,7 +51,8 @@ def to_network(
     Args:
         model: a model whose exponents are set (:func:`max78k.training.calibrate.calibrate`).
         name: name of the network.
-        input_shape: (channels, rows, columns) or (channels, length).
+        input_shape: (channels, rows, columns) or (channels, length); of the picture, where the
+            first layer folds it.
         class_names: names of the outputs.
         notes: what else goes with the network, the notes of its data set.
 
@@ -62,18 +64,41 @@ def to_network(
     with torch.no_grad():
         layers = tuple(_layer(step) for step in steps)
     outputs = model.outputs if isinstance(model, StepModel) else (layers[-1].name,)
+    fold = _fold(steps, input_shape)
     exponents = {step_exponent(step) for step in steps if step.name in outputs}
     return Network(
         name=name,
-        input_shape=tuple(input_shape),
+        input_shape=folded_shape(tuple(input_shape), fold),
         layers=layers,
         outputs=outputs,
         class_names=tuple(class_names),
         input_offset=PIXEL_OFFSET,
         average_rounds=_average_rounds(steps),
         notes=dict(notes)
+        | ({FOLD_NOTE: str(fold)} if fold > 1 else {})
         | ({"output_exponent": str(exponents.pop())} if len(exponents) == 1 else {}),
     )
+
+
+def _fold(steps: Sequence[Step], shape: tuple[int, ...]) -> int:
+    """How the network's input is folded; raises InputError ``E-RULE-FOLD`` where it cannot be."""
+    found = {getattr(step.module, "fold", 1) for step in steps if INPUT in step.inputs}
+    elsewhere = [
+        step.name
+        for step in steps
+        if getattr(step.module, "fold", 1) > 1 and step.inputs != (INPUT,)
+    ]
+    fold = max(found)
+    fits = fold == 1 or (len(shape) == 3 and not any(side % fold for side in shape[1:]))
+    if len(found) > 1 or elsewhere or not fits:
+        where = f"in {elsewhere[0]}" if elsewhere else f"of an input of {list(shape)}"
+        raise InputError(
+            "E-RULE-FOLD",
+            f"fold is {fold} {where}, {len(found)} ways of folding the input in all.",
+            "fold in layers that read the input alone, all of them by the same divisor of its "
+            "sides.",
+        )
+    return fold
 
 
 def step_exponent(step: Step) -> int:

@@ -16,6 +16,7 @@ from max78k.training.evaluate import class_accuracy
 from max78k.training.layers import Mode
 from max78k.training.options import SELF, ProgressCallback, TrainOptions
 from max78k.training.processes import joined
+from max78k.training.registry import network_name
 from max78k.training.run import Run
 from max78k.training.run_folder import Row, RunFolder
 
@@ -26,22 +27,26 @@ class TrainResult:
 
     Attributes:
         folder: the run folder: best.pt, last.pt, network.npz, metrics.csv, run.json.
-        network: the integer network of the best epoch.
-        accuracy: share of the test part that the integer reference recognises.
+        network: the integer network of the best epoch; None for a plain network, one without
+            layers of the chip, which stays in real numbers.
+        accuracy: share of the test part that the integer reference recognises, or the plain
+            network.
         float_accuracy: the same for the float network before quantization; None if the whole run
             was quantization-aware.
         history: one row of metrics for each epoch; the keys are the columns of metrics.csv.
         confusion: int64 [classes (true), classes (predicted)] of the integer network.
-        class_accuracy: by class name.
+        class_accuracy: by class name, in the order of the classes.
+        name: of the network.
     """
 
     folder: RunFolder
-    network: Network
+    network: Network | None
     accuracy: float
     float_accuracy: float | None
     history: list[Row]
     confusion: npt.NDArray[np.int64]
     class_accuracy: dict[str, float]
+    name: str
 
 
 def train(
@@ -72,7 +77,7 @@ def train(
 def _result(run: Run) -> TrainResult:
     network, confusion = run.measure_best()
     accuracies = [r["test_accuracy"] for r in run.history if r["phase"] == Mode.FLOAT.value]
-    best = max(accuracies, default=None) if run.options.patience else None
+    best = max(accuracies, default=None) if run.options.patience or run.is_plain else None
     names = run.dataset.class_names
     result = TrainResult(
         folder=run.folder,
@@ -82,15 +87,16 @@ def _result(run: Run) -> TrainResult:
         history=run.history,
         confusion=confusion,
         class_accuracy=dict(zip(names, class_accuracy(confusion), strict=True)),
+        name=network_name(run.options.network),
     )
     run.write_summary(
         {
-            "integer_accuracy": result.accuracy,
+            "integer_accuracy": None if network is None else result.accuracy,
             "float_accuracy": result.float_accuracy,
             "class_accuracy": result.class_accuracy,
             "confusion": confusion.tolist(),
             "seconds": sum(row["seconds"] for row in run.history),
-            "weight_bytes": network.weight_bytes,
+            "weight_bytes": None if network is None else network.weight_bytes,
         }
     )
     return result

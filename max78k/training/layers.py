@@ -8,11 +8,13 @@ are buffers. What no data could make the chip run raises RuleError when the laye
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from max78k.errors import InputError
 from max78k.network import Operation
 from max78k.training import integer_conv
 from max78k.training.base import ChipLayer, Mode, Pooling, set_average_rounding, set_mode
@@ -98,12 +100,42 @@ class Conv2d(_Convolution):
         activation: "relu", "abs" or None.
         bits: weight width, 1, 2, 4 or 8; biases have 8 at every width.
         wide: 32-bit output, the bare accumulator; takes no activation.
+        fold: of a first layer, side of the squares of pixels that become ``in_channels``
+            (:mod:`max78k.network.folding`), without loss and before the data are on the chip.
 
     Raises:
         RuleError, InputError: E-RULE-... for what the chip cannot do.
     """
 
     operation = Operation.CONV2D
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        fold: int = 1,
+        **more: Any,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, **more)
+        self.fold = fold
+        if fold != 1 and (fold < 1 or in_channels % fold**2 or self.pool or self.combine):
+            raise InputError(
+                "E-RULE-FOLD",
+                f"fold is {fold} in a layer that reads {in_channels} channels.",
+                "a divisor of both sides of the picture, whose square divides the channels, in a "
+                "layer that neither pools nor combines.",
+            )
+
+    def _arrange(self, data: Tensor) -> Tensor:
+        data = super()._arrange(data)
+        if self.fold == 1 or data.shape[1] == self.weight.shape[1]:
+            return data  # also what was folded before
+        squares = range(self.fold)
+        parts = [data[:, :, row :: self.fold, column :: self.fold]
+                 for row in squares for column in squares]  # fmt: skip
+        return torch.cat(parts, dim=1).contiguous(memory_format=torch.channels_last)
 
     def _multiply(self, data: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.mode is Mode.QAT and integer_conv.is_active():

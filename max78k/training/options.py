@@ -98,6 +98,15 @@ class TrainOptions:
         ),
     )
 
+    initial: str | None = option(
+        None,
+        About(
+            _LENGTH,
+            "Checkpoint whose weights the run starts from; layers of another shape, as the last "
+            "one for other classes, begin anew.",
+        ),
+    )
+
     batch_size: int = option(
         128, About(_BATCHES, "Samples in a step, those of all processes together.", 1, 65_536)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from max78k.errors import InputError
 from max78k.training.layers import Mode
 from max78k.training.options import TrainOptions
 
@@ -19,9 +20,18 @@ class Phase:
     warm_up: float
 
 
-def phases(options: TrainOptions) -> tuple[Phase, ...]:
-    """The phases of a run that have an epoch."""
-    first = options.float_epochs
+def phases(options: TrainOptions, plain: bool = False) -> tuple[Phase, ...]:
+    """The phases of a run that have an epoch; of a ``plain`` network all epochs are real numbers.
+
+    Raises InputError ``E-TRAIN-PLAIN`` if quantization-aware epochs of a plain network are wanted.
+    """
+    first = options.epochs if plain else options.float_epochs
+    if plain and options.qat_epochs:
+        raise InputError(
+            "E-TRAIN-PLAIN",
+            f"{options.network} has no layer of the chip, qat_epochs is {options.qat_epochs}.",
+            "leave it out, or write the network in the layers of max78k.training.layers.",
+        )
     all_of_them = (
         Phase(Mode.FLOAT, first, options.learning_rate, options.schedule, options.warm_up),
         Phase(

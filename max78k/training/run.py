@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError, Max78kError, MismatchError
 from max78k.network import Network, reference
 from max78k.training.augment import seeded_generator
+from max78k.training.base import is_plain
 from max78k.training.bits import choose_bits
 from max78k.training.calibrate import calibrate, calibration_batches
-from max78k.training.checkpoint import fill, load_checkpoint, save_checkpoint
+from max78k.training.checkpoint import fill, fill_matching, load_checkpoint, save_checkpoint
 from max78k.training.chip_limits import require_network
 from max78k.training.convert import to_network
 from max78k.training.distillation import Lessons, load_teacher, own_teacher
@@ -72,10 +74,11 @@ class Run:
         self._progress = progress
         self._device = processes.device
         self._bf16 = _has_fast_bf16(self._device) if options.bf16 is None else options.bf16
-        self._phases = phases(options)
         self._phase, self._phase_epoch, self._best = 0, 0, State()
         torch.manual_seed(options.seed)
         self._model = self._new_model()
+        self.is_plain = is_plain(self._model)
+        self._phases = phases(options, self.is_plain)
         self._samples = Samples(dataset, options, processes)
         self._weights = class_weights(options, dataset.train.counts(len(dataset.class_names)))
         self._weights = None if self._weights is None else self._weights.to(self._device)
@@ -86,6 +89,8 @@ class Run:
         else:
             if processes.is_first:
                 self.folder.require_new()
+            if options.initial is not None:
+                fill_matching(self._model, Path(options.initial))
             if self._phases[0].mode is Mode.QAT:
                 self._quantize()
             self._trainer = self._new_trainer(self._new_lessons())
@@ -132,11 +137,12 @@ class Run:
         phase = self._phases[self._phase]
         better = watch.see(row["test_accuracy"], options.plateau)
         # the float phase begins the next one with its last state, unless the best is asked for
-        if better or (phase.mode is Mode.FLOAT and not options.patience):
+        is_last = self._phase == len(self._phases) - 1
+        if better or not (is_last or options.patience):
             self._best = _copied(self._trainer.measured)
         content = self._content(history)
         # best.pt first: an interruption between the two files repeats the epoch and rewrites it
-        if better and phase.mode is Mode.QAT and self._processes.is_first:
+        if better and is_last and self._processes.is_first:
             save_checkpoint(self.folder.best, content)
         if self._phase_epoch == phase.epochs or 0 < options.patience <= watch.since:
             self._next_phase()
@@ -232,7 +238,8 @@ class Run:
             )
         arguments, classes = options.network_arguments, len(dataset.class_names)
         model = build(options.network, classes, found, arguments=arguments)
-        require_network(self._to_network(model))  # what the chip cannot run is not trained
+        if not is_plain(model):
+            require_network(self._to_network(model))  # what the chip cannot run is not trained
         if self._processes.count > 1:
             join_norms(model)
         return self._placed(model)
@@ -324,11 +331,17 @@ class Run:
 
     # -- the end -----------------------------------------------------------------------------
 
-    def measure_best(self) -> tuple[Network, npt.NDArray[np.int64]]:
+    def measure_best(self) -> tuple[Network | None, npt.NDArray[np.int64]]:
         """Integers of the best epoch and their confusion matrix; torch must equal the reference.
 
-        Measured on the CPU, where float arithmetic on integers is exact.
+        Measured on the CPU, where float arithmetic on integers is exact. A plain network has no
+        integers, and is measured as the epochs were.
         """
+        if self.is_plain:
+            fill(self._model, self._best, self.folder.last)
+            reals = scores(self._model, self._test_pixels, Mode.FLOAT, self._bf16)
+            found, labels = reals.argmax(1).cpu().numpy(), self.dataset.test.labels
+            return None, confusion_matrix(labels, found, len(self.dataset.class_names))
         model = self._model.cpu()
         fill(model, self._best, self.folder.last)
         network, test = self._to_network(model), self.dataset.test

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from max78k.errors import InputError
 from max78k.training.average import Average
+from max78k.training.base import is_plain
 from max78k.training.distillation import Lessons, Student, new_projection
 from max78k.training.evaluate import model_input
 from max78k.training.graph import trace
@@ -86,7 +87,8 @@ class Trainer:
             self._exponents = ExponentLearner(model)
         self._student = Student(model, projection)
         self._optimizer = new_optimizer(self._student, options)
-        used = {id(p) for step in trace(model) for p in step.module.parameters()}
+        steps = [model] if is_plain(model) else [step.module for step in trace(model)]
+        used = {id(p) for step in steps for p in step.parameters()}
         self._wrapped = processes.wrap(
             self._student, all(id(p) in used for p in model.parameters())
         )

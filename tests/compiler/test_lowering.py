@@ -211,13 +211,21 @@ def pooled_part_in_another_size() -> Network:
     )  # fmt: skip
 
 
+def operand_in_two_quadrants() -> Network:
+    part = joined("p", "a a", eltwise=Eltwise.OR, cut=Cut(2, 16))
+    return network(
+        (1, 3, 4), conv("a", "input", 1, 18), part,
+        conv("end", "p p", 16, 1, k=1, eltwise=Eltwise.SUB),
+    )  # fmt: skip
+
+
 NATURAL = (
     residual, wide_residual, three_wide_operands, doubled, twice_concatenated, two_joints,
     unlike_parts, unlike_parts_handed_on, loose_parts, pooled_and_flattened, many_channels_pooled,
     large_window, large_steps, sum_before_1d, joined_input, input_in_a_sum,
     copies_in_one_stack, stack_with_gaps_in_a_sum, linear_with_a_part_of_a_pass,
     more_biases_than_a_quadrant_holds, more_biases_of_a_linear_layer, operands_of_one_tensor,
-    pooled_part_in_another_size,
+    pooled_part_in_another_size, operand_in_two_quadrants,
 )  # fmt: skip
 
 

@@ -307,6 +307,25 @@ def test_votes_become_shares_of_the_train_part(dataset: Dataset, tmp_path: Path)
     assert len(fewer.train) == 20
 
 
+def test_calibrated_votes_are_the_labels_that_go_with_them(dataset: Dataset) -> None:
+    labels = np.array([4] * 30 + [6] * 10 + [3] * 40)
+    answers = np.zeros((80, len(ANSWERS)), np.int64)
+    answers[:40, ANSWERS.index("neutral")] = 10  # FER-2013 calls three quarters of them sad
+    answers[40:, ANSWERS.index("happiness")] = 10
+    train = Split(np.zeros((80, 1, 48, 48), np.uint8), labels)
+    data = Dataset("fer", FER_NAMES, train, dataset.test)
+    soft, judged = with_votes(data, {"train": answers}, share=1.0, calibrated=True)
+    assert soft.train.soft is not None
+    assert np.allclose(soft.train.soft.sum(axis=1), 1)
+    assert np.allclose(soft.train.soft[0], soft.train.soft[35])
+    assert soft.train.soft[0, [4, 6]] == pytest.approx([0.75, 0.25], abs=0.03)
+    assert soft.train.soft[50, 3] > 0.95
+    half, _ = with_votes(data, {"train": answers}, share=0.5, calibrated=True)
+    assert half.train.soft is not None
+    assert half.train.soft[35, 6] == pytest.approx(0.5 + 0.125, abs=0.02)
+    assert judged.differ == 30
+
+
 def test_votes_of_other_data_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     path = write_votes(tmp_path / "v.csv", [("Training", {"fear": 10})] * 20)
     with pytest.raises(InputError, match=r"E-FERPLUS-ROWS.*21.*20"):

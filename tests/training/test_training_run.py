@@ -15,12 +15,13 @@ from corner_data import NETWORKS, corner_data, corners
 from max78k.datasets.dataset import Dataset, Split
 from max78k.errors import InputError, Max78kError
 from max78k.network import Network, reference
-from max78k.training.checkpoint import load_checkpoint, load_model
+from max78k.training.checkpoint import fill_matching, load_checkpoint, load_model
 from max78k.training.convert import to_network
 from max78k.training.evaluate import class_accuracy, confusion_matrix
 from max78k.training.fit import stored_options, train
 from max78k.training.options import Augmentation, TrainOptions
 from max78k.training.post_training import QuantizeMethod, quantize_checkpoint
+from max78k.training.registry import build
 from max78k.training.run_folder import RunFolder
 
 STILL = Augmentation(flip=False, rotate=5.0, scale=0.05, shift=0.05, cutout=3)
@@ -66,6 +67,28 @@ def test_a_run_learns_and_measures_the_integers(options, dataset):
     assert load_checkpoint(options.folder / "best.pt")["epoch"] == first + 1
     assert sum(event.row is not None for event in events) == 5
     assert set(result.class_accuracy) == {"a", "b", "c"}
+
+
+def test_a_run_starts_from_the_weights_of_another(options, dataset, tmp_path):
+    train(options, dataset)
+    once = replace(options, folder=tmp_path / "next", epochs=2, qat_epochs=1, learning_rate=1e-6)
+    initial = str(options.folder / "best.pt")
+    assert train(replace(once, initial=initial), dataset).history[0]["test_accuracy"] > 0.9
+    once = replace(once, folder=tmp_path / "alone")
+    assert train(once, dataset).history[0]["test_accuracy"] < 0.8
+
+
+def test_layers_of_another_shape_begin_anew(options, dataset, tmp_path):
+    train(options, dataset)
+    first = load_checkpoint(options.folder / "best.pt")["model"]
+    model = build(options.network, 5)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    left = fill_matching(model, options.folder / "best.pt")
+    assert left == ("output.weight", "output.bias")
+    assert torch.equal(model.conv2.weight, first["conv2.weight"])
+    assert torch.equal(model.output.weight, before["output.weight"])
+    with pytest.raises(InputError, match="E-INITIAL-NETWORK"):
+        fill_matching(torch.nn.Linear(3, 4), options.folder / "best.pt")
 
 
 def test_a_run_leaves_its_files(options, dataset):

@@ -26,6 +26,8 @@ class Tiny(nn.Module):
 class Plain(nn.Sequential):
     """Ordinary layers, as a teacher has them."""
 
+    input_shape = (1, 12, 12)
+
     def __init__(self, classes: int) -> None:
         super().__init__(
             nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(4),
