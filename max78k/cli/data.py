@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,6 +45,7 @@ def command() -> None:
       max78k data convert fer2013.csv --classes calm4 --out fer4-calm.npz
       max78k data duplicates pictures/
       max78k data augment fer2013.csv --sheet changes.png
+      max78k data faces photos/ --detector yunet.onnx --out faces/
 
     SPEC: `faces` or `faces:train=4000,test=1000` (drawn faces), a fer2013.csv, an .npz of images
     and labels, a folder with one folder of images for each class, or the folder of CK+.
@@ -183,6 +186,10 @@ def convert(
 @click.argument("spec")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the data without repeats.")
 @click.option("--delete", is_flag=True, help="Folders: delete the files that repeat others.")
+@click.option("--dry-run", is_flag=True, help="With --delete: list the files, delete nothing.")
+@click.option(
+    "--part", type=click.Choice(("train", "test", "final")), help="Look into this part alone."
+)
 @click.option("--yes", is_flag=True, help="With --delete: do not ask.")
 @_bad_rows
 @seed_option
@@ -191,6 +198,8 @@ def duplicates(
     spec: str,
     out: Path | None,
     delete: bool,
+    dry_run: bool,
+    part: str | None,
     yes: bool,
     skip_bad_rows: bool,
     seed: int,
@@ -202,7 +211,8 @@ def duplicates(
     Examples:
       max78k data duplicates fer2013.csv
       max78k data duplicates fer2013.csv --out clean.npz
-      max78k data duplicates pictures/ --delete
+      max78k data duplicates pictures/ --delete --dry-run
+      max78k data duplicates pictures/ --delete --part train
 
     Nothing is changed without --out or --delete. Of a picture in several parts the copy in the
     final or test part stays, since results are measured there; within a part the first stays.
@@ -214,11 +224,14 @@ def duplicates(
         raise InputError("E-DATA-DELETE", f"{spec} is no folder.", "--out FILE.npz")
     dataset = None if folder.is_dir() and out is None else _load(spec, seed, skip_bad_rows)
     items = repeated.items_in(folder) if dataset is None else repeated.items_of(dataset)
-    found = repeated.find_duplicates(items)
+    found = repeated.find_duplicates(one for one in items if part in (None, one.part))
     if out is not None and dataset is not None:
         _write(repeated.without_repeats(dataset, found), out)
     deleted = 0
-    if delete and found.repeats:
+    if delete and dry_run:
+        for item in found.repeats:
+            say(f"would delete {item.name}")
+    elif delete and found.repeats:
         if not yes:
             click.confirm(f"Delete {len(found.repeats):,} files?", abort=True, err=True)
         for item in found.repeats:
@@ -229,7 +242,11 @@ def duplicates(
 
 @command.command("augment")
 @click.argument("spec")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the enlarged data, .npz.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the enlarged data: an .npz, or a new folder whose files name their change.",
+)
 @click.option("--only", metavar="NAMES", help="Changes, with commas between. Default: all 28.")
 @click.option(
     "--share",
@@ -279,11 +296,56 @@ def augment(
             sheet, np.stack(pictures), range(len(pictures)), ("original", *names), columns=10
         )
     if out is not None:
-        train, made = named.enlarge(dataset.train, names, share, seed)
+        from max78k.datasets.duplicates import also_in
+
+        others = [split.inputs for part, split in dataset.parts().items() if part != "train"]
+        spared = also_in(dataset.train.inputs, others)
+        train, made = named.enlarge(dataset.train, names, share, seed, spared)
         dataset = dataset.with_parts({**dataset.parts(), "train": train})
-        _write(dataset, out)
+        _write(dataset, out, {"train": made})
         say(f"{sum(map(bool, made)):,} copies by {len(names)} changes")
+        if spared.any():
+            say(f"{spared.sum():,} train pictures got none: another part has them, too")
     emit(dataset.describe(), {**_summary(dataset), "changes": list(names)}, as_json)
+
+
+@command.command("faces")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="YuNet's ONNX file, of OpenCV's model zoo.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="A new folder for the faces."
+)
+@json_option
+def cut_faces(folder: Path, detector: Path, out: Path, as_json: bool) -> None:
+    """Cut the largest face out of every photograph in FOLDER and the folders in it.
+
+    \b
+    Examples:
+      max78k data faces photos/ --detector face_detection_yunet_2023mar.onnx --out faces/
+
+    The faces stand under the same paths, so that folders of classes stay what they are. OpenCV
+    finds faces with YuNet, whose file (MIT licence) is in OpenCV's model zoo, and not here.
+    """
+    from max78k.datasets import writing
+    from max78k.datasets.face_finder import FaceFinder
+    from max78k.datasets.frames import IMAGES
+
+    finder = FaceFinder(detector)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
+    if not files:
+        raise InputError("E-DATA-FOLDER", f"{folder} holds no pictures.", ", ".join(IMAGES))
+    with progress("faces", len(files)) as advance:
+        without = writing.cut_faces(files, folder, out, finder, advance)
+    for path in without:
+        say(f"no face: {path}")
+    found = len(files) - len(without)
+    report = {"out": str(out), "faces": found, "without": [str(path) for path in without]}
+    emit(f"{out}: {found:,} faces of {len(files):,} pictures", report, as_json)
 
 
 def _load(spec: str, seed: int, skip_bad_rows: bool, side: int | None = None) -> Dataset:
@@ -298,14 +360,16 @@ def _load(spec: str, seed: int, skip_bad_rows: bool, side: int | None = None) ->
     )  # fmt: skip
 
 
-def _write(dataset: Dataset, out: Path) -> None:
+def _write(
+    dataset: Dataset, out: Path, marks: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> None:
     from max78k.datasets.writing import write_folder, write_npz
 
     if out.suffix.lower() == ".npz":
         write_npz(dataset, out)
         return
     with progress("write", sum(map(len, dataset.parts().values()))) as advance:
-        write_folder(dataset, out, advance)
+        write_folder(dataset, out, advance, marks)
 
 
 def _counts(dataset: Dataset) -> dict[str, list[int]]:

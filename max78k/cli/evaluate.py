@@ -12,6 +12,7 @@ from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 
 if TYPE_CHECKING:
+    from max78k.datasets.dataset import Dataset
     from max78k.flows.evaluation import Evaluation
 
 _LEVELS = ("float", "integer", "accelerator", "board")
@@ -31,12 +32,17 @@ _LEVELS = ("float", "integer", "accelerator", "board")
 )
 @click.option(
     "--part",
-    type=click.Choice(("train", "test", "final", "all")),
-    help="Of the data. Default: test, else final; all of data that name no parts.",
+    type=click.Choice(("train", "test", "final", "all", "each")),
+    help="Of the data; each: one after another. Default: test, else final; all of data that name "
+    "no parts.",
 )
 @click.option("--limit", type=click.IntRange(1), help="At most this many samples.")
 @click.option("--flip", is_flag=True, help="Also average each picture with its mirror.")
-@click.option("--robustness", is_flag=True, help="Also noise of 0.05, 0.1, 0.2; 16x16 occlusion.")
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Also noise of 0.05, 0.1, 0.2; hidden squares of 8x8, 16x16, 24x24.",
+)
 @click.option(
     "--run", "run_folder", type=click.Path(path_type=Path), help="Training run, for --level float."
 )
@@ -44,7 +50,8 @@ _LEVELS = ("float", "integer", "accelerator", "board")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for report.json, confusion.png, answers and mistakes as CSV and pictures.",
+    help="Folder for report.json and .txt, confusion and robustness as pictures and CSV, answers "
+    "and mistakes as CSV and pictures.",
 )
 @click.option("--confusion", type=click.Path(path_type=Path), help="Write the matrix as PNG.")
 @port_option
@@ -75,47 +82,57 @@ def command(
       max78k evaluate fer7 --data fer2013.csv --out evaluation
       max78k evaluate fer7 --data fer2013.csv --also ckplus/ --robustness --out evaluation
       max78k evaluate fer7-model --level float --run runs/fer7 --data fer2013.csv
-      max78k evaluate --level float --run runs/reference --data fer2013.csv
+      max78k evaluate fer7 --data fer2013.csv --part each
+      max78k evaluate --run runs/float --level float --data fer2013.csv
       max78k evaluate --model fer7 --data final.npz --level integer --json
 
-    Pictures of the test or final part that also stand in the train part are counted, and the
-    accuracy without them is given beside the other. A network of ordinary layers has no integers:
-    its run is judged without MODEL, at the level float.
+    Pictures that also stand in another part, and those that a part repeats, are counted, and the
+    accuracy without them is given beside the other.
     """
     from max78k.datasets.load import load
     from max78k.flows import evaluation
+    from max78k.flows.evaluation_files import told
+    from max78k.flows.levels import LEVELS, open_level
     from max78k.flows.models import load_model
 
-    floats_alone = model is None and named is None and level == "float" and run_folder is not None
-    if (model is None) == (named is None) and not floats_alone:
-        raise InputError("E-EVALUATE-MODEL", "one model must be given.", "max78k evaluate fer7")
-    loaded = None if floats_alone else load_model(model or named or "")
-    if loaded is None:
-        judged = evaluation.Judged.of_run(run_folder or Path(), network)
-    else:
-        judged = evaluation.Judged.of_model(loaded)
-    sets = [load(one, input_shape=judged.input_shape, seed=seed, need=()) for one in (data, *also)]
-    samples = sum(len(evaluation.judged_part(one, part)[1]) for one in sets)
-    total = min(samples, limit * len(sets) if limit else samples)
-    chosen = next(one for one in evaluation.LEVELS if one == level)
-    with (
-        progress("evaluate", total * evaluation.rounds(flip, robustness)) as advance,
-        evaluation.open_level(
-            loaded, chosen, run=run_folder, network_class=network, port=port
-        ) as answer,
-    ):
-        results = [
-            evaluation.evaluate(
-                judged, one, answer, level=chosen, part=part, limit=limit, flip=flip,
-                robustness=robustness, seed=seed, progress=advance,
-            )
-            for one in sets
-        ]  # fmt: skip
+    source = _source(model, named, level, run_folder)
+    loaded = None if source is None else load_model(source)
+    chosen = next(one for one in LEVELS if one == level)
+    with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
+        shape = answer.subject.input_shape
+        sets = [load(one, input_shape=shape, seed=seed, need=()) for one in (data, *also)]
+        asked = [(one, name) for one in sets for name in _parts(one, part)]
+        sizes = [len(evaluation.judged_part(one, name)[1]) for one, name in asked]
+        total = sum(size if limit is None else min(size, limit) for size in sizes)
+        with progress("evaluate", total * evaluation.rounds(flip, robustness)) as advance:
+            results = [
+                evaluation.evaluate(
+                    one, answer, level=chosen, part=name, limit=limit, flip=flip,
+                    robustness=robustness, seed=seed, progress=advance,
+                )
+                for one, name in asked
+            ]  # fmt: skip
     _write(results, out, confusion)
-    report: dict[str, Any] = {"network": judged.name, **results[0].to_json()}
-    if also:
+    report: dict[str, Any] = {"network": answer.subject.name, **results[0].to_json()}
+    if results[1:]:
         report["also"] = [one.to_json() for one in results[1:]]
-    emit("\n\n".join(map(_text, results)), report, as_json)
+    emit(told(results), report, as_json)
+
+
+def _source(model: str | None, named: str | None, level: str, run: Path | None) -> str | None:
+    """What to load; None for float weights alone, which a run has."""
+    if model is None and named is None and level == "float" and run is not None:
+        return None
+    if (model is None) == (named is None):
+        raise InputError("E-EVALUATE-MODEL", "one model must be given.", "max78k evaluate fer7")
+    return model or named
+
+
+def _parts(dataset: Dataset, part: str | None) -> list[str | None]:
+    """Names of the parts to judge."""
+    if part != "each":
+        return [part]
+    return [name for name, split in dataset.parts().items() if len(split)]
 
 
 def _write(results: list[Evaluation], out: Path | None, confusion: Path | None) -> None:
@@ -135,27 +152,3 @@ def _write(results: list[Evaluation], out: Path | None, confusion: Path | None) 
 
         for path in write_files(results, out):
             say(f"wrote {path}")
-
-
-def _text(result: Evaluation) -> str:
-    from max78k.report import tables
-
-    lines = [
-        f"{result.data}, {result.part} part, {result.level} level, "
-        f"{tables.seconds(result.seconds / len(result.split))} per sample here",
-        tables.scores_table(result.scores, result.class_names),
-    ]
-    mistakes = result.top_confusions(5)
-    if mistakes:
-        said = ", ".join(f"{true} as {answer} ({number})" for true, answer, number in mistakes)
-        lines.append(f"most frequent mistakes: {said}")
-    if result.repeats is not None and result.accuracy_without_repeats is not None:
-        lines.append(
-            f"{int(result.repeats.sum())} samples also stand in the train part; without them "
-            f"{tables.percent(result.accuracy_without_repeats, 2)}"
-        )
-    if result.flip_accuracy is not None:
-        lines.append(f"with the mirrored pictures: {tables.percent(result.flip_accuracy, 2)}")
-    for kind, share in result.robustness.items():
-        lines.append(f"{kind}: {tables.percent(share, 2)}")
-    return "\n".join(lines)

@@ -29,6 +29,8 @@ VERBS: dict[str, Verb] = {
     "data": Verb("data", "Look at a data set, convert it, find repeats, enlarge it."),
     "csi": Verb("csi", "Wi-Fi CSI: inspect, make, cut into windows, answer."),
     "train-qat": Verb("train_qat", "Train a network, float first, then quantization-aware."),
+    "train-many": Verb("train_many", "Many runs, at random or in a grid, with usage factors."),
+    "compare": Verb("compare", "Runs beside a reference run: options, scores, curves."),
     "search": Verb("search", "Networks and training options, under memory and latency budgets."),
     "quantize": Verb("quantize", "Ordinary ONNX or torch.nn network to integers, untrained."),
     "export": Verb("export", "Checkpoint to integer network, ONNX, YAML, vendor -q checkpoint."),

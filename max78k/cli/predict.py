@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from max78k.cli.options import port_option
 from max78k.cli.terminal import emit, json_option
 from max78k.errors import InputError
 
@@ -16,42 +17,78 @@ from max78k.errors import InputError
 @click.option(
     "--draw", type=click.Path(path_type=Path), help="Write the picture with its shares as PNG."
 )
+@click.option(
+    "--level",
+    type=click.Choice(("float", "integer", "accelerator", "board")),
+    default="integer",
+    show_default=True,
+    help="What answers: float weights of --run, integer reference, accelerator model, firmware.",
+)
+@click.option(
+    "--run", "run_folder", type=click.Path(path_type=Path), help="Training run, for --level float."
+)
+@click.option("--network", help="With --run: the network's class, path/to/file.py:Class.")
+@port_option
 @json_option
-def command(model: str, picture: Path, draw: Path | None, as_json: bool) -> None:
-    """Run MODEL's integer network on PICTURE, or on its middle if it has other proportions.
+def command(
+    model: str,
+    picture: Path,
+    draw: Path | None,
+    level: str,
+    run_folder: Path | None,
+    network: str | None,
+    port: str,
+    as_json: bool,
+) -> None:
+    """Run MODEL on PICTURE, or on its middle if it has other proportions.
 
     \b
     Examples:
       max78k predict fer7-model face.png
       max78k predict fer7 face.jpg --json
       max78k predict fer7 face.jpg --draw answer.png
+      max78k predict fer7 face.jpg --level board --port auto
 
-    The scores are the integers that the chip gives; the shares are their softmax.
+    The scores are the integers that the chip gives (real numbers at the level float); the shares
+    are their softmax.
     """
     from max78k.datasets.images import load_image
     from max78k.flows.evaluation import softmax
+    from max78k.flows.levels import LEVELS, open_level
     from max78k.flows.models import load_model
-    from max78k.network import reference
 
-    network = load_model(model).network
-    if len(network.input_shape) != 3:
-        raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
-    pixels = load_image(picture, network.picture_shape, crop=True)
-    values = reference.outputs(network, network.from_pixels(pixels)[None])[0]
-    shares = softmax(values[None] * network.output_step)[0]
-    names = network.class_names or tuple(f"class {n}" for n in range(len(values)))
+    loaded = load_model(model)
+    if len(loaded.network.input_shape) != 3:
+        raise InputError("E-PREDICT-SHAPE", f"network {loaded.network.name} takes no pictures.")
+    pixels = load_image(picture, loaded.network.picture_shape, crop=True)
+    chosen = next(one for one in LEVELS if one == level)
+    with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
+        values = answer(pixels[None])[0]
+    shares = softmax(values[None] * answer.subject.output_step)[0]
+    names = answer.subject.class_names or tuple(f"class {n}" for n in range(len(values)))
     best = int(values.argmax())
     if draw is not None:
         from max78k.report.probabilities import draw_probabilities
 
         draw_probabilities(draw, pixels, shares.tolist(), names, f"{picture.name}: {names[best]}")
     lines = [
-        f"{'*' if n == best else ' '} {name:<12} {int(values[n]):>10}  {100 * shares[n]:5.1f} %"
+        f"{'*' if n == best else ' '} {name:<12} {_shown(values[n]):>10}  {100 * shares[n]:5.1f} %"
         for n, name in enumerate(names)
     ]
     data = {
         "class": names[best],
-        "scores": dict(zip(names, values.tolist(), strict=True)),
+        "level": level,
+        "scores": dict(zip(names, map(_plain, values.tolist()), strict=True)),
         "shares": dict(zip(names, [round(float(s), 4) for s in shares], strict=True)),
     }
     emit("\n".join(lines), data, as_json)
+
+
+def _plain(value: float) -> float | int:
+    """Integers as such, as every level but "float" gives them."""
+    return int(value) if value.is_integer() else value
+
+
+def _shown(value: float) -> str:
+    plain = _plain(float(value))
+    return str(plain) if isinstance(plain, int) else f"{plain:.4f}"

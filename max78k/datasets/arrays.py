@@ -168,7 +168,8 @@ def _split(
     if len(images) != len(labels):
         raise InputError("E-DATA-SHAPE", f"{path}: {len(images)} images but {len(labels)} labels.")
     shares = None if soft is None else _shares(path, soft, len(labels))
-    return Split(_channels_first(path, images, input_shape), labels.astype(np.int64), shares)
+    pixels = _channels_first(path, images, input_shape)
+    return Split(pixels, labels.astype(np.int64), shares, np.arange(len(labels)))
 
 
 def _shares(path: Path, soft: npt.NDArray[Any], count: int) -> Float32Array:

@@ -72,7 +72,7 @@ def load_ckplus(root: Path, input_shape: tuple[int, ...], *, seed: int = 0) -> D
     order = permutation(len(persons), seed)
     held = {persons[n] for n in order[: max(round(TEST_SHARE * len(persons)), 1)]}
     parts = [
-        _read([face for face in faces if (face.person in held) == test], input_shape)
+        _read(root, [face for face in faces if (face.person in held) == test], input_shape)
         for test in (False, True)
     ]
     return Dataset(root.name, CLASS_NAMES, parts[0], parts[1], parts_named=False)
@@ -124,7 +124,9 @@ def _by_class(root: Path) -> Iterator[_Face]:
             yield _Face(path, match[1].upper(), CLASS_NAMES.index(name))
 
 
-def _read(faces: list[_Face], input_shape: tuple[int, ...]) -> Split:
+def _read(root: Path, faces: list[_Face], input_shape: tuple[int, ...]) -> Split:
     pictures = [load_image(face.path, input_shape, crop=True) for face in faces]
     inputs = np.stack(pictures) if pictures else np.zeros((0, *input_shape), np.uint8)
-    return Split(inputs, np.array([face.label for face in faces], dtype=np.int64))
+    labels = np.array([face.label for face in faces], dtype=np.int64)
+    origin = np.array([face.path.relative_to(root).as_posix() for face in faces], dtype=np.str_)
+    return Split(inputs, labels, origin=origin)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from max78k.datasets.dataset import Uint8Array
 
 NOISE_SIGMAS = (0.05, 0.1, 0.2)
-OCCLUSION_SIDE = 16
-
-Corruption = Callable[[Uint8Array, int], Uint8Array]
+OCCLUSION_SIDES = (8, 16, 24)
 
 
 def add_noise(pixels: Uint8Array, seed: int, *, sigma: float) -> Uint8Array:
@@ -34,8 +32,22 @@ def occlude(pixels: Uint8Array, seed: int, *, side: int) -> Uint8Array:
     return np.where(hidden[:, None], np.uint8(0), pixels).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Corruption:
+    """A kind, "noise" or "occlusion", and its amount: a standard deviation, or a side in pixels."""
+
+    kind: str
+    amount: float
+
+    def __call__(self, pixels: Uint8Array, seed: int) -> Uint8Array:
+        """The pictures spoilt; the same for the same seed."""
+        if self.kind == "noise":
+            return add_noise(pixels, seed, sigma=self.amount)
+        return occlude(pixels, seed, side=int(self.amount))
+
+
 # What ``max78k evaluate --robustness`` measures: name, and what is done to the pictures.
 CORRUPTIONS: Mapping[str, Corruption] = {
-    **{f"noise {sigma:g}": partial(add_noise, sigma=sigma) for sigma in NOISE_SIGMAS},
-    f"occlusion {OCCLUSION_SIDE}x{OCCLUSION_SIDE}": partial(occlude, side=OCCLUSION_SIDE),
+    **{f"noise {sigma:g}": Corruption("noise", sigma) for sigma in NOISE_SIGMAS},
+    **{f"occlusion {side}x{side}": Corruption("occlusion", side) for side in OCCLUSION_SIDES},
 }

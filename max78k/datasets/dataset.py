@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +29,14 @@ class Split:
         labels: int64 [N], numbers of classes.
         soft: float32 [N, classes] or None: what to learn instead of the labels, where several
             people judged each sample; each row sums to 1.
+        origin: [N] or None: where the user finds each sample again. Text: its file under the data
+            set's folder; int64: its row in the data set's file, from 0.
     """
 
     inputs: Uint8Array
     labels: Int64Array
     soft: Float32Array | None = None
+    origin: npt.NDArray[Any] | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -41,7 +45,8 @@ class Split:
     def take(self, rows: npt.NDArray[np.int64]) -> Split:
         """The given rows, in the given order."""
         soft = None if self.soft is None else self.soft[rows]
-        return Split(self.inputs[rows], self.labels[rows], soft)
+        origin = None if self.origin is None else self.origin[rows]
+        return Split(self.inputs[rows], self.labels[rows], soft, origin)
 
     def sample(self, count: int, seed: int) -> Split:
         """At most ``count`` samples chosen by ``seed``, in their old order."""
@@ -80,13 +85,14 @@ class Split:
         kept = self.take(np.flatnonzero(number[self.labels] >= 0))
         labels = number[kept.labels]
         if kept.soft is None:
-            return Split(kept.inputs, labels)
+            return replace(kept, labels=labels)
         soft = np.zeros((len(kept), classes), np.float32)
         for old in np.flatnonzero(number >= 0):
             soft[:, number[old]] += kept.soft[:, old]
         total = soft.sum(axis=1, keepdims=True)
         hard = np.eye(classes, dtype=np.float32)[labels]
-        return Split(kept.inputs, labels, np.where(total > 0, soft / np.maximum(total, 1e-9), hard))
+        shares = np.where(total > 0, soft / np.maximum(total, 1e-9), hard)
+        return replace(kept, labels=labels, soft=shares)
 
     def counts(self, classes: int) -> Int64Array:
         """Samples of each class, int64 [classes]."""
@@ -226,12 +232,16 @@ class Dataset:
 
 
 def joined(splits: Sequence[Split]) -> Split:
-    """All samples one after another; soft labels where every split has them."""
+    """All samples one after another; soft labels and origins where every split has them."""
+    origins = [split.origin for split in splits if split.origin is not None]
+    if len({origin.dtype.kind for origin in origins}) > 1:
+        origins = [origin.astype(str) for origin in origins]
     soft = [split.soft for split in splits if split.soft is not None]
     return Split(
         np.concatenate([split.inputs for split in splits]),
         np.concatenate([split.labels for split in splits]),
         np.concatenate(soft) if len(soft) == len(splits) else None,
+        np.concatenate(origins) if len(origins) == len(splits) else None,
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.dataset import Dataset, Split, Uint8Array
 from max78k.datasets.folder import image_files
+
+BoolArray = npt.NDArray[np.bool_]
 
 # Where one picture is in several parts, these keep it: what is measured with stays whole.
 KEEPING = ("final", "test", "train")
@@ -95,9 +98,26 @@ def find_duplicates(items: Iterable[Item]) -> Duplicates:
 def items_of(dataset: Dataset) -> Iterable[Item]:
     """The samples of a data set, by their bytes; names are row numbers in their part."""
     for part, split in dataset.parts().items():
-        for row, (one, label) in enumerate(zip(split.inputs, split.labels.tolist(), strict=True)):
-            digest = hashlib.sha256(one.tobytes()).digest()
+        digests = _digests(split.inputs)
+        for row, (digest, label) in enumerate(zip(digests, split.labels.tolist(), strict=True)):
             yield Item(part, dataset.class_names[label], str(row), digest)
+
+
+def also_in(inputs: Uint8Array, others: Sequence[Uint8Array]) -> BoolArray:
+    """Which of ``inputs`` [N, ...] stand byte for byte among ``others``; bool [N]."""
+    known = {digest for each in others for digest in _digests(each)}
+    return np.array([digest in known for digest in _digests(inputs)], np.bool_)
+
+
+def repeated(inputs: Uint8Array) -> BoolArray:
+    """Which of ``inputs`` [N, ...] are byte for byte an earlier one; bool [N]."""
+    first: dict[bytes, int] = {}
+    rows = [first.setdefault(digest, row) != row for row, digest in enumerate(_digests(inputs))]
+    return np.array(rows, np.bool_)
+
+
+def _digests(inputs: Uint8Array) -> list[bytes]:
+    return [hashlib.sha256(one.tobytes()).digest() for one in inputs]
 
 
 def items_in(root: Path) -> Iterable[Item]:

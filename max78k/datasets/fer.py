@@ -25,11 +25,14 @@ class _Rows:
 
     pixels: list[bytes] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
 
     def split(self) -> Split:
         """All rows as arrays."""
         pixels = np.frombuffer(b"".join(self.pixels), np.uint8)
-        return Split(pixels.reshape(-1, 1, SIDE, SIDE), np.array(self.labels, dtype=np.int64))
+        pictures = pixels.reshape(-1, 1, SIDE, SIDE)
+        labels, rows = (np.array(values, dtype=np.int64) for values in (self.labels, self.rows))
+        return Split(pictures, labels, origin=rows)
 
 
 class _BadRow(Exception):
@@ -52,13 +55,13 @@ def load_csv(path: Path, *, skip_bad_rows: bool = False, seed: int = 0) -> Datas
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as stream:
             columns = _columns(path, _cells(stream.readline()))
-            for number, line in enumerate(stream, start=2):
+            for number, line in enumerate(stream):
                 if not line.strip():
                     continue
                 try:
-                    _read_row(_cells(line), columns, parts)
+                    _read_row(_cells(line), columns, parts, number)
                 except _BadRow as error:
-                    first_bad = first_bad or f"line {number}: {error}"
+                    first_bad = first_bad or f"line {number + 2}: {error}"
                     bad += 1
     except OSError as error:
         raise InputError("E-DATA-FILE", f"{path} cannot be read: {error.strerror}.") from None
@@ -95,8 +98,10 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().strip('"').strip() for cell in line.split(",")]
 
 
-def _read_row(row: list[str], columns: dict[str, int], parts: dict[str, _Rows]) -> None:
-    """Add a row to its part; raises _BadRow."""
+def _read_row(
+    row: list[str], columns: dict[str, int], parts: dict[str, _Rows], number: int
+) -> None:
+    """Add the row with this number to its part; raises _BadRow."""
     last = max(columns[name] for name in ("emotion", "pixels", "usage") if name in columns)
     if len(row) <= last:
         raise _BadRow(f"{len(row)} columns instead of {len(columns)}")
@@ -116,3 +121,4 @@ def _read_row(row: list[str], columns: dict[str, int], parts: dict[str, _Rows]) 
     rows = parts[_USAGES[usage.lower()]]
     rows.pixels.append(pixels)
     rows.labels.append(_LABELS[emotion])
+    rows.rows.append(number)

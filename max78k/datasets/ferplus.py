@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.datasets import fer
-from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
 
 ANSWERS = (
@@ -122,7 +122,7 @@ def with_votes(
     if calibrated:
         soft = _labels_of_votes(own, hard)
     mixed = np.asarray(share * soft + (1 - share) * hard, np.float32)
-    split = Split(train.inputs, train.labels, mixed)
+    split = replace(train, soft=mixed)
     if drop:
         split = split.take(np.flatnonzero(~no_face))
     return replace(dataset, train=split), judged

@@ -46,7 +46,7 @@ def load_folder(
     train = _subfolder(root, _TRAIN_NAMES)
     if train is None:
         classes = _classes(root)
-        split = _read(root, classes, input_shape, crop)
+        split = _read(root, root, classes, input_shape, crop)
         first, second = split.divide(TEST_SHARE, seed)
         return Dataset(root.name, classes, first, second, parts_named=False)
     test = _subfolder(root, _TEST_NAMES)
@@ -68,7 +68,7 @@ def load_folder(
                 f"{folder} lacks the class {_some(sorted(names))} that another part has.",
                 "use the same class folders in all parts.",
             )
-    parts = [_read(folder, classes, input_shape, crop) for folder in folders]
+    parts = [_read(root, folder, classes, input_shape, crop) for folder in folders]
     return Dataset(root.name, classes, parts[0], parts[1], parts[2] if final else None)
 
 
@@ -109,7 +109,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _read(
-    folder: Path, classes: tuple[str, ...], input_shape: tuple[int, ...], crop: bool
+    root: Path, folder: Path, classes: tuple[str, ...], input_shape: tuple[int, ...], crop: bool
 ) -> Split:
     files = [_files(folder / name) for name in classes]
     empty = [name for name, paths in zip(classes, files, strict=True) if not paths]
@@ -135,7 +135,8 @@ def _read(
             "mend or remove them.",
         )
     labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(paths) for paths in files])
-    return Split(np.stack(inputs), labels)
+    names = [path.relative_to(root).as_posix() for paths in files for path in paths]
+    return Split(np.stack(inputs), labels, origin=np.array(names, dtype=np.str_))
 
 
 def _files(folder: Path) -> list[Path]:

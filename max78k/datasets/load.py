@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from max78k.datasets import face_traits
 from max78k.datasets.arrays import load_npz, shape_error
 from max78k.datasets.ckplus import is_ckplus, load_ckplus
@@ -120,6 +122,9 @@ def _load_faces(spec: str, seed: int) -> Dataset:
                 "faces:train=4000,test=1000",
             )
         sizes[part] = int(number)
-    train = Split(*faces(sizes["train"], seed))
-    test = Split(*faces(sizes["test"], seed, start=FACES_TEST_START))
-    return Dataset(FACES, face_traits.EMOTIONS, train, test)
+    starts = {"train": 0, "test": FACES_TEST_START}
+    parts = {
+        part: Split(*faces(size, seed, start=starts[part]), origin=starts[part] + np.arange(size))
+        for part, size in sizes.items()
+    }
+    return Dataset(FACES, face_traits.EMOTIONS, parts["train"], parts["test"])

@@ -265,7 +265,13 @@ def change(picture: Uint8Array, name: str, seed: int, number: int) -> Uint8Array
     return changed
 
 
-def enlarge(split: Split, names: Sequence[str], share: float, seed: int) -> tuple[Split, list[str]]:
+def enlarge(
+    split: Split,
+    names: Sequence[str],
+    share: float,
+    seed: int,
+    spared: npt.NDArray[np.bool_] | None = None,
+) -> tuple[Split, list[str]]:
     """The samples, followed by changed copies.
 
     Args:
@@ -273,15 +279,17 @@ def enlarge(split: Split, names: Sequence[str], share: float, seed: int) -> tupl
         names: changes to make.
         share: of the pictures, chosen anew for each change, that get a copy; 0 ... 1.
         seed: chooses pictures and amounts.
+        spared: bool [N], pictures that get no copy: those that results are measured with, too.
 
     Returns:
         The larger split, and for each of its rows the change ("" for the originals).
     """
-    count = round(share * len(split))
+    able = np.arange(len(split)) if spared is None else np.flatnonzero(~spared)
+    count = round(share * len(able))
     parts, made = [split], [""] * len(split)
     for name in names:
         generator = np.random.default_rng((seed & 0xFFFF_FFFF_FFFF_FFFF, zlib.crc32(name.encode())))
-        rows = np.sort(generator.permutation(len(split))[:count])
+        rows = np.sort(able[generator.permutation(len(able))[:count]])
         if not len(rows):
             continue
         changed = [change(split.inputs[row], name, seed, int(row)) for row in rows]

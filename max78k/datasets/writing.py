@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
 import numpy as np
 
 from max78k.datasets.dataset import Dataset
+from max78k.datasets.face_finder import FaceFinder, cut
+from max78k.datasets.images import decoded
 from max78k.errors import InputError
 from max78k.files import atomic_write
 
@@ -33,16 +37,23 @@ def write_npz(dataset: Dataset, path: Path) -> None:
 
 
 def write_folder(
-    dataset: Dataset, root: Path, progress: Callable[[int, str], None] = lambda steps, note: None
+    dataset: Dataset,
+    root: Path,
+    progress: Callable[[int, str], None] = lambda steps, note: None,
+    marks: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """``root/<part>/<class>/<class>_000001.png``; the folder must not exist.
+
+    Args:
+        dataset: pictures.
+        root: the new folder.
+        progress: gets numbers of samples and a note.
+        marks: by part, a word for each sample that is added to its name; "": none.
 
     Raises InputError ``E-DATA-OUT`` for a folder that exists and ``E-DATA-SHAPE`` for samples that
     are no pictures, ``E-DATA-CLASS`` for a class without samples in a part.
     """
     classes = len(dataset.class_names)
-    if root.exists():
-        raise InputError("E-DATA-OUT", f"{root} exists.", "give a folder that does not.")
     if dataset.input_shape[0] not in (1, 3) or len(dataset.input_shape) != 3:
         raise InputError(
             "E-DATA-SHAPE",
@@ -57,18 +68,77 @@ def write_folder(
                     f"{dataset.name}: the {part} part has no sample of {name}.",
                     "write an .npz file, or leave the class out with --classes.",
                 )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    try:
+    with new_folder(root) as scratch:
         for part, split in dataset.parts().items():
             for number, name in enumerate(dataset.class_names):
                 folder = scratch / part / name
                 folder.mkdir(parents=True)
-                rows = np.flatnonzero(split.labels == number)
+                rows = np.flatnonzero(split.labels == number).tolist()
+                words = marks.get(part, [""] * len(split))
                 for count, row in enumerate(rows, 1):
+                    mark = f"_{words[row]}" if words[row] else ""
                     picture = split.inputs[row].transpose(1, 2, 0)[:, :, ::-1]
-                    cv2.imwrite(str(folder / f"{name}_{count:06}.png"), picture)
+                    cv2.imwrite(str(folder / f"{name}_{count:06}{mark}.png"), picture)
                 progress(len(rows), f"{part}, {name}")
+
+
+def cut_faces(
+    files: Sequence[Path],
+    source: Path,
+    root: Path,
+    finder: FaceFinder,
+    progress: Callable[[int, str], None] = lambda steps, note: None,
+) -> list[Path]:
+    """The largest face of each photograph, as a PNG of its own under the same path in ``root``.
+
+    The faces keep their size and colour; whoever reads them makes of them what ``max78k live``
+    makes of the photographs.
+
+    Args:
+        files: photographs.
+        source: folder above them all.
+        root: the new folder.
+        finder: finds the faces.
+        progress: gets numbers of files and a name.
+
+    Returns:
+        The photographs without a face.
+
+    Raises:
+        InputError: E-DATA-OUT for a folder that exists, E-DATA-IMAGE for a file that is no image,
+            E-FACE-NONE where no photograph has a face.
+    """
+    without = []
+    with new_folder(root) as scratch:
+        for path in files:
+            picture = decoded(path)
+            box = finder.find(picture)
+            progress(1, path.name)
+            if box is None:
+                without.append(path)
+                continue
+            face = (scratch / path.relative_to(source)).with_suffix(".png")
+            if face.exists():
+                raise InputError("E-DATA-OUT", f"{path} has the name of another picture.")
+            face.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(face), cut(picture, box))
+        if len(without) == len(files):
+            raise InputError("E-FACE-NONE", f"none of {len(files)} pictures has a face.")
+    return without
+
+
+@contextmanager
+def new_folder(root: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``root`` when the block succeeds, and is removed otherwise.
+
+    Raises InputError ``E-DATA-OUT`` where ``root`` exists.
+    """
+    if root.exists():
+        raise InputError("E-DATA-OUT", f"{root} exists.", "give a folder that does not.")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    try:
+        yield scratch
         scratch.chmod(0o755)
         scratch.rename(root)
     except BaseException:

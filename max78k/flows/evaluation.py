@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.datasets.corruptions import CORRUPTIONS
 from max78k.datasets.dataset import ALL, Dataset, Split, Uint8Array
-from max78k.errors import InputError, LinkError
-from max78k.flows.models import Model
-from max78k.network import reference
+from max78k.datasets.duplicates import also_in, repeated
+from max78k.errors import InputError
+from max78k.flows.levels import Answers, FloatArray, Level
 from max78k.report.metrics import Scores, scores
 
-if TYPE_CHECKING:
-    from max78k.training.checkpoint import TrainedModel
-
-Level = Literal["float", "integer", "accelerator", "board"]
-LEVELS: tuple[Level, ...] = ("float", "integer", "accelerator", "board")
 TOP_CONFUSIONS = 10
 _BATCH = 256
 
-FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Answer = Callable[[Uint8Array], FloatArray]
 Progress = Callable[[int, str], None]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A network that is judged, whatever its numbers are: what it reads and says.
-
-    Attributes:
-        name: of the network.
-        class_names: of its outputs.
-        input_shape: of a sample, as data hold it.
-        output_step: value of one unit of an integer output, for the softmax.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    input_shape: tuple[int, ...]
-    output_step: float = 1.0
-
-    @staticmethod
-    def of_model(model: Model) -> Judged:
-        """An integer network."""
-        network = model.network
-        return Judged(network.name, network.class_names, network.picture_shape, network.output_step)
-
-    @staticmethod
-    def of_run(run: Path, network_class: str | None) -> Judged:
-        """A float network that has no integers, in a run folder; arguments as open_level's."""
-        found = _trained(run, network_class)
-        return Judged(found.name, found.class_names, found.input_shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +38,13 @@ class Evaluation:
         outputs: float64 [N, classes]; integers at every level but "float".
         output_step: value of one unit of an output, for the softmax.
         seconds: host time for all samples (at "board" with the serial link).
-        repeats: bool [N], samples that also stand pixel for pixel in the train part; None where
-            there is no other part to compare with.
+        repeats: bool [N], samples that also stand pixel for pixel in another part: the train part;
+            of the train part itself, any other. None where there is no other part.
+        repeats_within: bool [N], samples that repeat an earlier one of the same part.
+        board_seconds: of a sample, by the board's own timer, without the link; None elsewhere.
         flip_outputs: outputs averaged with those of the mirrored pictures, where asked for.
-        robustness: share of right answers by kind of corruption, where asked for.
+        spoilt: outputs for spoilt pictures by name of the corruption, where asked for.
+        seed: of what spoilt them.
     """
 
     data: str
@@ -92,9 +55,12 @@ class Evaluation:
     outputs: FloatArray
     output_step: float
     seconds: float
-    repeats: BoolArray | None = None
+    repeats: BoolArray | None
+    repeats_within: BoolArray
+    board_seconds: float | None = None
     flip_outputs: FloatArray | None = None
-    robustness: Mapping[str, float] = field(default_factory=dict)
+    spoilt: Mapping[str, FloatArray] = field(default_factory=dict)
+    seed: int = 0
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.int64]:
@@ -104,7 +70,11 @@ class Evaluation:
     @cached_property
     def shares(self) -> FloatArray:
         """Softmax of the outputs, float64 [N, classes]."""
-        return softmax(self.outputs * self.output_step)
+        return self.shares_of(self.outputs)
+
+    def shares_of(self, outputs: FloatArray) -> FloatArray:
+        """Softmax of any outputs of the same network, float64 [N, classes]."""
+        return softmax(outputs * self.output_step)
 
     @cached_property
     def scores(self) -> Scores:
@@ -119,11 +89,34 @@ class Evaluation:
 
     @property
     def accuracy_without_repeats(self) -> float | None:
-        """Share of right answers on pictures that training has not seen; None if unknown."""
-        if self.repeats is None or not self.repeats.any() or self.repeats.all():
+        """Share of right answers on pictures of no other part; None if unknown or the same."""
+        return None if self.repeats is None else self._without(self.repeats)
+
+    @property
+    def accuracy_without_repeats_within(self) -> float | None:
+        """Share of right answers with each picture counted once; None if the same."""
+        return self._without(self.repeats_within)
+
+    @property
+    def accuracy_without_any_repeats(self) -> float | None:
+        """Share of right answers on pictures of no other part, each counted once."""
+        if self.repeats is None:
+            return self.accuracy_without_repeats_within
+        return self._without(self.repeats | self.repeats_within)
+
+    def _without(self, rows: BoolArray) -> float | None:
+        if not rows.any() or rows.all():
             return None
-        right = self.predictions == self.split.labels
-        return float(right[~self.repeats].mean())
+        return float((self.predictions == self.split.labels)[~rows].mean())
+
+    @property
+    def robustness(self) -> dict[str, float]:
+        """Share of right answers by name of the corruption."""
+        labels = self.split.labels
+        return {
+            name: float((outputs.argmax(axis=1) == labels).mean())
+            for name, outputs in self.spoilt.items()
+        }
 
     @property
     def flip_accuracy(self) -> float | None:
@@ -165,16 +158,22 @@ class Evaluation:
             "macro_precision": result.macro[0],
             "macro_recall": result.macro[1],
             "macro_f1": result.macro[2],
+            "weighted_precision": result.weighted[0],
+            "weighted_recall": result.weighted[1],
             "weighted_f1": result.weighted[2],
-            "accuracy_without_repeats": self.accuracy_without_repeats,
             "repeats": None if self.repeats is None else int(self.repeats.sum()),
+            "repeats_within": int(self.repeats_within.sum()),
+            "accuracy_without_repeats": self.accuracy_without_repeats,
+            "accuracy_without_repeats_within": self.accuracy_without_repeats_within,
+            "accuracy_without_any_repeats": self.accuracy_without_any_repeats,
             "flip_accuracy": self.flip_accuracy,
             "class_names": list(self.class_names),
             "classes": by_class,
             "confusion": result.confusion.tolist(),
             "top_confusions": [list(mistake) for mistake in self.top_confusions()],
-            "robustness": dict(self.robustness),
+            "robustness": self.robustness,
             "seconds_per_sample": self.seconds / len(self.split),
+            "board_seconds_per_sample": self.board_seconds,
         }
 
 
@@ -185,9 +184,8 @@ def softmax(values: FloatArray) -> FloatArray:
 
 
 def evaluate(
-    judged: Judged,
     dataset: Dataset,
-    answer: Answer,
+    answer: Answers,
     *,
     level: Level,
     part: str | None = None,
@@ -200,9 +198,8 @@ def evaluate(
     """Ask for all answers and judge them.
 
     Args:
-        judged: the network.
         dataset: what to ask.
-        answer: see :func:`open_level`.
+        answer: see :func:`max78k.flows.levels.open_level`.
         level: the level of ``answer``.
         part: "train", "test", "final" or "all"; None is the test part, else the final one; all
             of data that name no parts.
@@ -212,34 +209,52 @@ def evaluate(
         seed: of the choice and of what spoils pictures.
         progress: gets the number of samples done and a note.
     """
-    dataset = dataset.named_like(judged.class_names)
+    subject = answer.subject
+    dataset = dataset.named_like(subject.class_names)
     part, split = judged_part(dataset, part)
     split = split if limit is None else split.sample(limit, seed)
-    classes = len(dataset.class_names)
+    classes, timed = len(dataset.class_names), len(answer.board_seconds)
     started = time.perf_counter()
     outputs = _ask(answer, split.inputs, progress, part)
-    seconds = time.perf_counter() - started
+    seconds, board = time.perf_counter() - started, answer.board_seconds[timed:]
     if outputs.shape[1] != classes:
         raise InputError(
             "E-EVALUATE-CLASSES",
-            f"{judged.name} has {outputs.shape[1]} outputs, {dataset.name} has {classes} classes.",
+            f"{subject.name} has {outputs.shape[1]} outputs, {dataset.name} has {classes} classes.",
             "`max78k data convert --classes` maps classes.",
         )
     mirrored = (
         outputs + _ask(answer, split.inputs[..., ::-1], progress, "mirrored") if flip else None
     )
-    robust = {}
+    spoilt = {}
     if robustness:
         _require_pictures(split)
         for name, spoil in CORRUPTIONS.items():
-            spoilt = _ask(answer, spoil(split.inputs, seed), progress, name)
-            robust[name] = float((spoilt.argmax(axis=1) == split.labels).mean())
-    seen = dataset.train if part in ("test", "final") else None
+            spoilt[name] = _ask(answer, spoil(split.inputs, seed), progress, name)
+    others = _others(dataset, part)
     return Evaluation(
-        dataset.name, part, level, dataset.class_names, split, outputs,
-        1.0 if level == "float" else judged.output_step, seconds,
-        None if seen is None else repeats(split.inputs, seen.inputs), mirrored, robust,
-    )  # fmt: skip
+        data=dataset.name,
+        part=part,
+        level=level,
+        class_names=dataset.class_names,
+        split=split,
+        outputs=outputs,
+        output_step=subject.output_step,
+        seconds=seconds,
+        repeats=also_in(split.inputs, others) if others else None,
+        repeats_within=repeated(split.inputs),
+        board_seconds=float(np.mean(board)) if board else None,
+        flip_outputs=mirrored,
+        spoilt=spoilt,
+        seed=seed,
+    )
+
+
+def _others(dataset: Dataset, part: str) -> list[Uint8Array]:
+    """What the samples of a part must not also stand in."""
+    if part == "train":
+        return [split.inputs for name, split in dataset.parts().items() if name != part]
+    return [dataset.train.inputs] if part in ("test", "final") else []
 
 
 def judged_part(dataset: Dataset, part: str | None) -> tuple[str, Split]:
@@ -256,115 +271,11 @@ def rounds(flip: bool, robustness: bool) -> int:
     return 1 + flip + robustness * len(CORRUPTIONS)
 
 
-def repeats(inputs: Uint8Array, seen: Uint8Array) -> BoolArray:
-    """Which of ``inputs`` [N, ...] stand byte for byte among ``seen``; bool [N]."""
-    known = {hashlib.sha256(one.tobytes()).digest() for one in seen}
-    return np.array([hashlib.sha256(one.tobytes()).digest() in known for one in inputs], np.bool_)
-
-
-@contextmanager
-def open_level(
-    model: Model | None,
-    level: Level,
-    *,
-    run: Path | None = None,
-    network_class: str | None = None,
-    port: str = "sim",
-) -> Iterator[Answer]:
-    """What answers at ``level``: uint8 [N, *shape] to float64 [N, outputs].
-
-    Args:
-        model: the network; None where a run alone answers, at level "float".
-        level: "float" (the run's weights before rounding, batch norm and all), "integer" (the
-            reference), "accelerator" (the register-level model), "board" (firmware).
-        run: training run, for "float".
-        network_class: the network's Python class, where that is not a shipped one.
-        port: for "board"; with "sim" the firmware is built and booted on the virtual board.
-    """
-    if level == "float":
-        yield _float(model, run, network_class)
-    elif model is None:
-        raise InputError(
-            "E-EVALUATE-MODEL", f"level {level} needs a model of integers.", "max78k evaluate fer7"
-        )
-    elif level == "board":
-        with _board(model, port) as answer:
-            yield answer
-    else:
-        yield _integer(model) if level == "integer" else _accelerator(model)
-
-
-def _trained(run: Path, network_class: str | None) -> TrainedModel:
-    from max78k.training.checkpoint import load_model
-
-    return load_model(run / "best.pt" if run.is_dir() else run, network_class)
-
-
-def _float(model: Model | None, run: Path | None, network_class: str | None) -> Answer:
-    if run is None:
-        what = "the model" if model is None else model.network.name
-        raise InputError(
-            "E-EVALUATE-RUN",
-            f"{what} holds integers alone.",
-            "--run FOLDER: the training run, which has its float weights.",
-        )
-    import torch
-
-    from max78k.training import evaluate as torch_evaluate
-    from max78k.training.layers import Mode
-
-    module = _trained(run, network_class).model
-
-    def answer(pixels: Uint8Array) -> FloatArray:
-        values = torch.from_numpy(np.ascontiguousarray(pixels))
-        return torch_evaluate.scores(module, values, Mode.FLOAT).double().numpy()
-
-    return answer
-
-
-def _integer(model: Model) -> Answer:
-    network = model.network
-    return lambda pixels: reference.outputs(network, network.from_pixels(pixels)).astype(np.float64)
-
-
-def _accelerator(model: Model) -> Answer:
-    from max78k.flows.accelerator_runs import run_image
-    from max78k.flows.synthesis import compile_network, default_sample
-
-    network = model.network
-    image = compile_network(network, default_sample(network), placement=model.given).image
-    return lambda pixels: run_image(image, network.from_pixels(pixels)).astype(np.float64)
-
-
-@contextmanager
-def _board(model: Model, port: str) -> Iterator[Answer]:
-    from max78k.flows.firmware import make_firmware
-    from max78k.host.messages import BAUD_RATES
-    from max78k.host.session import SIM, connect
-
-    network = model.network
-    with tempfile.TemporaryDirectory(prefix="max78k-") as scratch:
-        elf = None
-        if port == SIM:
-            elf = make_firmware(network, Path(scratch) / "firmware", given=model.given).build.elf
-        with connect(port, elf=elf, highest_baud=BAUD_RATES[-1]) as device:
-            if device.info.network_name != network.name:
-                raise LinkError(
-                    "E-EVALUATE-NETWORK",
-                    f"the board runs network {device.info.network_name}, not {network.name}.",
-                    "flash the firmware of this network.",
-                )
-            yield lambda pixels: np.array(
-                [device.infer(one).scores for one in network.from_pixels(pixels)], np.float64
-            )
-
-
-def _ask(answer: Answer, pixels: Uint8Array, progress: Progress, note: str) -> FloatArray:
+def _ask(answer: Answers, pixels: Uint8Array, progress: Progress, note: str) -> FloatArray:
     rows = []
     for start in range(0, len(pixels), _BATCH):
         part = pixels[start : start + _BATCH]
-        values = answer(part)
-        rows.append(values.reshape(len(part), -1))
+        rows.append(answer(part))
         progress(len(part), note)
     return np.concatenate(rows)
 

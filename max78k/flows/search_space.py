@@ -1,11 +1,14 @@
-"""What a search may choose: arguments of a network's class and options of its training."""
+"""What may be chosen for a run: arguments of a network's class and options of its training."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from max78k.errors import InputError
 from max78k.formats.yaml_loader import load_yaml
@@ -36,8 +39,34 @@ class Range:
         """Whether it is of integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    @property
+    def points(self) -> tuple[Number, ...]:
+        """All its numbers, where they can be counted; else none."""
+        step = self.step or self.is_whole
+        if not step:
+            return ()
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return tuple(_short(self.low + n * step) for n in range(count))
+
+    def draw(self, generator: np.random.Generator) -> Number:
+        """One number at random."""
+        if self.log:
+            value = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
+            points = self.points
+            near = min(points, key=lambda point: abs(point - value)) if points else _short(value)
+        elif self.points:
+            near = self.points[int(generator.integers(len(self.points)))]
+        else:
+            near = _short(generator.uniform(self.low, self.high))
+        return min(max(near, self.low), self.high)
+
 
 Choice = Range | tuple[Value, ...]
+
+
+def _short(number: Number) -> Number:
+    """With five digits at most: what is shown is what was used."""
+    return number if isinstance(number, int) else float(f"{number:.5g}")
 
 
 @dataclass(frozen=True)
@@ -56,9 +85,9 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         parameters = inspect.signature(network_class(self.network)).parameters
-        _require_known("arguments", self.arguments, [n for n in parameters if n != "classes"])
+        require_known("arguments", self.arguments, [n for n in parameters if n != "classes"])
         options = [*described(TrainOptions), *described(Augmentation)]
-        _require_known("training", self.training, options)
+        require_known("training", self.training, options)
 
     def with_choices(self, choices: dict[str, Choice]) -> SearchSpace:
         """The same with more or other choices; names of training options go to those."""
@@ -75,6 +104,7 @@ class SearchSpace:
         self, base: TrainOptions, arguments: dict[str, Value], training: dict[str, Value]
     ) -> TrainOptions:
         """``base`` with what was chosen."""
+        training = {name: typed(name, value) for name, value in training.items()}
         pictures = {item.name for item in fields(Augmentation)}
         changes: dict[str, Any] = {n: v for n, v in training.items() if n in pictures}
         others: dict[str, Any] = {n: v for n, v in training.items() if n not in pictures}
@@ -105,14 +135,17 @@ def read_space(source: str) -> SearchSpace:
     content = load_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("network"), str):
         raise InputError("E-SEARCH-SPACE", f"{path} names no network.", "network: fer7")
-    _require_known(str(path), content, list(_KEYS))
-    parts = {}
-    for key in _KEYS[1:]:
-        part = content.get(key) or {}
-        if not isinstance(part, dict):
-            raise InputError("E-SEARCH-SPACE", f"{path}: {key} is no mapping.", "name: [1, 2]")
-        parts[key] = {name: _choice(name, value) for name, value in part.items()}
+    require_known(str(path), content, list(_KEYS))
+    parts = {key: read_choices(path, content, key) for key in _KEYS[1:]}
     return SearchSpace(content["network"], **parts)
+
+
+def read_choices(path: Path, content: dict[str, Any], key: str) -> dict[str, Choice]:
+    """The choices under ``key`` of a file's content; see :func:`read_space`."""
+    part = content.get(key) or {}
+    if not isinstance(part, dict):
+        raise InputError("E-SEARCH-SPACE", f"{path}: {key} is no mapping.", "name: [1, 2]")
+    return {str(name): _choice(str(name), value) for name, value in part.items()}
 
 
 def read_choice(text: str) -> tuple[str, Choice]:
@@ -141,6 +174,7 @@ def read_choice(text: str) -> tuple[str, Choice]:
 
 def _choice(name: str, value: Any) -> Choice:
     if isinstance(value, dict):
+        value = {key: _number(item) for key, item in value.items()}
         numbers = [value.get(key) for key in ("low", "high", "step") if key in value]
         right = set(value) <= _RANGE_KEYS and {"low", "high"} <= set(value)
         if right and all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
@@ -158,7 +192,31 @@ def _choice(name: str, value: Any) -> Choice:
     )
 
 
-def _require_known(where: str, given: dict[str, Any], known: list[str]) -> None:
+def _number(value: Any) -> Any:
+    """5e-4, which YAML takes for a word, as a number; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def typed(name: str, value: Value) -> Value:
+    """A value of an option as the option's type."""
+    kind = {**described(TrainOptions), **described(Augmentation)}[name][1]
+    number = _number(value)
+    if kind is str:
+        return str(value)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind in (int, float) and isinstance(number, int | float) and not isinstance(number, bool):
+        if kind is float or float(number).is_integer():
+            return kind(number)
+    what = kind.__name__ if kind in (int, float, bool) else "an option that cannot be varied"
+    raise InputError("E-SEARCH-SPACE", f"{name} is {value!r}; it is {what}.")
+
+
+def require_known(where: str, given: dict[str, Any], known: list[str]) -> None:
+    """Raise InputError E-SEARCH-SPACE for a name that is not among the known ones."""
     for name in given:
         if name not in known:
             raise InputError(

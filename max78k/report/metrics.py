@@ -80,7 +80,11 @@ def confusion_matrix(labels: Int64Array, predictions: Int64Array, classes: int) 
 
 def scores(labels: Int64Array, predictions: Int64Array, classes: int) -> Scores:
     """All scores; ``labels`` and ``predictions`` are class numbers [N]."""
-    confusion = confusion_matrix(labels, predictions, classes)
+    return scores_of(confusion_matrix(labels, predictions, classes))
+
+
+def scores_of(confusion: Int64Array) -> Scores:
+    """All scores of a confusion matrix; see :class:`Scores`."""
     right = np.diag(confusion).astype(np.float64)
     support, answers = confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = right / np.maximum(answers, 1), right / np.maximum(support, 1)

@@ -1,8 +1,9 @@
 """Augmentation of whole batches on tensors, the same for the same seed, epoch and step.
 
 The result is what the chip would read: integers ``pixel - 128`` in -128...127. They are held in
-float32, which the convolutions of PyTorch need. All random numbers are a few for each sample and
-are drawn on the CPU, so that every device and every number of processes sees the same pictures.
+float32, which the convolutions of PyTorch need. All random numbers are a few for each sample (noise
+has one for each pixel) and are drawn on the CPU, so that every device and every number of processes
+sees the same pictures.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ PIXEL_OFFSET = 128
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of a batch, float32 [N]; ``holes`` [N, axes] are shares of the lengths."""
+    """The random numbers of a batch, float32 [N].
+
+    ``holes`` [N, axes] are shares of the lengths; ``noise`` is of the batch's shape, in grey
+    levels, or [N, 0] where there is none.
+    """
 
     angle: Tensor
     size: Tensor
@@ -31,10 +36,12 @@ class Draws:
     gain: Tensor
     offset: Tensor
     holes: Tensor
+    noise: Tensor
 
     @staticmethod
-    def draw(n: int, axes: int, amounts: Augmentation, generator: torch.Generator) -> Draws:
-        """Random numbers for ``n`` samples with ``axes`` axes besides the channels."""
+    def draw(shape: torch.Size, amounts: Augmentation, generator: torch.Generator) -> Draws:
+        """Random numbers for samples of ``shape`` [N, C, ...]."""
+        n = shape[0]
 
         def spread(amount: float) -> Tensor:
             return (torch.rand(n, generator=generator) * 2 - 1) * amount
@@ -49,7 +56,8 @@ class Draws:
             down=spread(2 * amounts.shift),
             gain=1 + spread(amounts.contrast),
             offset=spread(amounts.brightness),
-            holes=torch.rand(n, axes, generator=generator),
+            holes=torch.rand(n, len(shape) - 2, generator=generator),
+            noise=_noise(shape, amounts.noise, generator),  # the last: others do not change with it
         )
 
     def part(self, rows: slice) -> Draws:
@@ -73,7 +81,7 @@ def augment(pictures: Tensor, amounts: Augmentation, generator: torch.Generator)
     Returns:
         float32 of the same shape with integer values -128...127.
     """
-    draws = Draws.draw(len(pictures), pictures.ndim - 2, amounts, generator)
+    draws = Draws.draw(pictures.shape, amounts, generator)
     return apply(pictures, amounts, draws)
 
 
@@ -84,8 +92,18 @@ def apply(pictures: Tensor, amounts: Augmentation, draws: Draws) -> Tensor:
     if pictures.ndim == 4:
         values = _move(values, amounts, draws)
     values = _light(values, amounts, draws)
+    if amounts.noise:
+        values = values + draws.noise
     values = values.round_().clamp_(0, 255).sub_(PIXEL_OFFSET)
     return _cut(values, amounts, draws)
+
+
+def _noise(shape: torch.Size, amount: float, generator: torch.Generator) -> Tensor:
+    """Grey levels to add, float32 of ``shape``; [N, 0] where ``amount`` is 0."""
+    if not amount:
+        return torch.empty(shape[0], 0)
+    sigma = torch.rand(shape[0], *(1,) * (len(shape) - 1), generator=generator) * (255 * amount)
+    return torch.randn(shape, generator=generator) * sigma
 
 
 def _move(values: Tensor, amounts: Augmentation, draws: Draws) -> Tensor:

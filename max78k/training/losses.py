@@ -1,6 +1,8 @@
-"""The loss of the data: cross-entropy with hard or soft labels, smoothing and class weights."""
+"""The loss of the data, with hard or soft labels, smoothing and class weights."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,26 @@ def cross_entropy(
         outputs, targets, weight=weights, label_smoothing=smoothing, reduction="sum"
     )
     return total / len(outputs)
+
+
+def cosine(outputs: Tensor, targets: Tensor, *, smoothing: float, weights: Tensor | None) -> Tensor:
+    """Mean of 1 - cosine of the angle between outputs and target, 0 ... 2.
+
+    The size of the outputs does not count, so that their softmax says nothing of confidence.
+    Arguments are those of :func:`cross_entropy`; a target of several classes has the weight of its
+    shares.
+    """
+    classes = outputs.shape[1]
+    shares = targets if targets.ndim > 1 else F.one_hot(targets, classes).to(outputs.dtype)
+    smooth = shares * (1 - smoothing) + smoothing / classes
+    distance = 1 - F.cosine_similarity(outputs, smooth, dim=1)
+    if weights is not None:
+        distance = distance * (shares @ weights)
+    return distance.mean()
+
+
+# By the word of the option ``loss``.
+LOSSES: Mapping[str, Callable[..., Tensor]] = {"cross-entropy": cross_entropy, "cosine": cosine}
 
 
 def class_weights(options: TrainOptions, counts: npt.NDArray[np.int64]) -> Tensor | None:

@@ -14,6 +14,7 @@ from max78k.training.quantize import RULES
 LEARNED = "learned"
 EXPONENT_RULES = (*RULES, LEARNED)
 SCHEDULES = ("cosine", "one-cycle", "multistep", "plateau", "constant")
+LOSSES = ("cross-entropy", "cosine")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SELF = "self"  # the teacher that is the run's own float network
 
@@ -30,7 +31,10 @@ _PICTURES = "Augmentation"
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a picture may be changed; every amount is drawn evenly from [-amount, amount]."""
+    """How far a picture may be changed; every amount is drawn evenly from [-amount, amount].
+
+    Noise has a standard deviation drawn evenly from [0, amount].
+    """
 
     flip: bool = option(True, About(_PICTURES, "Mirror left and right with probability 1/2."))
     rotate: float = option(12.0, About(_PICTURES, "Turn by up to so many degrees.", 0, 180))
@@ -45,6 +49,16 @@ class Augmentation:
     )
     cutout: int = option(0, About(
         _PICTURES, "Side of a square set to the mid grey 128, in pixels. 0: none.", 0))  # fmt: skip
+    noise: float = option(
+        0.0,
+        About(
+            _PICTURES,
+            "Gaussian noise; each picture's standard deviation is drawn from 0 to this share of "
+            "the range of grey levels.",
+            0,
+            1,
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -165,6 +179,14 @@ class TrainOptions:
         ),
     )
 
+    loss: str = option(
+        "cross-entropy",
+        About(
+            _LOSS,
+            "Of the data. cosine: 1 - cosine of the angle between outputs and target.",
+            choices=LOSSES,
+        ),
+    )
     label_smoothing: float = option(
         0.1, About(_LOSS, "Share of the target that is spread over all classes.", 0, 0.9)
     )

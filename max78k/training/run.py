@@ -27,7 +27,7 @@ from max78k.training.distillation import Lessons, load_teacher, own_teacher
 from max78k.training.evaluate import confusion_matrix, real_scores, scores
 from max78k.training.joined_norm import join_norms
 from max78k.training.layers import Mode
-from max78k.training.losses import class_weights, cross_entropy
+from max78k.training.losses import LOSSES, class_weights
 from max78k.training.options import (
     LEARNED,
     SELF,
@@ -169,7 +169,7 @@ class Run:
         if len(pixels):
             outputs = scores(model, pixels, way, self._bf16 and way is Mode.FLOAT)
             reals = real_scores(model, outputs, way)
-            loss = cross_entropy(reals, labels, smoothing=0.0, weights=None)
+            loss = LOSSES[self.options.loss](reals, labels, smoothing=0.0, weights=None)
             hits = (outputs.argmax(dim=1) == labels).sum()
             tally += torch.stack([loss.double() * len(pixels), hits.double()])
         total = processes.total(tally) / len(self._test_pixels)

@@ -67,14 +67,15 @@ class Samples:
         part = self._processes.part(size)
         rows = order[step * size : (step + 1) * size][part].to(self.pixels.device)
         pixels, labels = self.pixels[rows], self.labels[rows]
-        axes = pixels.ndim - 2
         generator = seeded_generator(options.seed, epoch, step, _AUGMENT)
-        draws = Draws.draw(size, axes, options.augmentation, generator).part(part)
+        shape = torch.Size([size, *pixels.shape[1:]])
+        draws = Draws.draw(shape, options.augmentation, generator).part(part)
         integers = apply(pixels, options.augmentation, draws)
         targets = labels if self.soft is None else self.soft[rows]
         if options.mixup or options.cutmix:
             shares = targets if targets.ndim > 1 else F.one_hot(targets, self._classes).float()
             numbers = (options.seed, epoch, step, _MIX)
+            axes = pixels.ndim - 2
             mixture = Mixture.draw(size, axes, numbers, mixup=options.mixup, cutmix=options.cutmix)
             integers, targets = mixture.part(part).apply(integers, shares)
         return Batch(integers, targets, labels)

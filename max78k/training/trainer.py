@@ -18,7 +18,7 @@ from max78k.training.graph import trace
 from max78k.training.integer_conv import fast_integers
 from max78k.training.layers import Mode, set_mode, update_norms
 from max78k.training.learned_exponents import ExponentLearner
-from max78k.training.losses import cross_entropy
+from max78k.training.losses import LOSSES
 from max78k.training.optimizers import new_optimizer, set_rate
 from max78k.training.options import LEARNED, ProgressCallback, TrainOptions, TrainProgress
 from max78k.training.phases import Phase
@@ -135,7 +135,7 @@ class Trainer:
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Learn from one batch; its loss and outputs."""
         outputs, features = self._forward(batch.integers)
-        loss = cross_entropy(
+        loss = LOSSES[self._options.loss](
             outputs,
             batch.targets,
             smoothing=self._options.label_smoothing,

@@ -41,11 +41,11 @@ GIVEN = {
     "qat_schedule": "plateau", "warm_up": 0.2, "milestones": [0.25, 0.5], "gamma": 0.3,
     "plateau": 2, "label_smoothing": 0.05, "class_weights": "balanced", "distillation": 0.25,
     "temperature": 3.0, "feature_distillation": 0.125, "exponents": "max", "bf16": False,
-    "seed": 5, "weight_bits": "auto", "budget": "300KiB",
+    "seed": 5, "loss": "cosine", "weight_bits": "auto", "budget": "300KiB",
 }  # fmt: skip
 PICTURES = {
     "flip": False, "rotate": 3.0, "scale": 0.25, "shift": 0.125, "brightness": 9.0,
-    "contrast": 0.5, "cutout": 4,
+    "contrast": 0.5, "cutout": 4, "noise": 0.0625,
 }  # fmt: skip
 ELSEWHERE = {"epochs", "teacher", "teacher_network", "device", "tensorboard"}  # of the table
 

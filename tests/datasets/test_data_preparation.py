@@ -8,15 +8,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from max78k.cli.main import cli
 from max78k.datasets.class_maps import CLASS_MAPS, map_classes, read_class_map
 from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.duplicates import find_duplicates, items_in, items_of, without_repeats
+from max78k.datasets.face_finder import Box, cut
 from max78k.datasets.faces import faces
 from max78k.datasets.ferplus import ANSWERS, read_votes, with_votes
+from max78k.datasets.images import as_input, load_image
 from max78k.datasets.load import load
 from max78k.datasets.named_augmentations import CHANGES, change, enlarge
+from max78k.datasets.usage import Factors, use
 from max78k.datasets.writing import write_folder, write_npz
 from max78k.errors import InputError
 
@@ -377,3 +381,89 @@ def test_votes_of_other_data_are_refused(dataset: Dataset, tmp_path: Path) -> No
     path.write_text("emotion,pixels\n1,2\n")
     with pytest.raises(InputError, match="E-FERPLUS-FILE"):
         read_votes(path)
+
+
+# --- copies, names, faces -------------------------------------------------------------------------
+
+
+def test_no_copies_are_made_of_pictures_that_are_judged(tmp_path: Path) -> None:
+    train, test = pictures(20), pictures(6, 1)
+    train[:5] = test[:5]  # five train pictures also stand in the test part
+    np.savez(
+        tmp_path / "d.npz", train_images=train, train_labels=np.arange(20) % 2,
+        test_images=test, test_labels=np.arange(6) % 2,
+    )  # fmt: skip
+    command = ["data", "augment", str(tmp_path / "d.npz"), "--only", "flip,blur", "--out"]
+    result = CliRunner().invoke(cli, [*command, str(tmp_path / "more.npz")])
+    assert "30 copies by 2 changes" in result.output, result.output
+    assert "5 train pictures got none" in result.output
+    larger = load(str(tmp_path / "more.npz")).train.inputs
+    assert np.array_equal(larger[:20], train)
+    flipped = train[5:, :, :, ::-1]
+    assert np.array_equal(larger[20:35], flipped)
+    factors = {"d": Factors(1.0, 1.0)}
+    _, taken = use({"d": load(str(tmp_path / "d.npz"))}, factors, 3)
+    assert taken[0].to_json()["copies"] == 15 * 28
+    # as folders, whose files name their change
+    result = CliRunner().invoke(cli, [*command, str(tmp_path / "more")])
+    assert result.exit_code == 0, result.output
+    files = [path.stem for path in (tmp_path / "more" / "train" / "1").iterdir()]
+    assert sum("blur" in name for name in files) == sum("flip" in name for name in files) > 5
+    assert not [path for path in (tmp_path / "more" / "test").rglob("*flip*")]
+
+
+def test_a_dry_run_lists_and_deletes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+    twice = dataset.with_parts({**dataset.parts(), "train": dataset.train.take(np.arange(28) % 21)})
+    write_folder(twice, tmp_path / "p")
+    before = sorted((tmp_path / "p").rglob("*.png"))
+    command = ["data", "duplicates", str(tmp_path / "p"), "--delete", "--dry-run"]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0 and result.output.count("would delete") == 7
+    assert sorted((tmp_path / "p").rglob("*.png")) == before
+    other = CliRunner().invoke(cli, [*command, "--part", "test"])
+    assert "would delete" not in other.output and "14 samples, 0 of them" in other.output
+
+
+class Middle:
+    """Finds a face in bright pictures alone: a square in their middle."""
+
+    def __init__(self, model: Path) -> None:
+        pass
+
+    def find(self, picture: np.ndarray) -> Box | None:
+        rows, columns = picture.shape[:2]
+        return Box(rows // 4, columns // 4, rows // 2) if picture.mean() > 50 else None
+
+
+def test_faces_are_cut_as_they_are_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("max78k.datasets.face_finder.FaceFinder", Middle)
+    photos = tmp_path / "photos"
+    for number, name in enumerate(("happy", "sad", "sad")):
+        (photos / name).mkdir(parents=True, exist_ok=True)
+        picture = np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+        if number == 2:
+            picture //= 8
+        cv2.imwrite(str(photos / name / f"{number}.bmp"), picture)
+    command = ["data", "faces", str(photos), "--detector", "yunet.onnx", "--out"]
+    result = CliRunner().invoke(cli, [*command, str(tmp_path / "faces")])
+    assert "2 faces of 3 pictures" in result.output, result.output
+    assert f"no face: {photos / 'sad' / '2.bmp'}" in result.output
+    for path in ("happy/0", "sad/1"):
+        photo = cv2.imread(str(photos / f"{path}.bmp"))
+        live = as_input(cut(photo, Middle(photos).find(photo)), (1, 48, 48), crop=True)
+        read = load_image(tmp_path / "faces" / f"{path}.png", (1, 48, 48))
+        assert np.array_equal(read, live)
+    again = CliRunner().invoke(cli, [*command, str(tmp_path / "faces")])
+    assert isinstance(again.exception, InputError) and again.exception.code == "E-DATA-OUT"
+    dark = CliRunner().invoke(
+        cli, ["data", "faces", str(photos / "sad"), "--detector", "y.onnx", "--out",
+              str(tmp_path / "f2")],
+    )  # fmt: skip
+    assert dark.exit_code == 0
+    (photos / "sad" / "1.bmp").unlink()
+    none = CliRunner().invoke(
+        cli, ["data", "faces", str(photos / "sad"), "--detector", "y.onnx", "--out",
+              str(tmp_path / "f3")],
+    )  # fmt: skip
+    assert isinstance(none.exception, InputError) and none.exception.code == "E-FACE-NONE"
+    assert not (tmp_path / "f3").exists() and not list(tmp_path.glob(".f3*"))

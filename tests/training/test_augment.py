@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from max78k.training.augment import augment, seeded_generator, to_integers
+from max78k.training.augment import Draws, apply, augment, seeded_generator, to_integers
 from max78k.training.options import Augmentation
 
 NONE = Augmentation(
@@ -65,3 +67,25 @@ def test_cutout_leaves_a_grey_square():
     cut = augment(data, Augmentation(False, 0.0, 0.0, 0.0, 0.0, 0.0, cutout=7), seeded_generator(5))
     holes = (cut == 0).flatten(1).sum(1)
     assert holes.max() == 49 and holes.min() >= 16
+
+
+def test_noise_is_as_large_as_said_and_leaves_other_draws_alone():
+    grey = torch.full((400, 1, 16, 16), 128, dtype=torch.uint8)
+    only = replace(NONE, noise=0.2)
+    noisy = augment(grey, only, seeded_generator(5))
+    assert torch.equal(noisy, augment(grey, only, seeded_generator(5)))
+    spread = noisy.flatten(1).std(1) / 255
+    assert spread.max() < 0.23 and spread.min() < 0.02
+    assert float(spread.mean()) == pytest.approx(0.1, abs=0.01)  # drawn evenly from 0 to 0.2
+    assert abs(float(noisy.mean())) < 0.3
+    data = pictures(8, 1, 12, 12)
+    plain = augment(data, Augmentation(cutout=4), seeded_generator(6))
+    with_noise = augment(data, Augmentation(cutout=4, noise=1e-6), seeded_generator(6))
+    assert (plain - with_noise).abs().max() <= 1
+
+
+def test_noise_of_a_part_is_that_of_the_whole():
+    data, amounts = pictures(6, 1, 8, 8), replace(NONE, noise=0.3)
+    draws = Draws.draw(data.shape, amounts, seeded_generator(9))
+    whole = apply(data, amounts, draws)
+    assert torch.equal(apply(data[2:4], amounts, draws.part(slice(2, 4))), whole[2:4])

@@ -16,7 +16,7 @@ from max78k.errors import InputError
 from max78k.training.average import Average
 from max78k.training.distillation import Lessons, Student, new_projection, outputs_and_features
 from max78k.training.layers import Conv2d, Linear
-from max78k.training.losses import class_weights, cross_entropy
+from max78k.training.losses import LOSSES, class_weights, cosine, cross_entropy
 from max78k.training.mixing import Mixture
 from max78k.training.optimizers import new_optimizer
 from max78k.training.options import OPTIMIZERS, SCHEDULES, Augmentation, TrainOptions
@@ -88,6 +88,51 @@ def test_soft_targets_equal_hard_ones_where_they_are_certain():
             for targets in (hard, soft)
         ]
         assert values[0] == pytest.approx(float(values[1]), rel=1e-6)
+
+
+def test_the_cosine_loss_measures_the_angle_alone():
+    outputs = torch.tensor([[3.0, 0.0, 0.0], [0.0, 4.0, 4.0], [-2.0, 0.0, 0.0]])
+    each = [
+        float(cosine(outputs[n : n + 1], torch.tensor([0]), smoothing=0.0, weights=None))
+        for n in range(3)
+    ]
+    assert each == pytest.approx([0.0, 1.0, 2.0])
+    targets = torch.tensor([0, 1, 2])
+    small = cosine(0.01 * outputs, targets, smoothing=0.0, weights=None)
+    assert torch.allclose(small, cosine(outputs, targets, smoothing=0.0, weights=None))
+    even = torch.full((3, 3), 1 / 3)  # all smoothed away: the even answer is the right one
+    assert float(cosine(even, targets, smoothing=1.0, weights=None)) == pytest.approx(0, abs=1e-6)
+    weights = torch.tensor([2.0, 0.5, 1.0])
+    weighted = cosine(outputs, targets, smoothing=0.0, weights=weights)
+    angles = [0.0, 1 - 0.5**0.5, 1.0]
+    expected = sum(a * w for a, w in zip(angles, [2, 0.5, 1], strict=True)) / 3
+    assert float(weighted) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_takes_soft_and_hard_targets_alike(name):
+    outputs, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    weights = torch.tensor([1.0, 2.0, 0.5, 1.0])
+    for options in ({"smoothing": 0.2, "weights": weights}, {"smoothing": 0.0, "weights": None}):
+        hard = LOSSES[name](outputs, labels, **options)
+        soft = LOSSES[name](outputs, F.one_hot(labels, 4).float(), **options)
+        assert torch.allclose(hard, soft)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_least_at_the_shares_of_a_soft_target(name):
+    """What mixup and votes ask for: both classes, by their shares."""
+    target = torch.tensor([[0.75, 0.25, 0.0]])
+    outputs = torch.zeros(1, 3, requires_grad=True)
+    optimizer = torch.optim.Adam([outputs], 0.1)
+    with torch.no_grad():
+        outputs += torch.tensor([[0.1, 0.2, 0.3]])
+    for _ in range(200):
+        optimizer.zero_grad()
+        LOSSES[name](outputs, target, smoothing=0.0, weights=None).backward()
+        optimizer.step()
+    order = outputs.detach()[0].argsort(descending=True)
+    assert order.tolist() == [0, 1, 2]
 
 
 def test_class_weights_have_mean_one_over_the_samples():
