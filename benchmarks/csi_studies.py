@@ -34,6 +34,7 @@ PERSONS, SECONDS = 16, 60.0
 FOLDS = tuple(f"fold:{fold}/5" for fold in range(5))
 LENGTHS = (300, 600, 1200)
 THIN = 2  # 1,200 packets at once are more values than a layer takes
+BREATHING = Preparation(window=2400, step=400, thin=4)  # 24 s: in 6 s there are one or two breaths
 OPTIONS = TrainOptions(
     epochs=14, qat_epochs=3, optimizer="adamw", learning_rate=0.003,
     qat_learning_rate=0.0005, weight_decay=0.05, schedule="one-cycle", batch_size=32, ema=0.98,
@@ -64,9 +65,9 @@ def length(collection: Collection, out: Path, honest: str) -> None:
 
 
 def leakage(collection: Collection, out: Path, honest: str) -> None:
-    """The windows of 600 packets that overlap, divided honestly and at random."""
+    """Windows that overlap, divided honestly and at random."""
     made = honest == "subject"
-    preparation = Preparation(window=600, step=400 if made else 200, thin=THIN)
+    preparation = BREATHING if made else Preparation(window=600, step=200, thin=THIN)
     divisions = {
         "random windows": [Split("random", 0.2, seed) for seed in range(2 if made else 3)],
     }
@@ -77,7 +78,7 @@ def leakage(collection: Collection, out: Path, honest: str) -> None:
     for name, splits in divisions.items():
         cuts = (make_windows(collection, preparation, split) for split in splits)
         place = out / f"leakage-{name.replace(' ', '-')}"
-        judge(name, cuts, place, values(preparation.window // THIN))
+        judge(name, cuts, place, values(preparation.window // preparation.thin))
 
 
 def emotion(collection: Collection, out: Path, honest: str) -> None:
@@ -85,8 +86,7 @@ def emotion(collection: Collection, out: Path, honest: str) -> None:
     from max78k.flows.csi_vit import make_student, score_vit
     from max78k.training.vit_lessons import VitOptions
 
-    preparation = Preparation(window=600, step=400)
-    windows = make_windows(collection, preparation, Split(honest, 0.3))
+    windows = make_windows(collection, BREATHING, Split(honest, 0.3))
     options = VitOptions(epochs=20, logit_weight=1.0)
     line(
         "transformer alone, float", [score_vit(make_student(windows, options, tiny=True), windows)]
@@ -94,7 +94,7 @@ def emotion(collection: Collection, out: Path, honest: str) -> None:
     student = make_student(windows, options, teacher="drawn", tiny=True)
     student.save(out / "vit")
     line("transformer taught by one of faces, float", [score_vit(student, windows)])
-    chip = replace(OPTIONS, network="csi4_1d", epochs=10)
+    chip = replace(OPTIONS, network="csi4_1d", epochs=16)
     taught = replace(chip, teacher=str(out / "vit"), distillation=0.5)
     judge("csi4_1d alone", [windows], out / "alone", chip)
     judge("csi4_1d taught by the transformer", [windows], out / "taught", taught)
