@@ -50,7 +50,7 @@ STUDIES = {
     ),
     "gesture-image": Study(
         "csi4_2d", ("time",), "--window 600 --step 50 --reverse push=pull --form image",
-        f"{_TRAIN} {_IMAGE} --epochs 14 --qat-epochs 3 --cutmix 1",
+        f"{_TRAIN} {_IMAGE} --epochs 11 --qat-epochs 3 --cutmix 1",
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 100 --form image",

@@ -4,6 +4,7 @@
     python benchmarks/csi_studies.py leakage csi_walk_esp32c6.npz --out runs
     python benchmarks/csi_studies.py leakage made --out runs
     python benchmarks/csi_studies.py emotion made --out runs
+    python benchmarks/csi_studies.py arrow csi_gesture_esp32.npz --out runs
 
 ``made`` is a made room of 16 persons. Every line is printed as a row of the tables in docs/csi.md.
 The epoch is not chosen: what the last epoch leaves is judged, in integers.
@@ -100,7 +101,26 @@ def emotion(collection: Collection, out: Path, honest: str) -> None:
     judge("csi4_1d taught by the transformer", [windows], out / "taught", taught)
 
 
-STUDIES = {"length": length, "leakage": leakage, "emotion": emotion}
+def arrow(collection: Collection, out: Path, honest: str) -> None:
+    """Push and pull alone, each also learnt backwards as the other: what the direction tells."""
+    two = [name for name in collection.class_names if name in ("push", "pull")]
+    chosen = tuple(
+        replace(one, label=two.index(collection.class_names[one.label]))
+        for one in collection.recordings
+        if collection.class_names[one.label] in two
+    )
+    alone = Collection(collection.name, tuple(two), chosen)
+    for median in (1, 5):
+        preparation = Preparation(window=600, step=25, thin=4, median=median)
+        windows = make_windows(alone, preparation, Split("time"), "=".join(two))
+        for seed in (1, 2, 3):
+            options = replace(values(600 // 4), seed=seed, cutmix=1.0, batch_size=64)
+            judge(
+                f"median {median}, seed {seed}", [windows], out / f"arrow-{median}-{seed}", options
+            )
+
+
+STUDIES = {"length": length, "leakage": leakage, "emotion": emotion, "arrow": arrow}
 
 
 def values(count: int) -> TrainOptions:
@@ -120,12 +140,13 @@ def judge(name: str, cuts: Iterable[Windows], folder: Path, options: TrainOption
 
 
 def line(name: str, found: list[Scores]) -> None:
-    """A row: what, accuracy over all, the lowest and highest of one division, windows."""
+    """A row: what, accuracy over all, the range of single divisions, windows, recalls."""
     confusion = sum(scores.confusion for scores in found)
     each = [scores.accuracy for scores in found]
     total, right = int(np.sum(confusion)), int(np.trace(confusion))
     span = f"{min(each):.1%} to {max(each):.1%}" if len(each) > 1 else ""
-    print(f"| {name} | {right / total:.2%} | {span} | {total} |", flush=True)
+    recalls = ", ".join(f"{x:.0%}" for x in np.diag(confusion) / np.sum(confusion, axis=1))
+    print(f"| {name} | {right / total:.2%} | {span} | {total} | {recalls} |", flush=True)
 
 
 def made_room() -> Collection:
