@@ -50,7 +50,7 @@ STUDIES = {
     ),
     "gesture-image": Study(
         "csi4_2d", ("time",), "--window 600 --step 100 --reverse push=pull --form image",
-        f"{_TRAIN} {_IMAGE} --epochs 8 --qat-epochs 2 --cutmix 1 --batch-size 32 --ema 0.97",
+        f"{_TRAIN} {_IMAGE} --epochs 12 --qat-epochs 2 --batch-size 32 --ema 0.97",
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 100 --form image",
