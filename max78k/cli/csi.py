@@ -25,11 +25,21 @@ _PREPARATION = (
     click.option("--window", type=int, default=600, show_default=True, help="Packets."),
     click.option("--step", type=int, default=400, show_default=True, help="Packets."),
     click.option(
+        "--median",
+        type=int,
+        default=1,
+        show_default=True,
+        help="Of the last values of a subcarrier: broken packets go.",
+    ),
+    click.option(
+        "--thin", type=int, default=1, show_default=True, help="Packets whose mean is one value."
+    ),
+    click.option(
         "--form",
         type=click.Choice(("series", "image")),
         default="series",
         show_default=True,
-        help="[channels, window], or log spectrograms [channels, 32, 32].",
+        help="[channels, window / thin], or log spectrograms [channels, 32, 32].",
     ),
     click.option("--rate", type=float, default=0.0, help="Resample to this many packets/s."),
     click.option("--spikes", is_flag=True, help="Replace single spikes (Hampel filter)."),

@@ -1,12 +1,14 @@
 """From packets to whole numbers that a network reads: the arithmetic that firmware also does.
 
-All steps are on integers, so that the firmware gives the same numbers:
+All steps are on integers, so that the firmware gives the same numbers; it does all but the third:
 
 1. amplitude in sixteenths, ``isqrt(256 * (imaginary^2 + real^2))``, 0 ... 2,896;
 2. every packet scaled to the mean LEVEL over its chosen subcarriers, which takes away the
    receiver's automatic gain: ``(a * channels * LEVEL + sum / 2) / sum``;
-3. the mean of each subcarrier over the window taken off, which takes away what does not move;
-4. ``(d * gain + 128) >> 8``, clipped to -128 ... 127.
+3. if asked, the median of the last values of each subcarrier, and the mean of every few packets:
+   ``(sum + n // 2) // n``;
+4. the mean of each subcarrier over the window taken off, which takes away what does not move;
+5. ``(d * gain + 128) >> 8``, clipped to -128 ... 127.
 """
 
 from __future__ import annotations
@@ -60,6 +62,25 @@ def level(amplitude: Int64Array) -> Int64Array:
     total = amplitude.sum(axis=1, keepdims=True)
     scaled = (amplitude * amplitude.shape[1] * LEVEL + total // 2) // np.maximum(total, 1)
     return np.asarray(np.where(total > 0, scaled, 0))
+
+
+def running_median(series: Int64Array, length: int) -> Int64Array:
+    """The median of the last ``length`` values, an odd number; [packets - length + 1, channels]."""
+    if length == 1:
+        return series
+    if len(series) < length:
+        return series[:0]
+    last = np.lib.stride_tricks.sliding_window_view(series, length, axis=0)
+    return np.ascontiguousarray(np.partition(last, length // 2, axis=-1)[..., length // 2])
+
+
+def thinned(windows: Int64Array, share: int) -> Int64Array:
+    """The rounded mean of every ``share`` packets; [N, packets / share, channels]."""
+    if share == 1:
+        return windows
+    count, packets, channels = windows.shape
+    total = windows.reshape(count, packets // share, share, channels).sum(axis=2)
+    return np.asarray((total + share // 2) // share)
 
 
 def without_mean(window: Int64Array) -> Int64Array:

@@ -17,6 +17,8 @@ from max78k.errors import InputError
 Form = Literal["series", "image"]
 FORMS: tuple[Form, ...] = ("series", "image")
 
+_LATER = {"median", "thin"}  # choices that networks from before them do not name
+
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
 
@@ -29,8 +31,11 @@ class Preparation:
         channels: subcarriers to use.
         window: packets of a window.
         step: packets from the start of one window to that of the next.
-        form: "series" [channels, window], or "image": the logarithm of a spectrogram for each
-            subcarrier, [channels, 32, 32].
+        median: a value is the median of the last so many of its subcarrier, an odd number: single
+            broken packets go. Unlike ``spikes`` it needs no later packets, so it can be streamed.
+        thin: the mean of so many packets is one value of a window; divides ``window``.
+        form: "series" [channels, window / thin], or "image": the logarithm of a spectrogram for
+            each subcarrier, [channels, 32, 32].
         rate: packets per second to bring recordings with a clock to; 0 leaves them.
         spikes: whether single spikes are replaced by the median around them (Hampel).
         cutoff: Hz, of a low-pass filter (Butterworth); 0 is none. Needs a rate.
@@ -40,6 +45,8 @@ class Preparation:
     channels: int = amplitude.CHANNELS
     window: int = 600
     step: int = 400
+    median: int = 1
+    thin: int = 1
     form: Form = "series"
     rate: float = 0.0
     spikes: bool = False
@@ -54,14 +61,37 @@ class Preparation:
                 f"windows of {self.window} packets every {self.step}, as {self.form}.",
                 "16 packets or more, a step of 1 or more.",
             )
+        if self.median < 1 or self.median % 2 == 0:
+            raise InputError(
+                "E-CSI-MEDIAN", f"a median of the last {self.median} values.", "1, 3, 5, 7 ..."
+            )
+        if self.thin < 1 or self.window % self.thin:
+            raise InputError(
+                "E-CSI-THIN",
+                f"windows of {self.window} packets are no whole number of {self.thin}.",
+                f"a --thin that divides {self.window}.",
+            )
+
+    @property
+    def packets(self) -> int:
+        """Packets that make one window: those of its first median come before it."""
+        return self.window + self.median - 1
+
+    @property
+    def local(self) -> bool:
+        """Whether the firmware can make these windows: amplitudes as they are, one by one."""
+        return self.form == "series" and self.median == self.thin == 1
 
     def series(self, recording: Recording) -> Int64Array:
-        """Amplitudes of a whole recording, cleaned and scaled to one level [packets, channels]."""
+        """Amplitudes of a whole recording, cleaned and scaled to one level [packets, channels].
+
+        There are ``median - 1`` fewer than packets, none for a recording without so many.
+        """
         chosen = amplitude.live_subcarriers(recording.subcarriers, self.channels)
         values = amplitude.amplitudes(recording, chosen)
         if self.spikes or self.rate or self.cutoff:
             values = np.maximum(np.rint(self._cleaned(values, recording)), 0).astype(np.int64)
-        return amplitude.level(values)
+        return amplitude.running_median(amplitude.level(values), self.median)
 
     def _cleaned(self, values: Int64Array, recording: Recording) -> npt.NDArray[np.float64]:
         cleaned = values.astype(np.float64)
@@ -94,7 +124,8 @@ class Preparation:
         return np.asarray(every[:: self.step].swapaxes(1, 2))
 
     def moving(self, windows: Int64Array) -> Int64Array:
-        """What moves in each window: [N, window, channels], or the images [N, 32, 32, channels]."""
+        """What moves in each window: [N, window / thin, channels], or [N, 32, 32, channels]."""
+        windows = amplitude.thinned(windows, self.thin)
         if self.form == "image":
             return log_image(windows)
         return amplitude.without_mean(windows)
@@ -128,7 +159,7 @@ def from_json(text: str) -> Preparation:
     try:
         values = json.loads(text)
         known = {item.name for item in fields(Preparation)}
-        if not isinstance(values, dict) or set(values) != known:
+        if not isinstance(values, dict) or not known - _LATER <= set(values) <= known:
             raise ValueError(f"keys are not {', '.join(sorted(known))}")
         return Preparation(**values)
     except (ValueError, TypeError) as error:

@@ -85,7 +85,7 @@ def make_windows(
         if not sum(len(one.windows) for one in cuts[part]):
             raise InputError(
                 "E-CSI-SHORT",
-                f"{collection.name}: no recording of the {part} part has {preparation.window} "
+                f"{collection.name}: no recording of the {part} part has {preparation.packets} "
                 "packets.",
                 "use shorter windows, or another split.",
             )

@@ -91,7 +91,7 @@ def answer_recording(
     if not len(inputs):
         raise InputError(
             "E-CSI-SHORT",
-            f"{recording.name} has {len(recording)} packets, a window needs {preparation.window}.",
+            f"{recording.name} has {len(recording)} packets, a window needs {preparation.packets}.",
         )
     require_shape(network, inputs.shape[1:])
     return RecordingAnswer(_shares(network, inputs), _names(network))
@@ -141,7 +141,7 @@ class Stream:
         self._network, self._preparation = network, preparation
         self._infer = infer or (lambda one: reference.outputs(network, one[None])[0])
         self._infer_packets = infer_packets
-        self._packets: deque[Packet] = deque(maxlen=preparation.window)
+        self._packets: deque[Packet] = deque(maxlen=preparation.packets)
         self._votes: deque[int] = deque(maxlen=majority)
         self._since = 0
         self.bad_rows: Counter[str] = Counter()
@@ -158,7 +158,7 @@ class Stream:
                 continue
             self._packets.append(packet)
             self._since += 1
-            full = len(self._packets) == self._preparation.window
+            full = len(self._packets) == self._preparation.packets
             if full and self._since >= min(self._preparation.step, self._preparation.window):
                 shares = self._ask()
                 self._since = 0
@@ -192,12 +192,14 @@ class OnBoard:
     """
 
     def __init__(self, device: Device, network: Network, preparation: Preparation) -> None:
-        if preparation.form != "series" or preparation.channels > MOST_CHANNELS_ON_BOARD:
+        if not preparation.local or preparation.channels > MOST_CHANNELS_ON_BOARD:
             raise InputError(
                 "E-CSI-BOARD",
                 f"the firmware makes no windows of form {preparation.form} with "
-                f"{preparation.channels} channels.",
-                f"series of at most {MOST_CHANNELS_ON_BOARD} channels, or let the host prepare.",
+                f"{preparation.channels} channels, median {preparation.median} and thin "
+                f"{preparation.thin}.",
+                f"series of at most {MOST_CHANNELS_ON_BOARD} channels with --median 1 --thin 1, or "
+                "let the host prepare.",
             )
         require_shape(network, (preparation.channels, preparation.window))
         self._device, self._preparation = device, preparation

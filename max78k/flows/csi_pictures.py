@@ -23,7 +23,7 @@ def steps(recording: Recording, preparation: Preparation) -> dict[str, npt.NDArr
     if not len(windows):
         raise InputError(
             "E-CSI-SHORT",
-            f"{recording.name} has {len(series)} packets, a window needs {preparation.window}.",
+            f"{recording.name} has {len(recording)} packets, a window needs {preparation.packets}.",
             "--window with fewer packets.",
         )
     pictures = {

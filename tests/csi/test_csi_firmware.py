@@ -149,5 +149,9 @@ def test_windows_that_the_board_cannot_make_are_refused() -> None:
         OnBoard(None, network(), Preparation(form="image"))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"E-CSI-BOARD.*64"):
         OnBoard(None, network(), Preparation(channels=64))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"E-CSI-BOARD.*thin 2"):
+        OnBoard(None, network(), Preparation(window=120, thin=2))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"E-CSI-BOARD.*median 3"):
+        OnBoard(None, network(), Preparation(window=60, median=3))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="E-CSI-SHAPE"):
         OnBoard(None, network(), Preparation(window=61))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import isqrt
 from pathlib import Path
 
@@ -145,6 +146,39 @@ def test_a_silent_packet_is_zero() -> None:
     assert amplitude.level(np.zeros((3, 52), np.int64)).max() == 0
 
 
+def test_the_median_takes_a_broken_packet_out_and_lets_a_step_pass() -> None:
+    series = np.repeat([[100, 500], [300, 500]], 6, axis=0).astype(np.int64)
+    broken = series.copy()
+    broken[3] = (9000, 0)
+    found = amplitude.running_median(broken, 5)
+    assert found[:, 0].tolist() == [100] * 3 + [300] * 5
+    assert found[:, 1].tolist() == [500] * 8
+    assert amplitude.running_median(series[:4], 5).shape == (0, 2)
+
+
+def test_thinned_windows_are_rounded_means() -> None:
+    windows = np.arange(24, dtype=np.int64).reshape(1, 12, 2) ** 2
+    found = amplitude.thinned(windows, 4)
+    for row in range(3):
+        for channel in range(2):
+            four = [(2 * (4 * row + n) + channel) ** 2 for n in range(4)]
+            assert found[0, row, channel] == (sum(four) + 2) // 4
+
+
+@pytest.mark.parametrize(
+    ("choices", "code"),
+    [
+        ({"median": 4}, "E-CSI-MEDIAN.*4"),
+        ({"median": -1}, "E-CSI-MEDIAN.*-1"),
+        ({"thin": 7}, "E-CSI-THIN.*600.*7"),
+        ({"thin": 0}, "E-CSI-THIN"),
+    ],
+)
+def test_medians_and_means_that_cannot_be_are_refused(choices: dict[str, int], code: str) -> None:
+    with pytest.raises(InputError, match=code):
+        Preparation(**choices)  # type: ignore[arg-type]
+
+
 def test_subcarriers_without_energy_are_left_out() -> None:
     chosen = amplitude.live_subcarriers(64)
     assert len(chosen) == 52
@@ -190,6 +224,9 @@ def test_uneven_packets_are_brought_to_even_times() -> None:
 def test_choices_are_kept_as_text() -> None:
     chosen = Preparation(window=100, step=20, form="image", gain=77, spikes=True)
     assert from_json(chosen.to_json()) == chosen
+    older = json.loads(chosen.to_json())
+    del older["median"], older["thin"]
+    assert from_json(json.dumps(older)) == chosen
     for text in ("", "{}", '{"window": 3}', "[]"):
         with pytest.raises(InputError, match="E-CSI-PREPARATION"):
             from_json(text)

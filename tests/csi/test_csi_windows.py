@@ -264,6 +264,19 @@ def test_a_stream_gives_the_answers_of_the_recording(network: Network) -> None:
         Stream(network, Preparation(window=50, spikes=True))
 
 
+def test_a_stream_with_a_median_needs_the_packets_before_its_window(network: Network) -> None:
+    recording = noise(330, 3)
+    chosen = Preparation(window=100, step=25, median=5, thin=2, gain=40)
+    whole = answer_recording(network, chosen, recording)
+    assert len(whole.shares) == (330 - 104) // 25 + 1
+    answers = list(Stream(network, chosen).feed(Packet(one, -40, None) for one in recording.csi))
+    assert len(answers) == len(whole.shares)
+    for (_, _, shares), expected in zip(answers, whole.shares, strict=True):
+        assert np.array_equal(shares, expected)
+    with pytest.raises(InputError, match=r"E-CSI-SHORT.*103 packets.*104"):
+        answer_recording(network, chosen, recording.part(0, 103))
+
+
 def test_the_commands_go_together(tmp_path: Path, network: Network) -> None:
     from click.testing import CliRunner
 
