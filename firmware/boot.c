@@ -22,6 +22,8 @@ void record_fault(const uint32_t *frame);
 void SysTick_Handler(void);
 void UART0_Handler(void);
 void CNN_ISR(void);
+/* Only an application that uses this channel of the DMA has a handler for it. */
+__attribute__((weak, alias("fault_handler"))) void DMA3_Handler(void);
 
 typedef void (*handler)(void);
 
@@ -50,7 +52,9 @@ __attribute__((section(".vectors"), used)) const struct vector_table vectors = {
         CORE(15) = SysTick_Handler,
         LINES(0, IRQ_UART0 - 1) = fault_handler,
         LINE(IRQ_UART0) = UART0_Handler,
-        LINES(IRQ_UART0 + 1, IRQ_CNN - 1) = fault_handler,
+        LINES(IRQ_UART0 + 1, IRQ_DMA0 + 2) = fault_handler,
+        LINE(IRQ_DMA0 + 3) = DMA3_Handler,
+        LINES(IRQ_DMA0 + 4, IRQ_CNN - 1) = fault_handler,
         LINE(IRQ_CNN) = CNN_ISR,
         LINES(IRQ_CNN + 1, IRQ_COUNT - 1) = fault_handler,
     },

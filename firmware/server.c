@@ -29,9 +29,11 @@ static uint32_t core_hz;
 static uint32_t input_received; /* of an input that is no part of a stream */
 static struct link_statistics_reply statistics;
 
-/* Larger inputs than this leave no memory to collect packets in; they get BAD_RANGE. */
+/* Other inputs, and larger ones than this, which leave no memory to collect packets in, get
+ * BAD_RANGE. */
 #define CSI_MOST_INPUT_BYTES 32768U
-#define CSI_ROOM (NETWORK_INPUT_BYTES <= CSI_MOST_INPUT_BYTES ? NETWORK_INPUT_BYTES : 1U)
+#define CSI_FITS (NETWORK_TAKES_CSI && NETWORK_INPUT_BYTES <= CSI_MOST_INPUT_BYTES)
+#define CSI_ROOM (CSI_FITS ? NETWORK_INPUT_BYTES : 1U)
 static uint16_t csi_scaled[CSI_ROOM];
 static struct csi_window csi = {.scaled = csi_scaled, .room = CSI_ROOM};
 
@@ -216,7 +218,7 @@ static uint16_t take_csi_setup(const struct request *request)
         bytes[index] = request->payload[index];
     }
     const uint8_t *subcarriers = request->payload + sizeof setup;
-    if (setup.channels == 0U || request->bytes - sizeof setup != setup.channels ||
+    if (!CSI_FITS || setup.channels == 0U || request->bytes - sizeof setup != setup.channels ||
         NETWORK_INPUT_BYTES % setup.channels != 0U ||
         !csi_setup(&csi, NETWORK_INPUT_BYTES / setup.channels, setup.values, setup.gain,
                    subcarriers, setup.channels)) {
@@ -227,7 +229,7 @@ static uint16_t take_csi_setup(const struct request *request)
 
 static uint16_t take_csi_packets(const struct request *request)
 {
-    if (csi.packets == 0U || request->bytes % csi.values != 0U) {
+    if (!CSI_FITS || csi.packets == 0U || request->bytes % csi.values != 0U) {
         return LINK_STATUS_BAD_RANGE;
     }
     const struct link_csi_packets_reply reply = {.taken = (uint32_t)(request->bytes / csi.values)};
@@ -242,7 +244,7 @@ static uint16_t make_csi_window(const struct request *request)
 {
     (void)request;
     const uint32_t begin = timer_now();
-    if (!csi_input(&csi, stream_input_buffer())) {
+    if (!CSI_FITS || !csi_input(&csi, stream_input_buffer())) {
         return LINK_STATUS_NO_INPUT;
     }
     input_received = NETWORK_INPUT_BYTES;

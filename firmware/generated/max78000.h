@@ -418,6 +418,46 @@
 /* Bit n protects page 32 + n until a reset */
 #define FLC_WELR1 MMIO32(FLC_BASE + 0x88U)
 
+#define PCIF_BASE 0x4000E000U
+/* Control */
+#define PCIF_CTRL MMIO32(PCIF_BASE + 0x8U)
+#define PCIF_CTRL_READ_MODE_MASK 0x3U
+#define PCIF_CTRL_READ_MODE(value) ((uint32_t)(value) << 0)
+#define PCIF_CTRL_DATA_WIDTH_MASK 0xCU
+#define PCIF_CTRL_DATA_WIDTH(value) ((uint32_t)(value) << 2)
+#define PCIF_CTRL_DS_TIMING_EN (1U << 4)
+#define PCIF_CTRL_FIFO_THRSH_MASK 0x3E0U
+#define PCIF_CTRL_FIFO_THRSH(value) ((uint32_t)(value) << 5)
+#define PCIF_CTRL_RX_DMA (1U << 16)
+#define PCIF_CTRL_RX_DMA_THRSH_MASK 0x1E0000U
+#define PCIF_CTRL_RX_DMA_THRSH(value) ((uint32_t)(value) << 17)
+#define PCIF_CTRL_THREE_CH_EN (1U << 30)
+#define PCIF_CTRL_PCIF_SYS (1U << 31)
+/* Interrupt enable */
+#define PCIF_INT_EN MMIO32(PCIF_BASE + 0xCU)
+#define PCIF_INT_EN_IMG_DONE (1U << 0)
+#define PCIF_INT_EN_FIFO_FULL (1U << 1)
+#define PCIF_INT_EN_FIFO_THRESH (1U << 2)
+#define PCIF_INT_EN_FIFO_NOT_EMPTY (1U << 3)
+/* Flags, cleared by writing 1 */
+#define PCIF_INT_FL MMIO32(PCIF_BASE + 0x10U)
+#define PCIF_INT_FL_IMG_DONE (1U << 0)
+#define PCIF_INT_FL_FIFO_FULL (1U << 1)
+#define PCIF_INT_FL_FIFO_THRESH (1U << 2)
+#define PCIF_INT_FL_FIFO_NOT_EMPTY (1U << 3)
+/* One word of the picture */
+#define PCIF_FIFO_DATA MMIO32(PCIF_BASE + 0x30U)
+
+#define PTG_BASE 0x4003C000U
+/* Bit n starts train n */
+#define PTG_ENABLE MMIO32(PTG_BASE + 0x0U)
+/* Train 0 */
+#define PTG_RATE_LENGTH0 MMIO32(PTG_BASE + 0x20U)
+#define PTG_RATE_LENGTH0_RATE_MASK 0x7FFFFFFU
+#define PTG_RATE_LENGTH0_RATE(value) ((uint32_t)(value) << 0)
+#define PTG_RATE_LENGTH0_MODE_MASK 0xF8000000U
+#define PTG_RATE_LENGTH0_MODE(value) ((uint32_t)(value) << 27)
+
 #define UART0_BASE 0x40042000U
 #define UART1_BASE 0x40043000U
 #define UART2_BASE 0x40044000U
@@ -667,6 +707,177 @@
 #define GPIO_PS(base) MMIO32((base) + 0xB8U)
 /* 0: VDDIO (1.8 V), 1: VDDIOH (3.3 V) */
 #define GPIO_VSSEL(base) MMIO32((base) + 0xC0U)
+
+#define I2C0_BASE 0x4001D000U
+#define I2C1_BASE 0x4001E000U
+#define I2C2_BASE 0x4001F000U
+/* Control */
+#define I2C_CTRL(base) MMIO32((base) + 0x0U)
+#define I2C_CTRL_EN (1U << 0)
+#define I2C_CTRL_MST_MODE (1U << 1)
+#define I2C_CTRL_GC_ADDR_EN (1U << 2)
+#define I2C_CTRL_IRXM_EN (1U << 3)
+#define I2C_CTRL_IRXM_ACK (1U << 4)
+#define I2C_CTRL_SCL_OUT (1U << 6)
+#define I2C_CTRL_SDA_OUT (1U << 7)
+#define I2C_CTRL_SCL (1U << 8)
+#define I2C_CTRL_SDA (1U << 9)
+#define I2C_CTRL_BB_MODE (1U << 10)
+#define I2C_CTRL_READ (1U << 11)
+#define I2C_CTRL_CLKSTR_DIS (1U << 12)
+#define I2C_CTRL_ONE_MST_MODE (1U << 13)
+#define I2C_CTRL_HS_EN (1U << 15)
+/* Status */
+#define I2C_STATUS(base) MMIO32((base) + 0x4U)
+#define I2C_STATUS_BUSY (1U << 0)
+#define I2C_STATUS_RX_EM (1U << 1)
+#define I2C_STATUS_RX_FULL (1U << 2)
+#define I2C_STATUS_TX_EM (1U << 3)
+#define I2C_STATUS_TX_FULL (1U << 4)
+#define I2C_STATUS_MST_BUSY (1U << 5)
+/* Flags, cleared by writing 1 */
+#define I2C_INTFL0(base) MMIO32((base) + 0x8U)
+#define I2C_INTFL0_DONE (1U << 0)
+#define I2C_INTFL0_IRXM (1U << 1)
+#define I2C_INTFL0_GC (1U << 2)
+#define I2C_INTFL0_ADDR_MATCH (1U << 3)
+#define I2C_INTFL0_RX_THD (1U << 4)
+#define I2C_INTFL0_TX_THD (1U << 5)
+#define I2C_INTFL0_STOP (1U << 6)
+#define I2C_INTFL0_ADDR_ACK (1U << 7)
+#define I2C_INTFL0_ARB_ERR (1U << 8)
+#define I2C_INTFL0_TO_ERR (1U << 9)
+#define I2C_INTFL0_ADDR_NACK_ERR (1U << 10)
+#define I2C_INTFL0_DATA_ERR (1U << 11)
+#define I2C_INTFL0_DNR_ERR (1U << 12)
+#define I2C_INTFL0_START_ERR (1U << 13)
+#define I2C_INTFL0_STOP_ERR (1U << 14)
+#define I2C_INTFL0_TX_LOCKOUT (1U << 15)
+#define I2C_INTFL0_MAMI_MASK 0x3F0000U
+#define I2C_INTFL0_MAMI(value) ((uint32_t)(value) << 16)
+#define I2C_INTFL0_RD_ADDR (1U << 22)
+#define I2C_INTFL0_WR_ADDR (1U << 23)
+/* Interrupt enable */
+#define I2C_INTEN0(base) MMIO32((base) + 0xCU)
+#define I2C_INTEN0_DONE (1U << 0)
+#define I2C_INTEN0_IRXM (1U << 1)
+#define I2C_INTEN0_GC (1U << 2)
+#define I2C_INTEN0_ADDR_MATCH (1U << 3)
+#define I2C_INTEN0_RX_THD (1U << 4)
+#define I2C_INTEN0_TX_THD (1U << 5)
+#define I2C_INTEN0_STOP (1U << 6)
+#define I2C_INTEN0_ADDR_ACK (1U << 7)
+#define I2C_INTEN0_ARB_ERR (1U << 8)
+#define I2C_INTEN0_TO_ERR (1U << 9)
+#define I2C_INTEN0_ADDR_NACK_ERR (1U << 10)
+#define I2C_INTEN0_DATA_ERR (1U << 11)
+#define I2C_INTEN0_DNR_ERR (1U << 12)
+#define I2C_INTEN0_START_ERR (1U << 13)
+#define I2C_INTEN0_STOP_ERR (1U << 14)
+#define I2C_INTEN0_TX_LOCKOUT (1U << 15)
+#define I2C_INTEN0_MAMI_MASK 0x3F0000U
+#define I2C_INTEN0_MAMI(value) ((uint32_t)(value) << 16)
+#define I2C_INTEN0_RD_ADDR (1U << 22)
+#define I2C_INTEN0_WR_ADDR (1U << 23)
+/* FIFO sizes */
+#define I2C_FIFOLEN(base) MMIO32((base) + 0x18U)
+#define I2C_FIFOLEN_RX_MASK 0xFFU
+#define I2C_FIFOLEN_RX(value) ((uint32_t)(value) << 0)
+#define I2C_FIFOLEN_TX_MASK 0xFF00U
+#define I2C_FIFOLEN_TX(value) ((uint32_t)(value) << 8)
+/* Receiver */
+#define I2C_RXCTRL0(base) MMIO32((base) + 0x1CU)
+#define I2C_RXCTRL0_DNR (1U << 0)
+#define I2C_RXCTRL0_FLUSH (1U << 7)
+#define I2C_RXCTRL0_THD_MASK 0xF00U
+#define I2C_RXCTRL0_THD(value) ((uint32_t)(value) << 8)
+/* Receiver */
+#define I2C_RXCTRL1(base) MMIO32((base) + 0x20U)
+#define I2C_RXCTRL1_CNT_MASK 0xFFU
+#define I2C_RXCTRL1_CNT(value) ((uint32_t)(value) << 0)
+#define I2C_RXCTRL1_LVL_MASK 0xF00U
+#define I2C_RXCTRL1_LVL(value) ((uint32_t)(value) << 8)
+/* Transmitter */
+#define I2C_TXCTRL0(base) MMIO32((base) + 0x24U)
+#define I2C_TXCTRL0_FLUSH (1U << 7)
+#define I2C_TXCTRL0_THD_MASK 0xF00U
+#define I2C_TXCTRL0_THD(value) ((uint32_t)(value) << 8)
+/* Transmitter */
+#define I2C_TXCTRL1(base) MMIO32((base) + 0x28U)
+#define I2C_TXCTRL1_LVL_MASK 0xF00U
+#define I2C_TXCTRL1_LVL(value) ((uint32_t)(value) << 8)
+/* Data */
+#define I2C_FIFO(base) MMIO32((base) + 0x2CU)
+#define I2C_FIFO_DATA_MASK 0xFFU
+#define I2C_FIFO_DATA(value) ((uint32_t)(value) << 0)
+/* Master */
+#define I2C_MSTCTRL(base) MMIO32((base) + 0x30U)
+#define I2C_MSTCTRL_START (1U << 0)
+#define I2C_MSTCTRL_RESTART (1U << 1)
+#define I2C_MSTCTRL_STOP (1U << 2)
+#define I2C_MSTCTRL_EX_ADDR (1U << 7)
+/* Clock low time - 1 */
+#define I2C_CLKLO(base) MMIO32((base) + 0x34U)
+#define I2C_CLKLO_LO_MASK 0x1FFU
+#define I2C_CLKLO_LO(value) ((uint32_t)(value) << 0)
+/* Clock high time - 1 */
+#define I2C_CLKHI(base) MMIO32((base) + 0x38U)
+#define I2C_CLKHI_HI_MASK 0x1FFU
+#define I2C_CLKHI_HI(value) ((uint32_t)(value) << 0)
+
+#define DMA_BASE 0x40028000U
+/* Interrupt enable, bit n is channel n */
+#define DMA_INTEN MMIO32(DMA_BASE + 0x0U)
+#define DMA_CHANNEL(n) (DMA_BASE + 0x100U + 0x20U * (uint32_t)(n))
+/* Control */
+#define DMA_CTRL(n) MMIO32(DMA_CHANNEL(n) + 0x0U)
+#define DMA_CTRL_EN (1U << 0)
+#define DMA_CTRL_RLDEN (1U << 1)
+#define DMA_CTRL_PRI_MASK 0xCU
+#define DMA_CTRL_PRI(value) ((uint32_t)(value) << 2)
+#define DMA_CTRL_REQUEST_MASK 0x3F0U
+#define DMA_CTRL_REQUEST(value) ((uint32_t)(value) << 4)
+#define DMA_CTRL_TO_WAIT (1U << 10)
+#define DMA_CTRL_TO_PER_MASK 0x3800U
+#define DMA_CTRL_TO_PER(value) ((uint32_t)(value) << 11)
+#define DMA_CTRL_TO_CLKDIV_MASK 0xC000U
+#define DMA_CTRL_TO_CLKDIV(value) ((uint32_t)(value) << 14)
+#define DMA_CTRL_SRCWD_MASK 0x30000U
+#define DMA_CTRL_SRCWD(value) ((uint32_t)(value) << 16)
+#define DMA_CTRL_SRCINC (1U << 18)
+#define DMA_CTRL_DSTWD_MASK 0x300000U
+#define DMA_CTRL_DSTWD(value) ((uint32_t)(value) << 20)
+#define DMA_CTRL_DSTINC (1U << 22)
+#define DMA_CTRL_BURST_MASK 0x1F000000U
+#define DMA_CTRL_BURST(value) ((uint32_t)(value) << 24)
+#define DMA_CTRL_DIS_IE (1U << 30)
+#define DMA_CTRL_CTZ_IE (1U << 31)
+/* Status, flags cleared by writing 1 */
+#define DMA_STATUS(n) MMIO32(DMA_CHANNEL(n) + 0x4U)
+#define DMA_STATUS_RUNNING (1U << 0)
+#define DMA_STATUS_IPEND (1U << 1)
+#define DMA_STATUS_CTZ (1U << 2)
+#define DMA_STATUS_RLD (1U << 3)
+#define DMA_STATUS_BUS_ERR (1U << 4)
+#define DMA_STATUS_TO (1U << 6)
+/* Source address */
+#define DMA_SRC(n) MMIO32(DMA_CHANNEL(n) + 0x8U)
+/* Destination address */
+#define DMA_DST(n) MMIO32(DMA_CHANNEL(n) + 0xCU)
+/* Bytes left */
+#define DMA_CNT(n) MMIO32(DMA_CHANNEL(n) + 0x10U)
+#define DMA_CNT_CNT_MASK 0xFFFFFFU
+#define DMA_CNT_CNT(value) ((uint32_t)(value) << 0)
+/* Source to reload */
+#define DMA_SRCRLD(n) MMIO32(DMA_CHANNEL(n) + 0x14U)
+/* Destination to reload */
+#define DMA_DSTRLD(n) MMIO32(DMA_CHANNEL(n) + 0x18U)
+/* Count to reload */
+#define DMA_CNTRLD(n) MMIO32(DMA_CHANNEL(n) + 0x1CU)
+#define DMA_CNTRLD_CNT_MASK 0xFFFFFFU
+#define DMA_CNTRLD_CNT(value) ((uint32_t)(value) << 0)
+#define DMA_CNTRLD_EN (1U << 31)
+#define DMA_REQUEST_PCIF 13U
 
 #define CNN_AON MMIO32(0x50001000U)
 #define CNN_QUADRANT(quadrant) (0x50100000U + (uint32_t)(quadrant) * 0x00400000U)

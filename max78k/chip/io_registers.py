@@ -49,6 +49,9 @@ DMA_CNT = Register("CNT", 0x10, "Bytes left", (Field("CNT", 0, 24),))
 DMA_SRCRLD = Register("SRCRLD", 0x14, "Source to reload")
 DMA_DSTRLD = Register("DSTRLD", 0x18, "Destination to reload")
 DMA_CNTRLD = Register("CNTRLD", 0x1C, "Count to reload", (Field("CNT", 0, 24), Field("EN", 31)))
+DMA_CHANNEL_REGISTERS = (
+    DMA_CTRL, DMA_STATUS, DMA_SRC, DMA_DST, DMA_CNT, DMA_SRCRLD, DMA_DSTRLD, DMA_CNTRLD,
+)  # fmt: skip
 DMA_REQUEST_MEMORY = 0
 DMA_REQUEST_PCIF = 0x0D
 DMA_REQUESTS_UART_RX = (0x04, 0x05, 0x0E)  # UART0-2
@@ -92,6 +95,10 @@ I2C_FIFO = Register("FIFO", 0x2C, "Data", (Field("DATA", 0, 8),))
 I2C_MSTCTRL = Register("MSTCTRL", 0x30, "Master", _bits("START:0 RESTART:1 STOP:2 EX_ADDR:7"))
 I2C_CLKLO = Register("CLKLO", 0x34, "Clock low time - 1", (Field("LO", 0, 9),))
 I2C_CLKHI = Register("CLKHI", 0x38, "Clock high time - 1", (Field("HI", 0, 9),))
+I2C_REGISTERS = (
+    I2C_CTRL, I2C_STATUS, I2C_INTFL0, I2C_INTEN0, I2C_FIFOLEN, I2C_RXCTRL0, I2C_RXCTRL1,
+    I2C_TXCTRL0, I2C_TXCTRL1, I2C_FIFO, I2C_MSTCTRL, I2C_CLKLO, I2C_CLKHI,
+)  # fmt: skip
 I2C_FIFO_BYTES = 8
 
 # --- PCIF: parallel camera
@@ -113,6 +120,17 @@ PCIF_CTRL = Register(
 PCIF_INT_EN = Register("INT_EN", 0x0C, "Interrupt enable", _PCIF_EVENTS)
 PCIF_INT_FL = Register("INT_FL", 0x10, "Flags, cleared by writing 1", _PCIF_EVENTS)
 PCIF_FIFO_DATA = Register("FIFO_DATA", 0x30, "One word of the picture")
+PCIF_REGISTERS = (PCIF_CTRL, PCIF_INT_EN, PCIF_INT_FL, PCIF_FIFO_DATA)
+
+# --- PTG: pulse trains; the registers of train 0 follow the enables
+PTG_ENABLE = Register("ENABLE", 0x00, "Bit n starts train n")
+PTG_RATE_LENGTH0 = Register(
+    "RATE_LENGTH0",
+    0x20,
+    "Train 0",
+    (Field("RATE", 0, 27, "peripheral clocks a step"), Field("MODE", 27, 5, "1: square wave")),
+)
+PTG_REGISTERS = (PTG_ENABLE, PTG_RATE_LENGTH0)
 
 # --- RTC
 RTC_SEC = Register("SEC", 0x00, "Seconds")

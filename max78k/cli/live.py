@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--detector",
     type=click.Path(path_type=Path),
-    help="OpenCV's face_detection_yunet_*.onnx. Without it the middle of each picture is taken.",
+    help="face_detection_yunet_2023mar.onnx of OpenCV's model zoo, see docs/data.md. "
+    "Without it the middle of each picture is taken.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
 @click.option("--window", is_flag=True, help="Show them in a window; q ends.")

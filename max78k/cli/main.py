@@ -38,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "bench": Verb("bench", "Stream inputs to a board; log latency per phase and energy."),
     "predict": Verb("predict", "Class and scores of one picture."),
     "live": Verb("live", "Faces from a camera, answers from a board."),
+    "camera": Verb("camera", "Answers and pictures of a board that runs the camera application."),
     "evaluate": Verb("evaluate", "Accuracy and confusion matrix on a data set, in integers."),
     "verify": Verb("verify", "The truth chain: torch, ONNX, reference, accelerator, firmware."),
     "ports": Verb("ports", "List serial ports; likely boards are marked."),

@@ -18,7 +18,7 @@ from max78k.errors import InputError
 )
 @json_option
 def command(model: str, picture: Path, draw: Path | None, as_json: bool) -> None:
-    """Run MODEL's integer network on PICTURE (any size; colour or grey).
+    """Run MODEL's integer network on PICTURE, or on its middle if it has other proportions.
 
     \b
     Examples:
@@ -36,7 +36,7 @@ def command(model: str, picture: Path, draw: Path | None, as_json: bool) -> None
     network = load_model(model).network
     if len(network.input_shape) != 3:
         raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
-    pixels = load_image(picture, network.picture_shape)
+    pixels = load_image(picture, network.picture_shape, crop=True)
     values = reference.outputs(network, network.from_pixels(pixels)[None])[0]
     shares = softmax(values[None] * network.output_step)[0]
     names = network.class_names or tuple(f"class {n}" for n in range(len(values)))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from max78k.network import Network
 
 _DEVICES = ("MAX78000", "85")
+_APPLICATIONS = ("link", "camera")
 
 _PATH = click.Path(path_type=Path)
 
@@ -37,6 +38,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--network", help="Where the network's class is, for a checkpoint of a run.")
 @click.option("--sample-input", type=_PATH, help="int8 .npy of the input's shape for the test.")
 @click.option("--image", "image_file", type=_PATH, help="Also write the memory image as .npz.")
+@click.option(
+    "--application",
+    type=click.Choice(_APPLICATIONS),
+    default=_APPLICATIONS[0],
+    show_default=True,
+    help="link: answers a host; camera: camera to LED and text, no host.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing project.")
 @click.option("--avg-pool-rounding", is_flag=True, help="Average pooling rounds.")
 @click.option("--fifo", is_flag=True, help="The input comes through FIFOs, as streaming needs.")
@@ -63,6 +71,7 @@ def command(
     network: str | None,
     sample_input: Path | None,
     image_file: Path | None,
+    application: str,
     overwrite: bool,
     avg_pool_rounding: bool,
     fifo: bool,
@@ -82,6 +91,7 @@ def command(
       max78k synthesize fer7 --out fer7-firmware              (the shipped network)
       max78k synthesize --checkpoint-file net-q.pth.tar --config-file net.yaml \\
           --sample-input sample.npy --test-dir projects --prefix net
+      max78k synthesize fer7 --out fer7-camera --application camera
       max78k synthesize fer7 --out fer7-msdk --style msdk --timer 0 --softmax
 
     Processors, memory offsets, kernel columns and biases are placed without any address given by
@@ -96,6 +106,12 @@ def command(
 
     if device.upper() not in _DEVICES:
         raise InputError("E-ARGS-DEVICE", f"device {device}.", "MAX78000, the one that is known.")
+    if application != _APPLICATIONS[0] and msdk is not None:
+        raise InputError(
+            "E-ARGS-APPLICATION",
+            f"--application {application} is not there for the vendor's SDK.",
+            "leave --style out.",
+        )
     sample = _read_sample(sample_input)
     shape = None if sample is None else tuple(sample.shape)
     if model is None and checkpoint_file is None:
@@ -124,6 +140,7 @@ def command(
         overwrite=overwrite,
         image_file=image_file,
         msdk=msdk,
+        camera=application == "camera",
     )
     price = cost_of(result.network, result.placement)
     text = (

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from max78k.chip import addresses, cnn_registers, mcu_registers
+from max78k.chip import addresses, cnn_registers, io_registers, mcu_registers
 from max78k.chip.registers import Field, Register
 from max78k.files import write_text
 from max78k.host import messages
@@ -31,11 +31,14 @@ _SINGLE_BLOCKS = (
     ("TRNG", addresses.TRNG, mcu_registers.TRNG_REGISTERS),
     ("WDT0", addresses.WDT0, mcu_registers.WDT_REGISTERS),
     ("FLC", addresses.FLC, mcu_registers.FLC_REGISTERS),
+    ("PCIF", addresses.PCIF, io_registers.PCIF_REGISTERS),
+    ("PTG", addresses.PTG, io_registers.PTG_REGISTERS),
 )
 _REPEATED_BLOCKS = (
     ("UART", ("UART0", "UART1", "UART2"), mcu_registers.UART_REGISTERS),
     ("TMR", ("TMR0", "TMR1", "TMR2", "TMR3"), mcu_registers.TMR_REGISTERS),
     ("GPIO", ("GPIO0", "GPIO1", "GPIO2"), mcu_registers.GPIO_REGISTERS),
+    ("I2C", ("I2C0", "I2C1", "I2C2"), io_registers.I2C_REGISTERS),
 )
 _VALUES = (
     "CLOCK_SOURCE_ISO",
@@ -118,7 +121,7 @@ def max78000_header() -> str:
             lines.append(f"#define {name}_BASE {_unsigned(getattr(addresses, name))}")
         for register in registers:
             lines += _register(block, "(base)", "(base)", register)
-    lines += ["", *_accelerator(), "", "#endif", ""]
+    lines += ["", *_dma(), "", *_accelerator(), "", "#endif", ""]
     return "\n".join(lines)
 
 
@@ -188,6 +191,17 @@ def _field(prefix: str, field: Field) -> str:
         return f"#define {name} (1U << {field.lsb})"
     mask = f"{name}_MASK 0x{field.mask:X}U"
     return f"#define {mask}\n#define {name}(value) ((uint32_t)(value) << {field.lsb})"
+
+
+def _dma() -> Iterator[str]:
+    """The controller's register, those of a channel by its number, and requests of blocks."""
+    yield f"#define DMA_BASE {_unsigned(addresses.DMA)}"
+    yield from _register("DMA", "", "DMA_BASE", io_registers.DMA_INTEN)
+    base, stride = io_registers.DMA_CHANNEL_BASE, io_registers.DMA_CHANNEL_STRIDE
+    yield f"#define DMA_CHANNEL(n) (DMA_BASE + 0x{base:X}U + 0x{stride:X}U * (uint32_t)(n))"
+    for register in io_registers.DMA_CHANNEL_REGISTERS:
+        yield from _register("DMA", "(n)", "DMA_CHANNEL(n)", register)
+    yield f"#define DMA_REQUEST_PCIF {io_registers.DMA_REQUEST_PCIF}U"
 
 
 def _accelerator() -> Iterator[str]:

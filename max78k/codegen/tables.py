@@ -17,6 +17,7 @@ from max78k.codegen.headers import GENERATED
 from max78k.codegen.layer_lines import bias_parts, kernel_owners, layer_lines
 from max78k.codegen.output_places import OutputPlace, block_text
 from max78k.compiler.image import Image, InputRun, Write
+from max78k.csi.amplitude import MOST_CHANNELS_ON_BOARD
 from max78k.errors import InputError
 from max78k.host import messages
 
@@ -59,6 +60,12 @@ def is_vector(image: Image) -> bool:
     return len(image.output_runs) > 1 and all(run.count == 1 for run in image.output_runs)
 
 
+def takes_csi(image: Image) -> bool:
+    """Whether the input may be a series of channel state information: few channels, one axis."""
+    shape = image.sample_input.shape
+    return len(shape) == 2 and shape[0] <= MOST_CHANNELS_ON_BOARD
+
+
 def require_reachable_input(image: Image) -> None:
     """Raise InputError if the input goes a way that the Arm core cannot reach."""
     registers = {addresses.CNN_FIFO + register.offset for register in cr.FIFO_DATA}
@@ -81,7 +88,7 @@ def require_buildable(image: Image) -> None:
             f"network {image.name}: {values} output values; the firmware sends 1 ... 65535.",
             "make the last layer smaller.",
         )
-    needed = image.sample_input.size + _output_bytes(image)
+    needed = image.sample_input.size + output_bytes(image)
     if needed > _SRAM_FOR_BUFFERS:
         raise InputError(
             "E-BUILD-BUFFERS",
@@ -110,9 +117,11 @@ def network_header(image: Image) -> str:
         f"#define NETWORK_NAME {c_text.string(image.name)}",
         f"#define NETWORK_INPUT_BYTES {image.sample_input.size}U",
         f"#define NETWORK_OUTPUT_VALUES {output_values(image)}U",
-        f"#define NETWORK_OUTPUT_BYTES {_output_bytes(image)}U",
+        f"#define NETWORK_OUTPUT_BYTES {output_bytes(image)}U",
         "/* Whether the output is one value per class; else there is no largest one to report. */",
         f"#define NETWORK_IS_VECTOR {int(is_vector(image))}",
+        "/* Whether the firmware keeps memory to make inputs of packets of Wi-Fi CSI. */",
+        f"#define NETWORK_TAKES_CSI {int(takes_csi(image))}",
         "",
         "/* Names of the classes where they are known, in the order of the outputs, else 0. */",
         "extern const char *const network_class_names[];",
@@ -194,7 +203,8 @@ def sample_source(image: Image, places: Sequence[OutputPlace] = ()) -> str:
     return "\n".join(lines)
 
 
-def _output_bytes(image: Image) -> int:
+def output_bytes(image: Image) -> int:
+    """Bytes of the output as the firmware keeps it."""
     return sum(run.count * run.width // 8 for run in image.output_runs)
 
 

@@ -21,6 +21,7 @@ from max78k.errors import InputError
 
 LEVEL = 1024
 CHANNELS = 52
+MOST_CHANNELS_ON_BOARD = 63  # so that a scaled amplitude of the firmware has 16 bits
 GAIN_UNIT = 256  # a gain of 1
 HIGHEST_GAIN = (1 << 15) - 1  # so that the firmware's products have 31 bits
 

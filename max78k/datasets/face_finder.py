@@ -1,7 +1,7 @@
 """Finding the face in a photograph.
 
-OpenCV finds faces with the network YuNet, whose file (``face_detection_yunet_*.onnx``, MIT licence,
-from OpenCV's model zoo) does not come with OpenCV or with this package: the user gives its path.
+OpenCV finds faces with the network YuNet, whose file does not come with OpenCV or with this
+package: the user gives its path. See :data:`WHERE`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import numpy as np
 from max78k.datasets.dataset import Uint8Array
 from max78k.errors import InputError
 
+WHERE = (
+    "face_detection_yunet_2023mar.onnx (232,589 bytes, MIT licence) of the folder "
+    "models/face_detection_yunet in https://github.com/opencv/opencv_zoo"
+)
+LONGEST_SIDE = 640  # of what is searched: YuNet is for faces of about 10 to 300 pixels
 LEAST_SCORE = 0.7
+_POINTER = b"version https://git-lfs"  # what stands in a clone without Git LFS
 MARGIN = 0.1  # of the face's size that is added on every side
 
 
@@ -35,32 +41,49 @@ class FaceFinder:
     def __init__(self, model: Path) -> None:
         import cv2
 
+        level = cv2.utils.logging.getLogLevel()
         try:
             if not model.is_file():
                 raise ValueError("there is no such file")
+            if _begins_with(model, _POINTER):
+                raise ValueError("it is a Git LFS pointer, not the file itself (git lfs pull)")
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
             self._network = cv2.FaceDetectorYN.create(
                 str(model), "", (320, 320), score_threshold=LEAST_SCORE
             )
-        except (cv2.error, ValueError) as error:
-            reason = str(error).strip().splitlines()[-1]
+            self.find(np.zeros((64, 64, 3), np.uint8))  # another network fails here
+        except (cv2.error, ValueError, OSError) as error:
+            reason = str(error).strip().splitlines()[-1].rstrip(".")
             raise InputError(
-                "E-FACE-MODEL",
-                f"{model} cannot find faces: {reason}.",
-                "face_detection_yunet_2023mar.onnx of OpenCV's model zoo.",
+                "E-FACE-MODEL", f"{model} cannot find faces: {reason}.", WHERE + "."
             ) from None
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
     def find(self, picture: Uint8Array) -> Box | None:
         """The largest face of a picture [rows, columns, 3]; None if there is none."""
-        rows, columns = picture.shape[:2]
+        import cv2
+
+        scale = max(*picture.shape[:2], LONGEST_SIDE) / LONGEST_SIDE
+        rows, columns = (max(round(side / scale), 1) for side in picture.shape[:2])
+        if scale > 1:
+            smaller = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+            picture = np.asarray(smaller, np.uint8)
         self._network.setInputSize((columns, rows))
         _, found = self._network.detect(picture)
         if found is None or not len(found):
             return None
-        left, top, width, height = max(np.asarray(found)[:, :4].tolist(), key=lambda f: f[2] * f[3])
+        faces = (scale * np.asarray(found)[:, :4]).tolist()
+        left, top, width, height = max(faces, key=lambda face: face[2] * face[3])
         side = max(width, height) * (1 + 2 * MARGIN)
         return Box(
             round(top + height / 2 - side / 2), round(left + width / 2 - side / 2), round(side)
         )
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(start)) == start
 
 
 def cut(picture: Uint8Array, box: Box) -> Uint8Array:

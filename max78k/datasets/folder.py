@@ -27,7 +27,7 @@ _SHOWN = 5  # names in a message
 
 
 def load_folder(
-    root: Path, input_shape: tuple[int, ...], *, seed: int = 0, crop: bool = False
+    root: Path, input_shape: tuple[int, ...], *, seed: int = 0, crop: bool = True
 ) -> Dataset:
     """Read all images under ``root``, resized to ``input_shape``; hidden files are left out.
 

@@ -27,7 +27,7 @@ def load(
     seed: int = 0,
     limit: int | None = None,
     skip_bad_rows: bool = False,
-    crop: bool = False,
+    crop: bool = True,
     keep_inexact: bool = True,
     keep_ambiguous: bool = True,
     need: Sequence[str] = ("train", "test"),
@@ -43,7 +43,7 @@ def load(
             that ``limit`` leaves.
         limit: at most this many samples in each part.
         skip_bad_rows: .csv only: leave bad rows out and count them.
-        crop: folders only: keep proportions and cut the middle out.
+        crop: folders only: cut the middle out, as `predict` and `live` do; False stretches.
         keep_inexact, keep_ambiguous: .npz only: False drops the rows so marked.
         need: parts that must have samples.
 
@@ -54,7 +54,7 @@ def load(
     kind = _kind(spec)
     options = {
         "skip_bad_rows": (skip_bad_rows, "csv"),
-        "crop": (crop, "folder"),
+        "crop=False": (not crop, "folder"),
         "keep_inexact=False": (not keep_inexact, "npz"),
         "keep_ambiguous=False": (not keep_ambiguous, "npz"),
     }

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from max78k.host.link import Device
 
 MAJORITY = 5  # windows that vote in a stream
-MOST_CHANNELS_ON_BOARD = 63  # of firmware/csi.h
 
 FloatArray = npt.NDArray[np.float64]
 Infer = Callable[[npt.NDArray[np.int8]], npt.ArrayLike]
@@ -192,14 +191,15 @@ class OnBoard:
     """
 
     def __init__(self, device: Device, network: Network, preparation: Preparation) -> None:
-        if not preparation.local or preparation.channels > MOST_CHANNELS_ON_BOARD:
+        most = amplitude.MOST_CHANNELS_ON_BOARD
+        if not preparation.local or preparation.channels > most:
             raise InputError(
                 "E-CSI-BOARD",
                 f"the firmware makes no windows of form {preparation.form} with "
                 f"{preparation.channels} channels, median {preparation.median} and thin "
                 f"{preparation.thin}.",
-                f"series of at most {MOST_CHANNELS_ON_BOARD} channels with --median 1 --thin 1, or "
-                "let the host prepare.",
+                f"series of at most {most} channels with --median 1 --thin 1, or let the host "
+                "prepare.",
             )
         require_shape(network, (preparation.channels, preparation.window))
         self._device, self._preparation = device, preparation

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from max78k.codegen.camera import plan_camera
 from max78k.codegen.msdk import write_msdk_project
 from max78k.codegen.msdk_options import MsdkOptions
 from max78k.codegen.output_places import output_places
@@ -50,20 +51,27 @@ class Compiled:
         return cost_of(self.network, self.placement)
 
     def write_project(
-        self, folder: str | Path, *, msdk: MsdkOptions | None = None, overwrite: bool = False
+        self,
+        folder: str | Path,
+        *,
+        msdk: MsdkOptions | None = None,
+        camera: bool = False,
+        overwrite: bool = False,
     ) -> Path:
         """Check the known answer on the accelerator model, then write the C project.
 
         Args:
             folder: the project's folder; made whole or not at all.
             msdk: write a project for the chip vendor's SDK, with these options.
+            camera: the application that needs no host, see docs/on-board-demo.md.
             overwrite: replace an existing project.
 
         Raises:
             MismatchError: the accelerator model does not give the reference's output.
-            InputError: the folder holds something else.
+            InputError: the folder holds something else, or the network reads no pictures.
         """
         places = output_places(self.network)
+        plan = plan_camera(self.image, self.network.input_offset) if camera else None
         check_known_answer(self.image, places)
         target = Path(folder)
         if msdk is not None:
@@ -75,6 +83,7 @@ class Compiled:
             target,
             class_names=self.network.class_names,
             places=places,
+            camera=plan,
             overwrite=overwrite,
         )
 
@@ -125,6 +134,7 @@ def synthesize(
     overwrite: bool = False,
     image_file: Path | None = None,
     msdk: MsdkOptions | None = None,
+    camera: bool = False,
 ) -> Synthesis:
     """Write the C project of ``network`` with ``sample`` as its known-answer test.
 
@@ -137,13 +147,14 @@ def synthesize(
         overwrite: replace an existing project.
         image_file: also write the Image as plain data.
         msdk: write a project for the chip vendor's SDK, with these options.
+        camera: write the application that needs no host.
 
     Raises:
         RuleError: the network or the given placement does not fit the chip.
         MismatchError: the accelerator model does not give the reference's output.
     """
     compiled = compile_network(network, sample, placement=given, seconds=seconds)
-    project = compiled.write_project(folder, msdk=msdk, overwrite=overwrite)
+    project = compiled.write_project(folder, msdk=msdk, camera=camera, overwrite=overwrite)
     if image_file is not None:
         write_image(compiled.image, image_file)
     return Synthesis(compiled.network, compiled.image, compiled.placement, project)

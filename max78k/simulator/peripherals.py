@@ -99,7 +99,7 @@ STORAGE: tuple[tuple[int, int, str, dict[int, int]], ...] = (
     (addresses.ICC0, 0x800, "ICC0", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
     (addresses.ICC0 + 0x800, 0x800, "ICC1", {mcu.ICC_CTRL.offset: mcu.ICC_CTRL.field("RDY").mask}),
     (0x4000_3C00, 0x400, "DVS", {}),
-    (0x4003_C000, 0x200, "PT", {}),
+    (addresses.PTG, 0x200, "PT", {}),
 )
 
 

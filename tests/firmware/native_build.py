@@ -34,17 +34,21 @@ def _host_compiler(folder: Path) -> list[str]:
 def compile_native(image: Image, folder: Path, driver: str) -> Path:
     """The link and the server for ``image`` with ``driver``, a file here, as a host program."""
     project = write_project(image, folder / "project")
-    program = folder / Path(driver).stem
     names = ("csi.c", "link.c", "output.c", "server.c", "stream.c")
     sources = [project / "src" / name for name in names]
     sources += sorted((project / "generated").glob("*.c"))
+    return compile_sources(sources, [project / "src", project / "generated"], folder, driver)
+
+
+def compile_sources(sources: list[Path], include: list[Path], folder: Path, driver: str) -> Path:
+    """Files of the firmware with ``driver``, a file here, as a host program."""
+    program = folder / Path(driver).stem
     flags = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
     done = subprocess.run(
         [
             *_host_compiler(folder),
             *flags,
-            f"-I{project / 'src'}",
-            f"-I{project / 'generated'}",
+            *(f"-I{path}" for path in include),
             str(Path(__file__).with_name(driver)),
             *map(str, sources),
             "-o",
