@@ -275,6 +275,24 @@ def test_moments_seen_in_both_give_offset_and_drift(tmp_path: Path) -> None:
         read_moments(path, ("a",))
 
 
+PLAIN = """
+from torch import nn
+
+class Plain(nn.Sequential):
+    def __init__(self, classes):
+        super().__init__(nn.AdaptiveAvgPool2d(12), nn.Flatten(), nn.Linear(144, classes))
+"""
+
+
+def plain_teacher(folder: Path, data: object) -> tuple[object, ...]:
+    """A training run of a plain network, and the words that name its class."""
+    (folder / "plain.py").write_text(PLAIN)
+    network = ("--network", f"{folder / 'plain.py'}:Plain")
+    run("train-qat", *network, "--epochs", 3, "--batch-size", 16, "--data", data,
+        "--out", folder / "teacher")  # fmt: skip
+    return folder / "teacher", *network
+
+
 def run(*arguments: object, fails: bool = False) -> Result:
     outcome = CliRunner().invoke(cli, [*map(str, arguments)])
     assert (outcome.exit_code != 0) == fails, outcome.output
@@ -329,10 +347,9 @@ def test_the_commands_go_from_videos_to_a_taught_network(tmp_path: Path) -> None
     plain = run(*words, "--out", tmp_path / "plain", "--size", 24, "--colour")
     assert "middle of each frame" in plain.stderr
     assert load_npz(tmp_path / "plain" / "faces.npz", (3, 24, 24)).input_shape == (3, 24, 24)
-    train = ("train-qat", "--epochs", 2, "--qat-epochs", 1, "--batch-size", 16)
-    run(*train, "--network", "fer7", "--data", pairs / "faces.npz", "--out", tmp_path / "faces")
+    teacher = plain_teacher(tmp_path, pairs / "faces.npz")
     taught = tmp_path / "taught.npz"
-    run("csi", "teach", pairs, tmp_path / "faces", "--share", 0.5, "--out", taught)
+    run("csi", "teach", pairs, *teacher, "--share", 0.5, "--out", taught)
     learnt = load_npz(taught, windows.data.input_shape)
     hard = np.eye(4, dtype=np.float32)[learnt.train.labels]
     assert learnt.train.soft is not None
@@ -348,9 +365,8 @@ def test_a_teacher_must_know_the_classes_and_the_pictures_be_of_the_windows(
     windows: Windows, videos: Path, tmp_path: Path
 ) -> None:
     pairing.write_pairs(frames_of(windows, videos), tmp_path / "pairs")
-    run("train-qat", "--epochs", 2, "--qat-epochs", 1, "--network", "fer7", "--data",
-        "faces:train=32,test=14", "--out", tmp_path / "seven")  # fmt: skip
-    words = ("csi", "teach", tmp_path / "pairs", tmp_path / "seven", "--out", tmp_path / "t.npz")
+    teacher = plain_teacher(tmp_path, "faces:train=32,test=14")
+    words = ("csi", "teach", tmp_path / "pairs", *teacher, "--out", tmp_path / "t.npz")
     run(*words)  # happy and sad are two of its seven
     other = read_windows(tmp_path / "pairs" / "windows.npz")
     rows = {part: np.arange(len(g) - 1) for part, g in other.groups.items()}
