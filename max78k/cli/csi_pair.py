@@ -169,7 +169,7 @@ def _draw(made: Pairs, path: Path) -> None:
         made.faces.train.inputs[rows],
         part.inputs[rows],
         [
-            f"{names[part.labels[row]]}, {made.times['train'][row]:.2f} s of the video"
+            f"{names[part.labels[row]]}\n{made.times['train'][row]:.2f} s of the video"
             for row in rows
         ],
         [f"CSI {begin:.2f} ... {end:.2f} s" for begin, end in spans],
