@@ -49,8 +49,8 @@ STUDIES = {
         f"{_TRAIN} --epochs 14 --qat-epochs 3 --cutmix 1",
     ),
     "gesture-image": Study(
-        "csi4_2d", ("time",), "--window 600 --step 50 --reverse push=pull --form image",
-        f"{_TRAIN} {_IMAGE} --epochs 11 --qat-epochs 3 --cutmix 1",
+        "csi4_2d", ("time",), "--window 600 --step 100 --reverse push=pull --form image",
+        f"{_TRAIN} {_IMAGE} --epochs 12 --qat-epochs 2 --batch-size 32 --ema 0.97",
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 100 --form image",
