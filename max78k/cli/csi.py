@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from max78k.cli import csi_vit
+from max78k.cli import csi_pair, csi_vit
 from max78k.cli.options import port_option, seed_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
@@ -78,6 +78,8 @@ def command() -> None:
 
 
 command.add_command(csi_vit.command, "train-vit")
+command.add_command(csi_pair.pair)
+command.add_command(csi_pair.teach)
 
 
 @command.command("inspect")

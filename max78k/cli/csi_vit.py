@@ -17,7 +17,7 @@ from max78k.errors import InputError
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
 @click.option("--teacher", help="Transformer of faces: a model id, a folder, or drawn.")
 @click.option("--frames", type=click.Path(path_type=Path),
-              help=".npz of a frame for each train window; drawn faces without.")  # fmt: skip
+              help="faces.npz of `csi pair`; drawn faces without.")  # fmt: skip
 @click.option("--tiny", is_flag=True, help="Small transformers, in minutes on a CPU.")
 @click.option("--frozen-layers", type=click.IntRange(0), default=0, show_default=True,
               help="First layers that keep the teacher's weights.")  # fmt: skip

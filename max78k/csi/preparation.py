@@ -123,6 +123,20 @@ class Preparation:
         every = np.lib.stride_tricks.sliding_window_view(series, self.window, axis=0)
         return np.asarray(every[:: self.step].swapaxes(1, 2))
 
+    def window_seconds(self, recording: Recording) -> npt.NDArray[np.float64]:
+        """Times of the first and last value of each window that :meth:`cut` gives, [N, 2].
+
+        Seconds of the receiver's clock from the recording's first packet on; NaN without a clock.
+        """
+        seconds = recording.seconds
+        if seconds is None:
+            seconds = np.full(len(recording), np.nan)
+        elif self.rate:
+            seconds = filters.resample(seconds[:, None], seconds, self.rate)[1]
+        seconds = seconds[self.median - 1 :]
+        first = np.arange(0, max(len(seconds) - self.window + 1, 0), self.step)
+        return np.stack([seconds[first], seconds[first + self.window - 1]], axis=1)
+
     def moving(self, windows: Int64Array) -> Int64Array:
         """What moves in each window: [N, window / thin, channels], or [N, 32, 32, channels]."""
         windows = amplitude.thinned(windows, self.thin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,6 +26,7 @@ NOTE = "preparation"  # under which it stands in a file of windows and in a netw
 _PARTS = ("train", "test")
 
 Int64Array = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int, str], None]
 
 
@@ -36,6 +38,8 @@ class Windows:
         data: the data set: inputs uint8 [N, channels, ...], 128 is no change.
         groups: by part, the number of the recording of each window, int64 [N].
         recordings: names of the recordings.
+        seconds: by part, when each window begins and ends, float64 [N, 2], from its recording's
+            first packet on; NaN where there is no clock.
         preparation: what was done, with its gain.
         split: how they were divided.
         reverse: what was played backwards in the train part; see
@@ -45,18 +49,30 @@ class Windows:
     data: datasets.Dataset
     groups: dict[str, Int64Array]
     recordings: tuple[str, ...]
+    seconds: dict[str, FloatArray]
     preparation: Preparation
     split: Split
     reverse: str = ""
 
+    def take(self, rows: dict[str, Int64Array]) -> Windows:
+        """The given rows of each part."""
+        parts = {part: split.take(rows[part]) for part, split in self.data.parts().items()}
+        return replace(
+            self,
+            data=self.data.with_parts(parts),
+            groups={part: self.groups[part][rows[part]] for part in parts},
+            seconds={part: self.seconds[part][rows[part]] for part in parts},
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """Windows [N, packets, channels] of one recording and their class."""
+    """Windows [N, packets, channels] of one recording, their class and times [N, 2]."""
 
     recording: int
     label: int
     windows: Int64Array
+    seconds: FloatArray
 
 
 def make_windows(
@@ -77,7 +93,8 @@ def make_windows(
     for number, labelled in enumerate(collection.recordings):
         for part, recording in _pieces(labelled, bool(held[number]), split):
             windows = preparation.cut(preparation.series(recording))
-            cuts[part].append(_Cut(number, labelled.label, windows))
+            seconds = preparation.window_seconds(recording)
+            cuts[part].append(_Cut(number, labelled.label, windows, seconds))
         progress(1, labelled.recording.name)
     if split.kind == "random":
         cuts = _shuffled(cuts["train"], split)
@@ -91,7 +108,7 @@ def make_windows(
             )
     if backwards is not None:
         cuts["train"] += [
-            _Cut(one.recording, int(backwards[one.label]), one.windows[:, ::-1])
+            replace(one, label=int(backwards[one.label]), windows=one.windows[:, ::-1])
             for one in cuts["train"]
         ]
     moving = {
@@ -111,12 +128,15 @@ def make_windows(
         notes={NOTE: chosen.to_json()},
     )  # fmt: skip
     names = tuple(one.recording.name for one in collection.recordings)
-    return Windows(data, groups, names, chosen, split, reverse)
+    times = {part: np.concatenate([one.seconds for one in cuts[part]]) for part in _PARTS}
+    return Windows(data, groups, names, times, chosen, split, reverse)
 
 
 def write_windows(windows: Windows, path: Path) -> None:
     """One .npz that every verb reads as a data set; the preparation goes with it."""
     parts = windows.data.parts()
+    soft = windows.data.part(datasets.ALL).soft
+    taught: dict[str, Any] = {} if soft is None else {"soft_labels": soft}
     with atomic_write(path) as stream:
         np.savez_compressed(
             stream,
@@ -126,9 +146,11 @@ def write_windows(windows: Windows, path: Path) -> None:
             class_names=np.array(windows.data.class_names),
             recording=np.concatenate([windows.groups[part] for part in _PARTS]),
             recordings=np.array(windows.recordings),
+            seconds=np.concatenate([windows.seconds[part] for part in _PARTS]),
             preparation=np.array(windows.preparation.to_json()),
             split=np.array(windows.split.kind),
             reverse=np.array(windows.reverse),
+            **taught,
         )
 
 
@@ -153,8 +175,8 @@ def _shuffled(cuts: list[_Cut], split: Split) -> dict[str, list[_Cut]]:
     start = 0
     for one in cuts:
         mine = held[start : start + len(one.windows)]
-        parts["train"].append(replace(one, windows=one.windows[~mine]))
-        parts["test"].append(replace(one, windows=one.windows[mine]))
+        for part, rows in (("train", ~mine), ("test", mine)):
+            parts[part].append(replace(one, windows=one.windows[rows], seconds=one.seconds[rows]))
         start += len(one.windows)
     return parts
 
@@ -171,11 +193,14 @@ def read_windows(path: Path) -> Windows:
         rows = {part: np.flatnonzero(usage == part) for part in _PARTS}
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)
         train, test = (datasets.Split(images[rows[part]], labels[rows[part]]) for part in _PARTS)
+        # files from before the times were kept
+        seconds = arrays.get("seconds", np.full((len(labels), 2), np.nan)).astype(np.float64)
         preparation = str(arrays[NOTE])
         return Windows(
             datasets.Dataset(path.name, names, train, test, notes={NOTE: preparation}),
             {part: arrays["recording"][rows[part]].astype(np.int64) for part in _PARTS},
             tuple(str(name) for name in arrays["recordings"]),
+            {part: seconds[rows[part]] for part in _PARTS},
             from_json(preparation),
             Split(str(arrays["split"])),
             str(arrays["reverse"]),

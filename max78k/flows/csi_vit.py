@@ -49,7 +49,8 @@ def make_student(
         teacher: a model id or folder of a transformer of faces; "drawn" for a small one that is
             first taught drawn faces; None for no teacher.
         frames: .npz with ``frames`` uint8 [train windows, 1 or 3, rows, columns], what the camera
-            saw in each; None for drawn faces with the class's emotion.
+            saw in each, or the data set of pictures that `csi pair` writes; None for drawn faces
+            with the class's emotion.
         tiny: small transformers and pictures.
         frozen_layers: first layers that keep the teacher's weights.
         progress: gets each epoch.
@@ -110,14 +111,18 @@ def _drawn_frames(windows: Windows, seed: int) -> npt.NDArray[np.uint8]:
 def _read_frames(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            frames = archive["frames"]
+            if "frames" in archive.files:
+                frames = archive["frames"]
+            else:  # pictures of `csi pair`
+                frames = archive["images"][archive["usage"] == "train"]
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1] not in (1, 3):
             raise ValueError(f"frames are {frames.dtype} {list(frames.shape)}")
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             "E-VIT-FRAMES",
             f"{path} holds no frames: {error}.",
-            "an .npz with frames uint8 [train windows, 1 or 3, rows, columns].",
+            "an .npz with frames uint8 [train windows, 1 or 3, rows, columns], or faces.npz of "
+            "`csi pair`.",
         ) from None
     return np.asarray(frames)
 
