@@ -1,8 +1,8 @@
-"""Facial expressions from 48x48 grey pictures: eight convolutions and a linear layer.
+"""Facial expressions from 48x48 grey pictures: nine convolutions and a linear layer.
 
-43.8 million multiplications, 414,432 weight bytes at 8 bits. Layers that read 64 or fewer channels
-take one kernel column for each output on every processor, those that read 128 take two; together
-they fit the 768 columns of the kernel memory.
+102 million multiplications. From the fifth layer on weights have 4 bits, which cost no cycles and
+buy twice the width: 722,000 weights in 396 kB. The 128 channels in the middle are read in two
+passes, the 160 in three, so that a kernel takes as many columns of the kernel memory.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ class Fer7(nn.Module):
 
     def __init__(self, classes: int = 7) -> None:
         super().__init__()
-        self.conv1 = Conv2d(1, 32)
-        self.conv2 = Conv2d(32, 48, pool=2)
-        self.conv3 = Conv2d(48, 64)
-        self.conv4 = Conv2d(64, 64, pool=2)
-        self.conv5 = Conv2d(64, 64)
-        self.conv6 = Conv2d(64, 128, pool=2)
-        self.conv7 = Conv2d(128, 128)
-        self.conv8 = Conv2d(128, 64, pool=2)
+        self.conv1 = Conv2d(1, 16)
+        self.conv2 = Conv2d(16, 32)
+        self.conv3 = Conv2d(32, 64, pool=2)
+        self.conv4 = Conv2d(64, 64)
+        self.conv5 = Conv2d(64, 128, pool=2, bits=4)
+        self.conv6 = Conv2d(128, 128, bits=4)
+        self.conv7 = Conv2d(128, 160, pool=2, bits=4)
+        self.conv8 = Conv2d(160, 128, bits=4)
+        self.conv9 = Conv2d(128, 64, pool=2, bits=4)
         self.output = Linear(64 * 3 * 3, classes, wide=True)
 
     def forward(self, picture: Tensor) -> Tensor:
@@ -39,5 +40,5 @@ class Fer7(nn.Module):
         data = self.conv4(self.conv3(data))
         data = self.conv6(self.conv5(data))
         data = self.conv8(self.conv7(data))
-        scores: Tensor = self.output(data)
+        scores: Tensor = self.output(self.conv9(data))
         return scores
