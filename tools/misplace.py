@@ -155,7 +155,10 @@ def _pairs(placed: Placed, layers: Sequence[Placed]) -> Iterator[Miss]:
         if placed.bias_quadrant is not None and other.bias_quadrant is not None:
             fields = {"bias_quadrant": other.bias_quadrant, "bias_start": other.bias_start}
             yield Miss("bias over bias", "BIAS-OVERLAP", {name: fields}, ("BIAS-SPACE",))
-        if _telling(placed) and _telling(other) and placed.processors & other.processors:
+        mine, theirs = placed.layer.weight, other.layer.weight
+        telling = mine is not None and theirs is not None and not np.array_equal(mine, theirs)
+        telling = telling and _telling(placed) and _telling(other)  # lowering makes equal ones
+        if telling and placed.processors & other.processors:
             columns = {name: {"kernel_column": other.kernel_column}}
             yield Miss("kernels over kernels", "KERNEL-OVERLAP", columns, ("KERNEL-SPACE",))
     makers = [x for x in layers if x.layer.name in placed.layer.inputs]
