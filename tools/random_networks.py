@@ -2,10 +2,11 @@
 
 ``python tools/random_networks.py --count N --seed S`` draws networks of all layer kinds, plans and
 assembles them, runs them on the accelerator model and compares every output value. Each network is
-then broken in one place, and exactly the intended rule must refuse it. A failure is shrunk to the
-smallest network that still fails and written to ``--out`` as ``.npz`` with a text beside it. Exits
-with 5 if anything failed. Network number n of a seed is the same in every run: ``--first`` goes on
-where an earlier run stopped.
+then broken in one place, and exactly the intended rule must refuse it; so is its placement, and
+what is still accepted after a random change of place must give the same values. A failure is shrunk
+to the smallest network that still fails and written to ``--out`` as ``.npz`` with a text beside it.
+Exits with 5 if anything failed. Network number n of a seed is the same in every run: ``--first``
+goes on where an earlier run stopped.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from draw_networks import Drawn, draw
+from misplace import misplaced
 from shrink_networks import describe, shrink
 
 from max78k.chip import limits
@@ -133,7 +135,12 @@ def missed(given: Network) -> list[str]:
 def _fault(drawn: Drawn) -> str:
     """Any fault of a network: in its run, or in the way its near misses are refused."""
     text = difference(drawn)
-    return text if _is_fault(text) else "; ".join(missed(drawn.network))
+    return text if _is_fault(text) else _refusals(drawn)
+
+
+def _refusals(drawn: Drawn) -> str:
+    """Near misses of the network and of its placement that are not refused as they should be."""
+    return "; ".join([*missed(drawn.network), *misplaced(drawn.network, drawn.given)])
 
 
 def _kind(text: str) -> str:
@@ -197,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seen.update(features(drawn))
         run = difference(drawn)
         seen[run] += run.startswith("full")
-        text = run if _is_fault(run) else "; ".join(missed(drawn.network))
+        text = run if _is_fault(run) else _refusals(drawn)
         if text:
             failed += 1
             name = f"seed{options.seed}-{number}"

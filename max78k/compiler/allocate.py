@@ -61,7 +61,11 @@ def plan(network: Network, given: Placement | None = None, seconds: float = 5.0)
 
 
 def _kinds(shapes: Sequence[Geometry]) -> dict[str, int]:
-    """By name of each layer with kernels, a number that layers with the same kernels share."""
+    """By name of each layer with kernels, a number that layers with the same kernels share.
+
+    Kernels of nothing but zeros are not shared: they stand for weights that are not yet known, and
+    what is found to fit with them must fit with any others.
+    """
     numbers: dict[object, int] = {}
     result = {}
     for shape in shapes:
@@ -74,7 +78,8 @@ def _kinds(shapes: Sequence[Geometry]) -> dict[str, int]:
                 shape.channels,
                 shape.flattens,
             )
-            kind = (*form, weight.shape, weight.tobytes())
+            own = "" if weight.any() else layer.name
+            kind = (*form, weight.shape, weight.tobytes(), own)
             result[layer.name] = numbers.setdefault(kind, len(numbers))
     return result
 

@@ -232,8 +232,20 @@ def stream_fields(placed: Placed) -> Problems:
 @_rule("STREAM-OUTPUT")
 def stream_output(placed: Placed) -> Problems:
     """The last streaming layer does not write into its own rolling buffer."""
-    if placed.geometry.streaming and _collide(placed, placed, memory.output_span(placed)):
+    last = placed.geometry.streaming and not placed.geometry.streams_out
+    if last and _collide(placed, placed, memory.output_span(placed)):
         yield f"writes into its buffer at in_offset {placed.in_offset}", "another out_offset"
+
+
+@_rule("STREAM-FLOW", subjects=2)
+def stream_flow(first: Placed, second: Placed) -> Problems:
+    """What a layer streams to the next one is written to the buffer that this one reads."""
+    if not first.geometry.streams_out or second.geometry.index != first.geometry.index + 1:
+        return
+    if memory.output_channels(first) != memory.input_channels(second):
+        text = f"writes to byte {first.out_offset} of {bits.text(first.output_processors)}"
+        other = f"{second.in_offset} of {bits.text(second.processors)}"
+        yield f"the first {text}, the second reads {other}", "the same place, without a write gap"
 
 
 @_rule("STREAM-OVERLAP", subjects=2)

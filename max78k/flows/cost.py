@@ -10,6 +10,8 @@ from max78k.chip import limits
 from max78k.compiler import bits
 from max78k.compiler.arrange import Arrangement, arrange
 from max78k.compiler.cycles import Cycles, cycle_parts
+from max78k.compiler.memory import buffer_channels
+from max78k.compiler.placed import place
 from max78k.compiler.placement import Placement
 from max78k.compiler.usage import Usage, usage
 from max78k.network import Network, shapes
@@ -126,10 +128,13 @@ class Cost:
         data = []
         for span in self.usage.data_spans:
             owner = span.layer if span.kind == "output" else streaming.get(span.layer, INPUT)
+            if span.kind == "output" and self.network.layer(owner).buffer is not None:
+                continue  # a part of a buffer, which is there all the time
             if span.kind == "output" or span.layer in first or span.layer in streaming:
                 last = "" if owner in self.network.outputs else readers.get(owner, "")
                 end = span.first + span.size
                 data.append(Span(owner, span.instance, span.first, end, last))
+        data += self._buffer_spans()
         return MemoryMap(
             name=self.network.name,
             layers=tuple(layer.name for layer in self.network.layers),
@@ -141,6 +146,16 @@ class Cost:
             data=tuple(data),
             bias=tuple(self._bias_spans()),
         )
+
+    def _buffer_spans(self) -> list[Span]:
+        """Buffers, which hold their place from before the run to its end."""
+        layers = place(self.network, self.placement)
+        taken = {
+            (name, channel.instance, 4 * channel.word, 4 * (int(channel.words()[-1]) + 1))
+            for name, channels in buffer_channels(self.network, layers).items()
+            for channel in channels
+        }
+        return [Span(*one) for one in sorted(taken)]
 
     def _bias_spans(self) -> list[Span]:
         spans = []

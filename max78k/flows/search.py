@@ -16,7 +16,7 @@ from max78k.files import write_text
 from max78k.flows.cost import cost
 from max78k.flows.search_space import Choice, Range, SearchSpace, Value
 from max78k.report.pareto import Point, draw_pareto
-from max78k.training.chip_limits import require_network
+from max78k.training.chip_limits import require_network, with_biases
 from max78k.training.convert import to_network
 from max78k.training.fit import train
 from max78k.training.options import TrainOptions
@@ -189,7 +189,7 @@ def price(network: str, arguments: dict[str, Value], dataset: Dataset) -> tuple[
             class_names=dataset.class_names,
         )
         require_network(integers)
-        spent = cost(integers)
+        spent = cost(with_biases(integers))
     except (RuleError, InputError) as error:
         if not error.code.startswith("E-RULE"):
             raise

@@ -68,11 +68,16 @@ def pool_window(
 
 def require_network(network: Network) -> None:
     """Raise RuleError with all rules that ``network`` breaks, whatever values it is trained to."""
+    rules.require(with_biases(network))
+
+
+def with_biases(network: Network) -> Network:
+    """The network with biases that take room: one of zeros, as before training, takes none."""
     layers = tuple(
         layer if layer.bias is None else replace(layer, bias=np.ones_like(layer.bias))
         for layer in network.layers
     )
-    rules.require(replace(network, layers=layers))
+    return replace(network, layers=layers)
 
 
 def _require_alone(layer: Layer, input_shape: tuple[int, ...]) -> None:

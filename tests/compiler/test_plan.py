@@ -95,6 +95,22 @@ def test_kernels_are_spread_when_the_low_processors_are_full() -> None:
     assert sum(count > 0 for count in taken.kernel_columns) > 32
 
 
+def test_kernels_of_zeros_take_the_room_of_those_that_follow() -> None:
+    """Weights are zeros before they are trained: 13 layers of 64 columns must be refused."""
+    layers = [conv(f"x{n}", f"x{n - 1}" if n else "input", 60, 60, bias=None) for n in range(13)]
+    network = Network("deep", (60, 4, 4), tuple(layers), ("x12",))
+    with pytest.raises(RuleError) as trained:
+        plan(network)
+    zeros = [replace(layer, weight=np.zeros_like(layer.weight)) for layer in layers]
+    with pytest.raises(RuleError) as untrained:
+        plan(replace(network, layers=tuple(zeros)))
+    assert trained.value.code == untrained.value.code == "E-RULE-KERNEL-FIT"
+    assert str(trained.value) == str(untrained.value)
+    same = [replace(layer, weight=layers[0].weight) for layer in layers]
+    placement = plan(replace(network, layers=tuple(same)))
+    assert {row.kernel_column for row in placement.layers.values()} == {0}
+
+
 def test_given_parts_are_kept() -> None:
     network = small()
     given = Placement({

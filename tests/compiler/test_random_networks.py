@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import misplace
 import numpy as np
 import pytest
 import random_networks
 from draw_networks import Drawn, draw
 from shrink_networks import describe
 
+from max78k.compiler import data_flow, placement_rules
+from max78k.compiler.allocate import plan
+from max78k.compiler.lowering import lower
+from max78k.compiler.placed import place
 from max78k.compiler.placement import Placement
+from max78k.errors import RuleError
 from max78k.network import Layer, Network, Operation
 from max78k.network.shapes import infer
 
@@ -98,3 +104,42 @@ def test_a_near_miss_that_no_rule_refuses_is_found(monkeypatch: pytest.MonkeyPat
     wrong = iter([("E-RULE-SHIFT", network)])
     monkeypatch.setattr(random_networks, "near_misses", lambda given: wrong)
     assert random_networks.missed(network) == ["near miss: [] instead of E-RULE-SHIFT"]
+
+
+def test_a_wrong_place_that_no_rule_refuses_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert misplace.misplaced(_pair(), None) == []
+    kept = [rule for rule in placement_rules.RULES if rule.code != "E-RULE-KERNEL-SPACE"]
+    monkeypatch.setattr(placement_rules, "RULES", kept)
+    found = misplace.misplaced(_pair(), None, moves=0)
+    assert any("behind the end: [] instead of E-RULE-KERNEL-SPACE" in text for text in found)
+
+
+def test_an_accepted_place_with_other_values_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(misplace, "one_of_a_kind", lambda network, layers: [])
+    monkeypatch.setattr(data_flow, "check", lambda network, layers: [])
+    found = misplace.misplaced(_pair(), None, moves=20)
+    assert found and all(text.startswith("moved: ") for text in found)
+
+
+def _pair() -> Network:
+    weights = np.random.default_rng(3).integers(-99, 99, (2, 5, 5, 3, 3)).astype(np.int8)
+    one = Layer("a", Operation.CONV2D, ("input",), weights[0], padding=1)
+    two = Layer("b", Operation.CONV2D, ("a",), weights[1], padding=1)
+    return Network("pair", (5, 6, 6), (one, two), ("b",))
+
+
+def test_most_rules_about_places_are_broken_by_some_network() -> None:
+    broken = set()
+    for number in range(40):
+        drawn = draw(_SEED, number)
+        lowered = lower(drawn.network)
+        try:
+            placed = place(lowered, plan(lowered, drawn.given, 0))
+        except RuleError:
+            continue
+        broken |= {miss.code for miss in misplace.one_of_a_kind(lowered, placed)}
+    assert broken == {
+        "OFFSETS", "DATA-FLOW", "WRITE-GAP", "PROCESSORS-IN", "PROCESSORS-OUT", "PROCESSORS-ALIGN",
+        "PROCESSORS-GAPS", "PASSTHROUGH-MAP", "INPUT-LANES", "KERNEL-SPACE", "KERNEL-OVERLAP",
+        "BIAS-SPACE", "BIAS-OVERLAP",
+    }  # fmt: skip

@@ -182,7 +182,19 @@ def test_operands_cannot_come_by_fifo() -> None:
 
 
 def test_rolling_buffers_that_meet_are_refused() -> None:
-    assert codes(network(), changed(placement(), "b", in_offset=4)) == {"E-RULE-STREAM-OVERLAP"}
+    base = changed(placement(), "a", out_offset=4)
+    assert codes(network(), changed(base, "b", in_offset=4)) == {"E-RULE-STREAM-OVERLAP"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"out_offset": 0x1004}, {"output_processors": 0xFF0}, {"write_gap": 1}],
+    ids=["offset", "processors", "gap"],
+)
+def test_a_layer_that_streams_past_the_buffer_of_the_next_one_is_refused(
+    wrong: dict[str, int],
+) -> None:
+    assert codes(network(), changed(placement(), "a", **wrong)) == {"E-RULE-STREAM-FLOW"}
 
 
 def test_an_output_inside_a_rolling_buffer_is_refused() -> None:
@@ -193,7 +205,8 @@ def test_an_output_inside_a_rolling_buffer_is_refused() -> None:
 
 
 def test_a_rolling_buffer_ends_inside_the_instance() -> None:
-    assert codes(network(), changed(placement(), "b", in_offset=0x7FF0)) == {"E-RULE-OFFSETS"}
+    base = changed(placement(), "a", out_offset=0x7FF0)
+    assert codes(network(), changed(base, "b", in_offset=0x7FF0)) == {"E-RULE-OFFSETS"}
 
 
 def test_rows_too_long_for_the_stream_fields_are_refused() -> None:

@@ -13,7 +13,7 @@ from max78k.compiler.placement import FIFO, Placement
 from max78k.flows.cost import Cost, cost
 from max78k.formats.layer_weights import LayerWeights
 from max78k.formats.network_yaml import bind, read_yaml
-from max78k.network import Activation, Eltwise, Layer, Network, Operation, Pool
+from max78k.network import Activation, Buffer, Cut, Eltwise, Layer, Network, Operation, Pool
 
 
 def kernels(*shape: int) -> np.ndarray:
@@ -75,6 +75,23 @@ def test_a_streaming_layer_is_marked_and_costs_half_as_much_again() -> None:
     assert after.bound == f"{before.bound}, streaming"
     assert after.total == -(-3 * (before.total - 1) // 2) + 1  # one cycle for the start
     assert sum(after.parts.values()) == after.total
+
+
+def test_a_buffer_takes_its_memory_from_the_first_step_to_the_last(tmp_path: Path) -> None:
+    layers = (
+        Layer("shift", Operation.PASSTHROUGH, ("rows",), cut=Cut(top=2), buffer="rows"),
+        Layer("new", Operation.PASSTHROUGH, ("input",), buffer="rows", buffer_row=6),
+        conv("conv", "rows", 6, 3, 3, 3, padding=1),
+    )
+    buffers = (Buffer("rows", (3, 8, 7)),)
+    found = cost(Network("rows", (3, 2, 7), layers, ("conv",), buffers=buffers))
+    memory = found._memory_map()
+    kept = [span for span in memory.data if span.layer == "rows"]
+    assert [span.end - span.start for span in kept] == [4 * 8 * 7]
+    assert {span.layer for span in memory.data} == {"input", "rows", "conv"}
+    assert min(memory.data_by_step) >= 4 * 8 * 7
+    found.draw_memory(tmp_path / "memory.png")
+    assert (tmp_path / "memory.png").read_bytes()[:4] == b"\x89PNG"
 
 
 # Published times of one inference without loading, in microseconds; the multiply-accumulates and

@@ -32,6 +32,22 @@ class Net(nn.Sequential):
 """
 
 
+DEEP = """
+from torch import nn
+from max78k.training.layers import Conv2d, Linear
+
+
+class Net(nn.Sequential):
+    input_shape = (1, 8, 8)
+
+    def __init__(self, classes: int, depth: int) -> None:
+        layers = [Conv2d(60, 60, bias=False) for _ in range(depth)]
+        super().__init__(
+            Conv2d(1, 60, pool=8, bias=False), *layers, Linear(60, classes, bias=False)
+        )
+"""
+
+
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     dice = np.random.default_rng(0)
@@ -97,6 +113,16 @@ def test_what_breaks_a_rule_or_the_budget_is_recorded_and_not_trained(
         search(tight, dataset)
     rows = json.loads((tight.folder / "search.json").read_text())["candidates"]
     assert rows and all("microseconds, at most" in row["reason"] for row in rows)
+
+
+def test_room_is_counted_for_weights_that_are_still_zero(dataset, tmp_path):
+    """Thirteen layers of 60 columns on 60 processors, which have 768."""
+    path = tmp_path / "deep.py"
+    path.write_text(DEEP)
+    price = flow.price(f"{path}:Net", {"depth": 3}, dataset)
+    assert price[1] == 9 * 60 + 3 * 9 * 60 * 60 + 2 * 60
+    with pytest.raises(flow._Unfit, match="E-RULE-KERNEL-FIT"):
+        flow.price(f"{path}:Net", {"depth": 13}, dataset)
 
 
 def test_an_interrupted_search_goes_on_with_the_same_candidate(options, dataset, monkeypatch):

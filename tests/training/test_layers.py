@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from max78k.errors import InputError, RuleError
+from max78k.flows.cost import cost
 from max78k.network import rules
 from max78k.training.calibrate import calibrate
-from max78k.training.chip_limits import require_network
+from max78k.training.chip_limits import require_network, with_biases
 from max78k.training.convert import to_network
 from max78k.training.functions import round_and_clip, round_parameter
 from max78k.training.graph import trace
@@ -77,7 +78,8 @@ def test_shipped_networks_fit_the_chip():
         network = to_network(model, name=name, input_shape=input_shape(name) or ())
         require_network(network)
         assert not rules.check(network)
-        assert network.weight_bytes <= 442_368
+        price = cost(with_biases(network))
+        assert price.usage.kernel_end <= 768 and network.weight_bytes <= 442_368
 
 
 def test_networks_are_found_by_name_or_file(tmp_path):
