@@ -57,7 +57,7 @@ _MODULES = (
 _PROGRAMS = (
     Need("arm-none-eabi-gcc", "building (ziglang does it too)", "your system's Arm GCC package"),
     Need("gdb-multiarch", "debugging on the virtual board", "your system's package of that name"),
-    Need("openocd", "flashing with --target openocd", "the vendor's OpenOCD"),
+    Need("openocd", "flashing with --method openocd", "the vendor's OpenOCD"),
 )
 
 

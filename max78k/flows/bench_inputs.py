@@ -142,7 +142,7 @@ def _names(network: Network | None) -> tuple[str, ...]:
 def _shape(spec: str, info: DeviceInfo, network: Network | None) -> tuple[int, ...]:
     """Shape of a sample: of the network, of the file, else a square picture of as many bytes."""
     if network is not None:
-        return network.input_shape
+        return network.picture_shape
     stored = sample_shape(Path(spec)) if spec.endswith(".npz") else None
     if stored is not None:
         return stored

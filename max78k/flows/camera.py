@@ -77,7 +77,7 @@ def check(recorded: CameraPicture, network: Network) -> None:
     Raises:
         MismatchError: E-CAMERA-INPUT, E-CAMERA-SCORES; the network's input or its output differs.
     """
-    pixels = as_input(picture_of(recorded), network.input_shape, crop=True)
+    pixels = as_input(picture_of(recorded), network.picture_shape, crop=True)
     values = network.from_pixels(pixels)
     crc = zlib.crc32(np.ascontiguousarray(values).tobytes())
     if crc != recorded.input_crc:

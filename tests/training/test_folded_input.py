@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +14,10 @@ from torch import Tensor, nn
 
 from max78k.errors import InputError
 from max78k.flows.accelerator_runs import run_image
+from max78k.flows.bench_inputs import Source, open_feed
+from max78k.flows.camera import check
 from max78k.flows.synthesis import compile_network
+from max78k.host.camera_lines import CameraPicture
 from max78k.network import Network, reference
 from max78k.training.calibrate import calibrate
 from max78k.training.convert import layer_outputs, to_network
@@ -55,6 +63,32 @@ def test_pictures_give_the_same_integers_at_every_level(pixels, fold, tmp_path):
     assert np.array_equal(layer_outputs(model, inputs)["output"].reshape(40, -1), wanted)
     image = compile_network(network).image
     assert np.array_equal(run_image(image, inputs[:3]).reshape(3, -1), wanted[:3])
+
+
+@pytest.fixture
+def saved(pixels: np.ndarray, tmp_path: Path) -> Path:
+    path = tmp_path / "folded.npz"
+    model = calibrated(Folded(), pixels)
+    to_network(model, name="folded", input_shape=PICTURE).save(path)
+    return path
+
+
+def test_a_bench_folds_its_pictures(saved: Path, tmp_path: Path):
+    network = Network.load(saved)
+    grey = np.random.default_rng(1).integers(0, 256, PICTURE, dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "face.png"), grey[0])
+    info = SimpleNamespace(network_name="folded", input_bytes=grey.size)
+    device = SimpleNamespace(info=info)
+    feed = open_feed(Source(str(tmp_path / "face.png"), model=str(saved)), device)
+    assert np.array_equal(list(feed.inputs), [network.from_pixels(grey)])
+
+
+def test_a_recorded_picture_is_folded_before_it_is_compared(saved: Path):
+    network = Network.load(saved)
+    values = network.from_pixels(np.zeros(PICTURE, np.uint8))
+    scores = tuple(reference.outputs(network, values[None])[0].tolist())
+    recorded = CameraPicture(1, 12, 12, 0, zlib.crc32(values.tobytes()), scores, bytes(288))
+    check(recorded, network)
 
 
 def test_each_channel_is_one_place_of_the_squares(pixels):
