@@ -39,7 +39,7 @@ def command(out: Path, epochs: int, faces: int, board_inputs: int, as_json: bool
     from max78k.training.options import TrainOptions
 
     started = time.perf_counter()
-    training = TrainOptions(network="fer7", epochs=epochs, batch_size=64, learning_rate=0.05)
+    training = TrainOptions(network="fer7_mini", epochs=epochs, batch_size=64, learning_rate=0.05)
     options = DemoOptions(
         out, training, f"faces:train={faces},test=1000", board_inputs=board_inputs
     )
