@@ -154,6 +154,12 @@ def convert(
       max78k data convert pictures/ --balance --out balanced.npz
       max78k data convert fer2013.csv --votes fer2013new.csv --votes-share 0.5 --out soft.npz
     """
+    if votes is None and (votes_calibrated or drop_no_face or votes_share != 1):
+        raise InputError(
+            "E-DATA-VOTES",
+            "--votes-share, --votes-calibrated and --drop-no-face need votes.",
+            "--votes fer2013new.csv",
+        )
     dataset = _load(spec, seed, skip_bad_rows, size)
     if votes is not None:
         from max78k.datasets.ferplus import read_votes, with_votes

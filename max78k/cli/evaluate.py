@@ -89,7 +89,6 @@ def command(
     Pictures that also stand in another part, and those that a part repeats, are counted, and the
     accuracy without them is given beside the other.
     """
-    from max78k.datasets.load import load
     from max78k.flows import evaluation
     from max78k.flows.evaluation_files import told
     from max78k.flows.levels import LEVELS, open_level
@@ -98,10 +97,12 @@ def command(
     source = _source(model, named, level, run_folder)
     loaded = None if source is None else load_model(source)
     chosen = next(one for one in LEVELS if one == level)
+    asked = None  # data are read before a board is made ready, where the model says their shape
+    if loaded is not None and level != "float":
+        asked = _asked((data, *also), part, loaded.network.picture_shape, seed)
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
-        shape = answer.subject.input_shape
-        sets = [load(one, input_shape=shape, seed=seed, need=()) for one in (data, *also)]
-        asked = [(one, name) for one in sets for name in _parts(one, part)]
+        if asked is None:
+            asked = _asked((data, *also), part, answer.subject.input_shape, seed)
         sizes = [len(evaluation.judged_part(one, name)[1]) for one, name in asked]
         total = sum(size if limit is None else min(size, limit) for size in sizes)
         with progress("evaluate", total * evaluation.rounds(flip, robustness)) as advance:
@@ -124,8 +125,23 @@ def _source(model: str | None, named: str | None, level: str, run: Path | None) 
     if model is None and named is None and level == "float" and run is not None:
         return None
     if (model is None) == (named is None):
-        raise InputError("E-EVALUATE-MODEL", "one model must be given.", "max78k evaluate fer7")
+        hint = "max78k evaluate fer7" if run is None else "--level float judges --run alone."
+        raise InputError("E-EVALUATE-MODEL", "one model must be given.", hint)
     return model or named
+
+
+def _asked(
+    specs: tuple[str, ...], part: str | None, input_shape: tuple[int, ...], seed: int
+) -> list[tuple[Dataset, str | None]]:
+    """Data sets, and the parts of them to judge."""
+    from max78k.datasets.load import load
+    from max78k.flows.evaluation import judged_part
+
+    sets = [load(one, input_shape=input_shape, seed=seed, need=()) for one in specs]
+    asked = [(one, name) for one in sets for name in _parts(one, part)]
+    for one, name in asked:
+        judged_part(one, name)  # raises for a part that the data have not
+    return asked
 
 
 def _parts(dataset: Dataset, part: str | None) -> list[str | None]:

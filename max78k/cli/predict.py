@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,10 +11,13 @@ from max78k.cli.options import port_option
 from max78k.cli.terminal import emit, json_option
 from max78k.errors import InputError
 
+if TYPE_CHECKING:
+    from max78k.datasets.dataset import Uint8Array
+    from max78k.flows.levels import Subject
+
 
 @click.command("predict")
-@click.argument("model")
-@click.argument("picture", type=click.Path(path_type=Path))
+@click.argument("given", nargs=-1, required=True, metavar="MODEL PICTURE")
 @click.option(
     "--draw", type=click.Path(path_type=Path), help="Write the picture with its shares as PNG."
 )
@@ -31,8 +35,7 @@ from max78k.errors import InputError
 @port_option
 @json_option
 def command(
-    model: str,
-    picture: Path,
+    given: tuple[str, ...],
     draw: Path | None,
     level: str,
     run_folder: Path | None,
@@ -48,21 +51,30 @@ def command(
       max78k predict fer7 face.jpg --json
       max78k predict fer7 face.jpg --draw answer.png
       max78k predict fer7 face.jpg --level board --port auto
+      max78k predict face.jpg --level float --run runs/fer7
 
     The scores are the integers that the chip gives (real numbers at the level float); the shares
     are their softmax.
     """
-    from max78k.datasets.images import load_image
     from max78k.flows.evaluation import softmax
-    from max78k.flows.levels import LEVELS, open_level
+    from max78k.flows.levels import LEVELS, open_level, subject
     from max78k.flows.models import load_model
 
-    loaded = load_model(model)
-    if len(loaded.network.input_shape) != 3:
-        raise InputError("E-PREDICT-SHAPE", f"network {loaded.network.name} takes no pictures.")
-    pixels = load_image(picture, loaded.network.picture_shape, crop=True)
+    *source, name = given
+    picture = Path(name)
+    if len(source) != 1 and (source or level != "float"):
+        raise InputError(
+            "E-PREDICT-MODEL",
+            f"{len(given)} arguments are given; wanted are a model and a picture, with --level "
+            "float the picture alone.",
+            "max78k predict fer7 face.jpg",
+        )
+    loaded = load_model(source[0]) if source else None
     chosen = next(one for one in LEVELS if one == level)
+    pixels = None if loaded is None else _read(picture, subject(loaded))
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
+        if pixels is None or chosen == "float":
+            pixels = _read(picture, answer.subject)
         values = answer(pixels[None])[0]
     shares = softmax(values[None] * answer.subject.output_step)[0]
     names = answer.subject.class_names or tuple(f"class {n}" for n in range(len(values)))
@@ -82,6 +94,14 @@ def command(
         "shares": dict(zip(names, [round(float(s), 4) for s in shares], strict=True)),
     }
     emit("\n".join(lines), data, as_json)
+
+
+def _read(picture: Path, network: Subject) -> Uint8Array:
+    from max78k.datasets.images import load_image
+
+    if len(network.input_shape) != 3:
+        raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
+    return load_image(picture, network.input_shape, crop=True)
 
 
 def _plain(value: float) -> float | int:

@@ -203,7 +203,8 @@ def shape_error(name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> I
         "E-DATA-SHAPE",
         f"{name}: samples are {list(found)}, the network takes {list(wanted)} "
         "(channels, rows, columns).",
-        "choose a network for this shape, or a folder of images, which are resized.",
+        "choose a network for this shape, or resize pictures: `max78k data convert --size`, or a "
+        "folder of images.",
     )
 
 

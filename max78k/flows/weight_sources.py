@@ -55,11 +55,21 @@ def network_of_run(source: Path, network: str | None = None) -> Network:
         source: a run folder, or best.pt or last.pt of one.
         network: where the network's class is, if not where the checkpoint says.
     """
+    from max78k.training.base import is_plain
     from max78k.training.checkpoint import load_model
     from max78k.training.convert import to_network
 
+    if network is None and (source / NETWORK_FILE).is_file():
+        return Network.load(source / NETWORK_FILE)  # which needs no class of the user's
     path = source / "best.pt" if source.is_dir() else source
     trained = load_model(path, network)
+    if is_plain(trained.model):
+        raise InputError(
+            "E-EXPORT-PLAIN",
+            f"{path} is of a network without any layer of the chip: it has no integers.",
+            "--level float where answers are wanted; `max78k quantize` makes integers of what "
+            "the chip can run.",
+        )
     if not trained.quantized:
         raise InputError(
             "E-EXPORT-FLOAT",

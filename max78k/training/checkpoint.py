@@ -18,6 +18,7 @@ from max78k.files import atomic_write
 from max78k.training.registry import build, known_networks, network_name
 
 FORMAT = 1
+BEST = "best.pt"  # of a run folder
 _KEYS = {
     "network": str,
     "class_names": list,
@@ -55,10 +56,14 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The dictionary in ``path``, checked for its keys; runs no code from the file.
 
+    Of a run folder it is that of the best epoch.
+
     Keys: network (as given to train), class_names, input_shape, notes, phase ("float" or "qat"),
     epoch (number finished), model (state dict of what was measured), history (rows of metrics),
     options; last.pt also has training (the state between epochs) and data (fingerprint).
     """
+    if path.is_dir():
+        path = path / BEST
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -8,6 +8,8 @@ from max78k.errors import InputError
 from max78k.training.layers import Mode
 from max78k.training.options import TrainOptions
 
+_OF_INTEGERS = ("qat_epochs", "weight_bits", "budget", "exponents")
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -23,15 +25,16 @@ class Phase:
 def phases(options: TrainOptions, plain: bool = False) -> tuple[Phase, ...]:
     """The phases of a run that have an epoch; of a ``plain`` network all epochs are real numbers.
 
-    Raises InputError ``E-TRAIN-PLAIN`` if quantization-aware epochs of a plain network are wanted.
+    Raises InputError ``E-TRAIN-PLAIN`` if integers of a plain network are wanted.
     """
     first = options.epochs if plain else options.float_epochs
-    if plain and options.qat_epochs:
-        raise InputError(
-            "E-TRAIN-PLAIN",
-            f"{options.network} has no layer of the chip, qat_epochs is {options.qat_epochs}.",
-            "leave it out, or write the network in the layers of max78k.training.layers.",
-        )
+    for name in _OF_INTEGERS if plain else ():
+        if (given := getattr(options, name)) != getattr(TrainOptions, name):
+            raise InputError(
+                "E-TRAIN-PLAIN",
+                f"{options.network} has no layer of the chip, {name} is {given}.",
+                "leave it out, or write the network in the layers of max78k.training.layers.",
+            )
     all_of_them = (
         Phase(Mode.FLOAT, first, options.learning_rate, options.schedule, options.warm_up),
         Phase(

@@ -111,7 +111,7 @@ def _moments(
         parts = []
         for mode, values in ((Mode.FLOAT, real_values), (Mode.INTEGER, whole_values)):
             set_mode(model, mode)
-            parts.append(layer.combined(step.operands(values)))
+            parts.append(layer._arrange(layer.combined(step.operands(values))))
         places = torch.randint(1 << 30, (count,), generator=generator)
         wanted, found = (windows(layer, part, places) for part in parts)
         found[:, :-1] *= scale

@@ -19,6 +19,7 @@ import torch
 from max78k import __version__
 from max78k.errors import InputError
 from max78k.files import write_text
+from max78k.training.checkpoint import BEST
 
 COLUMNS = (
     "epoch", "phase", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
@@ -36,7 +37,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.summary = path / "run.json"
         self.last = path / "last.pt"
-        self.best = path / "best.pt"
+        self.best = path / BEST
         self.network = path / "network.npz"
         self.tensorboard = path / "tensorboard"
 

@@ -278,4 +278,27 @@ def test_a_reference_without_integers_is_judged_by_its_run(
     assert np.sum(found["confusion"]) == 10
     assert set(found["robustness"]) == set(CORRUPTIONS)
     refused = run(capsys, "evaluate", "--run", folder, "--data", data)
-    assert_one_error(refused, 2, "E-EVALUATE-MODEL")
+    assert_one_error(refused, 2, "E-EVALUATE-MODEL", "--level float")
+    picture = tmp_path / "face.png"
+    cv2.imwrite(str(picture), pictures[0, 0])
+    told = run(capsys, "predict", picture, "--level", "float", "--run", folder, "--json")
+    assert len(json.loads(told.out)["shares"]) == 4
+    for verb in (("predict", folder, picture), ("export", folder)):
+        assert_one_error(run(capsys, *verb), 2, "E-EXPORT-PLAIN", "best.pt")
+    assert_one_error(run(capsys, "predict", picture), 2, "E-PREDICT-MODEL")
+
+
+def test_data_are_read_before_a_board_is_made_ready(
+    model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "max78k.flows.firmware.make_firmware", lambda *_, **__: pytest.fail("built")
+    )
+    missing = tmp_path / "none.npz"
+    outcome = run(capsys, "evaluate", model, "--level", "board", "--data", missing)
+    assert_one_error(outcome, 2, "E-DATA", "none.npz")
+    outcome = run(
+        capsys, "evaluate", model, "--level", "board", "--data", "faces:train=3,test=3",
+        "--part", "final",
+    )  # fmt: skip
+    assert_one_error(outcome, 2, "E-DATA-PART", "final")

@@ -45,7 +45,7 @@ def test_its_best_epoch_teaches_a_network_of_the_chip(options, tmp_path):
     train(options, corner_data())
     taught = replace(
         options, network=f"{NETWORKS}:Tiny", folder=tmp_path / "taught", epochs=2, qat_epochs=1,
-        teacher=str(options.folder / "best.pt"), teacher_network=options.network,
+        teacher=str(options.folder), teacher_network=options.network,
     )  # fmt: skip
     with_teacher = train(taught, corner_data())
     alone = train(
@@ -71,10 +71,13 @@ def test_a_stopped_run_ends_in_the_same_weights(options, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_quantized_epochs_are_refused(options):
+@pytest.mark.parametrize(
+    ("name", "value"), [("qat_epochs", 2), ("weight_bits", "4"), ("exponents", "learned")]
+)
+def test_what_only_integers_have_is_refused(options, name, value):
     with pytest.raises(InputError) as caught:
-        train(replace(options, qat_epochs=2), corner_data())
-    assert caught.value.code == "E-TRAIN-PLAIN" and "qat_epochs is 2" in str(caught.value)
+        train(replace(options, **{name: value}), corner_data())
+    assert caught.value.code == "E-TRAIN-PLAIN" and f"{name} is {value}" in str(caught.value)
 
 
 def test_the_command_reports_no_integers(tmp_path):
