@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from max78k.datasets.dataset import Dataset, Split
@@ -31,4 +33,4 @@ def _resized(part: Split, side: int) -> Split:
     for new, old in zip(inputs, part.inputs, strict=True):
         for small, large in zip(new, old, strict=True):
             small[:] = fitted(large, side, side, crop=False)
-    return Split(inputs, part.labels, part.soft)
+    return replace(part, inputs=inputs)

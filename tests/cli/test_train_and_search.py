@@ -47,7 +47,7 @@ PICTURES = {
     "flip": False, "rotate": 3.0, "scale": 0.25, "shift": 0.125, "brightness": 9.0,
     "contrast": 0.5, "cutout": 4, "noise": 0.0625,
 }  # fmt: skip
-ELSEWHERE = {"epochs", "teacher", "teacher_network", "device", "tensorboard"}  # of the table
+ELSEWHERE = {"epochs", "initial", "teacher", "teacher_network", "device", "tensorboard"}
 
 
 def words(options: dict[str, object]) -> list[str]:

@@ -145,12 +145,15 @@ def test_files_of_a_folder_get_their_size_in_one_step(tmp_path: Path) -> None:
     for name in ("happy", "sad"):
         (root / name).mkdir(parents=True)
         for number in range(2):
-            cv2.imwrite(str(root / name / f"{number}.png"), pictures(1, number)[0, 0].repeat(2, 0))
+            cv2.imwrite(
+                str(root / name / f"{number}.png"),
+                pictures(1, number)[0, 0].repeat(2, 0).repeat(2, 1),
+            )
     found = load(str(root), side=96)
-    kept = pictures(1, 0)[0, 0].repeat(2, 0)
+    kept = pictures(1, 0)[0, 0].repeat(2, 0).repeat(2, 1)
     assert found.input_shape == (1, 96, 96)
-    # only the columns had to be stretched
-    assert any((picture[0, :, 0] == kept[:, 0]).all() for picture in found.train.inputs)
+    # nothing had to be stretched, and nothing was made smaller before
+    assert any((picture[0] == kept).all() for picture in found.train.inputs)
 
 
 def test_what_is_no_picture_gets_no_other_size(tmp_path: Path) -> None:
