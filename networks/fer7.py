@@ -1,7 +1,7 @@
 """Facial expressions from 48x48 grey pictures: nine convolutions and a linear layer.
 
-102 million multiplications. From the fifth layer on weights have 4 bits, which cost no cycles and
-buy twice the width: 722,000 weights in 396 kB. The 128 channels in the middle are read in two
+88 million multiplications. From the fifth layer on weights have 4 bits, which cost no cycles and
+buy twice the width: 728,000 weights in 396 kB. The 128 channels in the middle are read in two
 passes, the 160 in three, so that a kernel takes as many columns of the kernel memory.
 """
 
