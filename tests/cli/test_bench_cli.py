@@ -37,15 +37,18 @@ def boards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Boards]:
     def start(**options: object) -> str:
         master, slave = os.openpty()
         tty.setraw(slave)
-        opened.extend((slave, master))
         values = {"input_bytes": 2304, "output_values": 7, "name": b"tiny7", **options}
         board = FakeBoard(**values)  # type: ignore[arg-type]
-        threading.Thread(target=serve, args=(board, master), daemon=True).start()
+        thread = threading.Thread(target=serve, args=(board, master), daemon=True)
+        thread.start()
+        opened.append((slave, master, thread))
         return os.ttyname(slave)
 
     yield start
-    for descriptor in opened:
-        os.close(descriptor)
+    for slave, master, thread in opened:
+        os.close(slave)
+        thread.join(10)  # it must not read the next board's requests by the same number
+        os.close(master)
 
 
 def bench(capsys: Capture, port: str, *arguments: object):
