@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from max78k.cli.terminal import emit, json_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Model folder; default NETWORK-model.")
 @click.option("--network", help="Where the network's class is, if it has moved since training.")
+@click.option("--name", help="Name of the exported network; letters, digits, underscores.")
 @click.option(
     "--format", "formats", multiple=True,
     type=click.Choice(["onnx", "yaml", "vendor", "vendor-float"]),
@@ -20,7 +22,12 @@ from max78k.cli.terminal import emit, json_option
 )  # fmt: skip
 @json_option
 def command(
-    run: Path, out: Path | None, network: str | None, formats: tuple[str, ...], as_json: bool
+    run: Path,
+    out: Path | None,
+    network: str | None,
+    name: str | None,
+    formats: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Write the integers of RUN (a run folder, or a best.pt) in every form that others read.
 
@@ -28,6 +35,7 @@ def command(
     Examples:
       max78k export runs/fer7 --out fer7-model
       max78k export runs/fer7/best.pt --out fer7-model --format onnx
+      max78k export runs/calm --name fer4_calm
 
     network.npz is the integer network; network.onnx gives the same integers under onnxruntime;
     network.yaml and network-q.pth.tar are what the vendor's synthesizer takes; with vendor-float,
@@ -37,6 +45,8 @@ def command(
     from max78k.flows.weight_sources import network_of_run
 
     integers = network_of_run(run, network)
+    if name is not None:
+        integers = replace(integers, name=name)
     result = export(integers, out or Path(f"{integers.name}-model"), formats)
     data = {"network": integers.name, "files": [str(path) for path in result.files]}
     emit("\n".join(str(path) for path in result.files), data, as_json)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from command import assert_one_error, run
 
 from max78k.cli.main import cli
+from max78k.network import Network
 from max78k.training.checkpoint import load_checkpoint
 from max78k.training.option_table import described
 from max78k.training.options import Augmentation, TrainOptions
@@ -76,6 +77,11 @@ def test_every_option_reaches_the_run_and_resuming_keeps_it(capsys, tmp_path, ne
     assert stored["network_arguments"] == {"width": 8}
     for name in ("curves.png", "confusion.png", "metrics.csv", "run.json", "network.npz"):
         assert (out / name).stat().st_size > 0
+    model = tmp_path / "model"
+    named = ("--network", net, "--name", "other", "--format", "yaml", "--out", model)
+    assert run(capsys, "export", out, *named).code == 0
+    assert Network.load(model / "network.npz").name == "other"
+    assert "arch: other" in (model / "network.yaml").read_text()
     again = ("train-qat", "--network", net, "--out", out, "--data", SMALL[1], "--resume")
     assert run(capsys, *again, "--device", "cpu").code == 0
     assert_one_error(run(capsys, *again, "--mixup", "0.4"), 2, "E-RESUME-OPTIONS", "--mixup")
