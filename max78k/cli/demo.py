@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("demo")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo-output"),
               show_default=True, help="Folder for everything that is made.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(2), default=8, show_default=True)
+@click.option("--epochs", type=click.IntRange(2), default=16, show_default=True)
 @click.option("--faces", type=click.IntRange(64), default=4000, show_default=True,
               help="Drawn faces to train on.")  # fmt: skip
 @click.option("--board-inputs", type=click.IntRange(1), default=100, show_default=True,
