@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cobs import cobs
@@ -290,6 +292,23 @@ def serve(board: FakeBoard, master: int, stop_after: int = 0) -> None:
         if stop_after and len(board.log) >= stop_after:
             print("fake board: stopped on purpose", file=sys.stderr, flush=True)
             os._exit(3)
+
+
+@contextmanager
+def on_terminal(board: FakeBoard) -> Iterator[str]:
+    """The board on a pseudo-terminal of its own; gives its path."""
+    import tty
+
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    thread = threading.Thread(target=serve, args=(board, master), daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        os.close(slave)
+        thread.join(10)  # it must not read the next board's requests by the same number
+        os.close(master)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from command import assert_one_error, run
-from fake_device import FakeBoard, serve
+from fake_device import FakeBoard, on_terminal
 
 from max78k.codegen.tables import network_id
 from max78k.flows.synthesis import compile_network
@@ -161,19 +161,18 @@ def test_a_port_that_answers_rubbish(
 
 
 def test_a_board_that_resets_in_mid_run_keeps_its_rows(
-    tmp_path: Path, pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr(session, "RUNNING_TIMING", Timing())
-    master, path = pty
     board = FakeBoard(input_bytes=2304, output_values=7, name=b"tiny7", reboot_at_infer=5)
-    threading.Thread(target=serve, args=(board, master), daemon=True).start()
-    arguments = ("--port", path, "--count", 8, "--warmup", 1, "--out", tmp_path / "bench")
-    outcome = run(capsys, "bench", "--data", "faces:train=8,test=8", *arguments)
-    assert_one_error(outcome, 4, "E-LINK-REBOOT", "22222222")
-    assert "INTERRUPTED" in outcome.out
-    rows = (tmp_path / "bench" / "bench.csv").read_text().splitlines()
-    assert len(rows) == 1 + 1 + 3  # the first inference is there too
-    assert '"complete": false' in (tmp_path / "bench" / "bench.json").read_text()
+    with on_terminal(board) as path:
+        arguments = ("--port", path, "--count", 8, "--warmup", 1, "--out", tmp_path / "bench")
+        outcome = run(capsys, "bench", "--data", "faces:train=8,test=8", *arguments)
+        assert_one_error(outcome, 4, "E-LINK-REBOOT", "22222222")
+        assert "INTERRUPTED" in outcome.out
+        rows = (tmp_path / "bench" / "bench.csv").read_text().splitlines()
+        assert len(rows) == 1 + 1 + 3  # the first inference is there too
+        assert '"complete": false' in (tmp_path / "bench" / "bench.json").read_text()
 
 
 def test_meter_belongs_to_the_virtual_board(tmp_path: Path, capsys: Capture) -> None:
@@ -185,32 +184,39 @@ def test_meter_belongs_to_the_virtual_board(tmp_path: Path, capsys: Capture) -> 
 
 
 def test_a_failed_self_test_names_layer_channel_and_position(
-    tmp_path: Path, model: Path, pty: tuple[int, str], capsys: Capture
+    tmp_path: Path, model: Path, capsys: Capture
 ) -> None:
     image = compile_network(Network.load(model)).image
     place = image.output_runs[2]
-    master, path = pty
     failure = (1, 5, place.address, 0x00001000, 0x00001001)
     board = FakeBoard(
         input_bytes=2304, output_values=7, self_test=failure, network_id=network_id(image)
     )
-    threading.Thread(target=serve, args=(board, master), daemon=True).start()
-    arguments = ("bench", "--port", path, "--data", "faces:train=8,test=8", "--out", tmp_path / "b")
-    outcome = run(capsys, *arguments, "--model", model)
-    words = (f"0x{place.address:08x} (layer 4 (output), channel 2, row 0, column 0)", "0x00001001")
-    assert_one_error(outcome, 5, "E-KAT-BOARD", *words)
-    board.network_id = 7
-    outcome = run(capsys, *arguments, "--model", model)
-    assert_one_error(outcome, 5, "E-KAT-BOARD", "the board runs network 00000007")
-    assert_one_error(run(capsys, *arguments), 5, "E-KAT-BOARD", "`--model MODEL` names layer")
+    with on_terminal(board) as path:
+        arguments = (
+            "bench",
+            "--port",
+            path,
+            "--data",
+            "faces:train=8,test=8",
+            "--out",
+            tmp_path / "b",
+        )
+        outcome = run(capsys, *arguments, "--model", model)
+        words = (
+            f"0x{place.address:08x} (layer 4 (output), channel 2, row 0, column 0)",
+            "0x00001001",
+        )
+        assert_one_error(outcome, 5, "E-KAT-BOARD", *words)
+        board.network_id = 7
+        outcome = run(capsys, *arguments, "--model", model)
+        assert_one_error(outcome, 5, "E-KAT-BOARD", "the board runs network 00000007")
+        assert_one_error(run(capsys, *arguments), 5, "E-KAT-BOARD", "`--model MODEL` names layer")
 
 
-def test_energy_needs_current_and_voltage(
-    tmp_path: Path, pty: tuple[int, str], capsys: Capture
-) -> None:
-    master, path = pty
+def test_energy_needs_current_and_voltage(tmp_path: Path, capsys: Capture) -> None:
     board = FakeBoard(input_bytes=2304, output_values=7)
-    threading.Thread(target=serve, args=(board, master), daemon=True).start()
-    arguments = ("--port", path, "--current-ma", 3.16, "--out", tmp_path / "bench")
-    outcome = run(capsys, "bench", "--data", "faces:train=8,test=8", *arguments)
-    assert_one_error(outcome, 2, "E-BENCH-SUPPLY")
+    with on_terminal(board) as path:
+        arguments = ("--port", path, "--current-ma", 3.16, "--out", tmp_path / "bench")
+        outcome = run(capsys, "bench", "--data", "faces:train=8,test=8", *arguments)
+        assert_one_error(outcome, 2, "E-BENCH-SUPPLY")

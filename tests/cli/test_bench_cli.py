@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import threading
-import tty
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from command import assert_one_error, run
-from fake_device import FakeBoard, network, serve
+from fake_device import FakeBoard, network, on_terminal
 
 from max78k.cli.bench import command
 from max78k.flows import bench_inputs
@@ -32,23 +30,14 @@ Boards = Callable[..., str]
 def boards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Boards]:
     """Starts a fake board on a pseudo-terminal of its own; gives the port."""
     monkeypatch.setattr(session, "RUNNING_TIMING", Timing())
-    opened = []
+    with ExitStack() as opened:
 
-    def start(**options: object) -> str:
-        master, slave = os.openpty()
-        tty.setraw(slave)
-        values = {"input_bytes": 2304, "output_values": 7, "name": b"tiny7", **options}
-        board = FakeBoard(**values)  # type: ignore[arg-type]
-        thread = threading.Thread(target=serve, args=(board, master), daemon=True)
-        thread.start()
-        opened.append((slave, master, thread))
-        return os.ttyname(slave)
+        def start(**options: object) -> str:
+            values = {"input_bytes": 2304, "output_values": 7, "name": b"tiny7", **options}
+            board = FakeBoard(**values)  # type: ignore[arg-type]
+            return opened.enter_context(on_terminal(board))
 
-    yield start
-    for slave, master, thread in opened:
-        os.close(slave)
-        thread.join(10)  # it must not read the next board's requests by the same number
-        os.close(master)
+        yield start
 
 
 def bench(capsys: Capture, port: str, *arguments: object):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from types import SimpleNamespace
 
 import pytest
 from command import run
-from fake_device import FakeBoard, serve
+from fake_device import FakeBoard, on_terminal
 from serial.tools import list_ports as system
 
 from max78k.cli import doctor
@@ -92,13 +91,8 @@ pty = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 
 @pytest.fixture
 def terminal():
-    import tty
-
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    threading.Thread(target=serve, args=(FakeBoard(), master), daemon=True).start()
-    yield os.ttyname(slave)
-    os.close(slave)
+    with on_terminal(FakeBoard()) as path:
+        yield path
 
 
 @pty

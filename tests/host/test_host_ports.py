@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import serial
-from fake_device import FakeBoard, network, serve
+from fake_device import FakeBoard, network, on_terminal
 from serial.tools import list_ports as system
 
 from max78k.errors import DeviceNotFoundError, ExitCode, InputError, LinkError, ToolError
@@ -126,13 +126,8 @@ pty = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 @pytest.fixture
 def terminal():
     """A fake board on a pseudo-terminal; gives its path."""
-    import tty
-
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    threading.Thread(target=serve, args=(FakeBoard(), master), daemon=True).start()
-    yield os.ttyname(slave)
-    os.close(slave)
+    with on_terminal(FakeBoard()) as path:
+        yield path
 
 
 @pty
