@@ -23,7 +23,8 @@ class Collector:
         self._thread = threading.Thread(target=self._read, name="meter", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin; what came before is dropped."""
+        self._port.reset_input_buffer()
         self._thread.start()
 
     def stop(self) -> Chunks:

@@ -52,7 +52,6 @@ class InaAdapter:
     def start(self) -> None:
         """The adapter always sends."""
         assert self._port is not None
-        self._port.reset_input_buffer()
         self._collector = Collector(self._port, self._place)
         self._collector.start()
 

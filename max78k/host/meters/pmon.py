@@ -53,7 +53,6 @@ class PowerMonitor:
     def start(self) -> None:
         """Begin to read."""
         assert self._port is not None
-        self._port.reset_input_buffer()
         self._collector = Collector(self._port, self._place)
         self._collector.start()
 

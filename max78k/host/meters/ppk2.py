@@ -93,7 +93,6 @@ class Ppk2:
     def start(self) -> None:
         """Have it send samples."""
         assert self._port is not None
-        self._port.reset_input_buffer()
         self._collector = Collector(self._port, self._place)
         self._collector.start()
         self._port.write(AVERAGE_START)
