@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from max78k.network import Pool
+from max78k.training import fused
 from max78k.training.chip_limits import pool_window
 from max78k.training.functions import truncate
 from max78k.training.quantize import INPUT_EXPONENT
@@ -104,8 +105,7 @@ def apply_pool(data: Tensor, pool: Pool | None, mode: Mode, rounds: bool = False
     size = pool.size[:1] if flat else pool.size
     stride = pool.stride[:1] if flat else pool.stride
     if pool.kind == "max":
-        largest: Tensor = (F.max_pool1d if flat else F.max_pool2d)(data, size, stride)
-        return largest
+        return F.max_pool1d(data, size, stride) if flat else fused.largest_pool(data, pool)
     if mode is Mode.FLOAT:
         mean: Tensor = (F.avg_pool1d if flat else F.avg_pool2d)(data, size, stride)
         return mean

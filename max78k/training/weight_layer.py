@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from max78k.chip.limits import BIAS_UNIT
 from max78k.errors import InputError
 from max78k.network import Activation, Eltwise, Operation, Pool
+from max78k.training import fused
 from max78k.training.base import ChipLayer, Mode, apply_pool
 from max78k.training.chip_limits import require_layer
 from max78k.training.functions import (
@@ -157,9 +158,11 @@ class WeightLayer(ChipLayer):
         data = self._arrange(self.combined(operands))
         if self.mode is Mode.FLOAT:
             value = self._multiply(data, self.weight, self.bias)
-            if self.norm is not None:
-                value = self.norm(value)
-            value = _activate(value, self.activation)
+            if self.norm is not None and self.activation is Activation.RELU:
+                value = fused.norm_relu(self.norm, value)
+            else:
+                value = value if self.norm is None else self.norm(value)
+                value = _activate(value, self.activation)
             return value if self.limit is None else value.clamp(-self.limit, self.limit)
         if self.learned is not None and self.mode is Mode.QAT:
             return self._forward_learned(data, self.learned)
