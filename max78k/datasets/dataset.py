@@ -232,17 +232,25 @@ class Dataset:
 
 
 def joined(splits: Sequence[Split]) -> Split:
-    """All samples one after another; soft labels and origins where every split has them."""
+    """All samples one after another, with origins where every split has them.
+
+    Where some have soft labels, the label itself is the soft label of the others' samples.
+    """
     origins = [split.origin for split in splits if split.origin is not None]
     if len({origin.dtype.kind for origin in origins}) > 1:
         origins = [origin.astype(str) for origin in origins]
-    soft = [split.soft for split in splits if split.soft is not None]
+    widths = {split.soft.shape[1] for split in splits if split.soft is not None}
     return Split(
         np.concatenate([split.inputs for split in splits]),
         np.concatenate([split.labels for split in splits]),
-        np.concatenate(soft) if len(soft) == len(splits) else None,
+        np.concatenate([_shares(split, *widths) for split in splits]) if widths else None,
         np.concatenate(origins) if len(origins) == len(splits) else None,
     )
+
+
+def _shares(split: Split, classes: int) -> Float32Array:
+    """Soft labels of a split, or its labels as such."""
+    return np.eye(classes, dtype=np.float32)[split.labels] if split.soft is None else split.soft
 
 
 def _empty(name: str, part: str) -> InputError:

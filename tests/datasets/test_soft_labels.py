@@ -9,6 +9,7 @@ import pytest
 
 from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.load import load
+from max78k.datasets.writing import write_npz
 from max78k.errors import InputError
 
 IMAGES = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4)
@@ -39,6 +40,15 @@ def test_separate_parts_have_a_key_of_their_own(tmp_path):
     dataset = load(spec, input_shape=(1, 4, 4))
     assert dataset.train.soft is not None and dataset.test.soft is None
     np.testing.assert_allclose(dataset.train.soft.sum(1), 1, rtol=1e-6)
+
+
+def test_shares_of_one_part_are_written_and_read_again(tmp_path):
+    shares = (VOTES / VOTES.sum(1, keepdims=True)).astype(np.float32)
+    with_shares, plain = Split(IMAGES[:, None], LABELS, shares), Split(IMAGES[:, None], LABELS)
+    write_npz(Dataset("x", ("a", "b", "c"), with_shares, plain), tmp_path / "x.npz")
+    again = load(str(tmp_path / "x.npz"), input_shape=(1, 4, 4))
+    np.testing.assert_allclose(again.train.soft, shares, rtol=1e-6)
+    np.testing.assert_array_equal(again.test.soft, np.eye(3)[LABELS])
 
 
 @pytest.mark.parametrize(
