@@ -33,6 +33,7 @@ _ASKED = (
     ("QAT, bytes, bfloat16 backward", "plain", 0.9),
     ("QAT, bytes, bfloat16 backward", "QAT, float32, channels last", 1.0),
     ("float phase, bfloat16", "float phase, float32", 1 / 1.7),
+    ("float phase, bfloat16", "plain, batch norm, bfloat16", 0.8),
 )
 
 
@@ -71,6 +72,9 @@ def ways(batch: int) -> dict[str, Way]:
     return {
         "plain": Way(plain(), real),
         "plain, channels last": Way(plain().to(memory_format=_LAST), real_last),
+        "plain, batch norm, bfloat16": Way(
+            plain(norm=True).to(memory_format=_LAST), real_last, bf16=True
+        ),
         "QAT, float32": Way(in_mode(Mode.QAT, False), integers),
         "QAT, float32, channels last": Way(in_mode(Mode.QAT, True), integers_last),
         "QAT, bytes, bfloat16 backward": Way(in_mode(Mode.QAT, True), integers_last, fast=True),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,9 @@ from max78k.network import Pool
 
 _SOURCE = Path(__file__).with_name("fused.c")
 _OPTIONS = (
-    "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math",
-    "-shared", "-fPIC",
+    "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC",
 )  # fmt: skip
+_X86_OPTIONS = ("-mprefer-vector-width=512",)
 _THREADS = (("-fopenmp",), ())  # with them where the compiler has a library for it
 _MOST_CHANNELS = 1024
 _COMPILE_SECONDS = 120
@@ -155,10 +156,11 @@ def _library() -> ctypes.CDLL | None:
     """The compiled functions, or None where they cannot be had."""
     if os.name != "posix":
         return None
+    options = (*_OPTIONS, *(_X86_OPTIONS if platform.machine() == "x86_64" else ()))
     for compiler, threads in product(_compilers(), _THREADS):
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "fused.so"
-            command = [*compiler, *_OPTIONS, *threads, "-o", str(target), str(_SOURCE), "-lm"]
+            command = [*compiler, *options, *threads, "-o", str(target), str(_SOURCE), "-lm"]
             try:
                 subprocess.run(command, check=True, capture_output=True, timeout=_COMPILE_SECONDS)
                 return ctypes.CDLL(str(target))
