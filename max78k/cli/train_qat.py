@@ -59,7 +59,7 @@ def command(
       max78k train-qat --data fer4.npz --initial runs/fer7/best.pt --epochs 12 --out runs/fer4
       torchrun --nproc-per-node 4 -m max78k train-qat --data fer2013.csv --device cuda
 
-    The run folder holds best.pt and last.pt, network.npz (the integers of the best epoch),
+    The run folder holds best.pt, last.pt, float.pt, network.npz (the integers of the best epoch),
     metrics.csv, run.json, curves.png and confusion.png. Ctrl-C leaves a run that --resume
     continues to the same weights, bit by bit, as an uninterrupted run. A plain torch.nn network,
     without any layer of the chip, is trained in real numbers alone: as a reference or a teacher.

@@ -119,11 +119,10 @@ def _float(run: Path | None, network_class: str | None) -> Answers:
     import torch
 
     from max78k.training import evaluate as torch_evaluate
-    from max78k.training.checkpoint import load_model
+    from max78k.training.checkpoint import float_checkpoint, load_model
     from max78k.training.layers import Mode
 
-    files = [run / "best.pt", run / "last.pt"] if run.is_dir() else [run]
-    trained = load_model(next((f for f in files if f.is_file()), files[0]), network_class)
+    trained = load_model(float_checkpoint(run), network_class)
 
     def ask(pixels: Uint8Array) -> npt.NDArray[np.generic]:
         values = torch.from_numpy(np.ascontiguousarray(pixels))

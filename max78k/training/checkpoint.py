@@ -19,6 +19,8 @@ from max78k.training.registry import build, known_networks, network_name
 
 FORMAT = 1
 BEST = "best.pt"  # of a run folder
+FLOAT = "float.pt"  # with the weights that training for rounded ones began with
+LAST = "last.pt"
 _KEYS = {
     "network": str,
     "class_names": list,
@@ -94,6 +96,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "use the version of max78k that wrote it.",
         )
     return dict(content)
+
+
+def float_checkpoint(path: Path) -> Path:
+    """The file whose weights are the best for real numbers: of a run folder, or ``path`` itself.
+
+    Weights trained for being rounded are worse without: 2 % for a network with 4-bit weights.
+    """
+    if not path.is_dir():
+        return path
+    found = (path / name for name in (FLOAT, BEST, LAST))
+    return next((file for file in found if file.is_file()), path / BEST)
 
 
 def load_model(path: Path, network: str | None = None) -> TrainedModel:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from max78k.errors import InputError
-from max78k.training.checkpoint import fill, load_model
+from max78k.training.checkpoint import fill, float_checkpoint, load_model
 from max78k.training.layers import ChipLayer, Mode, set_mode
 from max78k.training.options import TrainOptions
 from max78k.training.registry import build
@@ -165,6 +165,7 @@ def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ..
     path = Path(options.teacher)
     if is_csi_vit(path):
         return _checked(load_csi_vit(path), path, classes, input_shape)
+    path = float_checkpoint(path)
     state = None if options.teacher_network is None else _plain_state(path)
     if state is None:
         teacher = load_model(path, options.teacher_network).model

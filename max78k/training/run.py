@@ -20,7 +20,13 @@ from max78k.training.augment import seeded_generator
 from max78k.training.base import is_plain
 from max78k.training.bits import choose_bits
 from max78k.training.calibrate import calibrate, calibration_batches
-from max78k.training.checkpoint import fill, fill_matching, load_checkpoint, save_checkpoint
+from max78k.training.checkpoint import (
+    fill,
+    fill_matching,
+    float_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from max78k.training.chip_limits import require_network
 from max78k.training.convert import to_network
 from max78k.training.distillation import Lessons, load_teacher, own_teacher
@@ -90,7 +96,7 @@ class Run:
             if processes.is_first:
                 self.folder.require_new()
             if options.initial is not None:
-                fill_matching(self._model, Path(options.initial))
+                fill_matching(self._model, float_checkpoint(Path(options.initial)))
             if self._phases[0].mode is Mode.QAT:
                 self._quantize()
             self._trainer = self._new_trainer(self._new_lessons())
@@ -145,7 +151,7 @@ class Run:
         if better and is_last and self._processes.is_first:
             save_checkpoint(self.folder.best, content)
         if self._phase_epoch == phase.epochs or 0 < options.patience <= watch.since:
-            self._next_phase()
+            self._next_phase(content)
         if self._processes.is_first:
             save_checkpoint(self.folder.last, {**content, **self._continuation()})
             self.folder.append(row)
@@ -177,12 +183,17 @@ class Run:
 
     # -- phases ------------------------------------------------------------------------------
 
-    def _next_phase(self) -> None:
-        """From the best (or last) state of one phase to the start of the next."""
+    def _next_phase(self, content: dict[str, Any]) -> None:
+        """From the best (or last) state of one phase to the start of the next.
+
+        ``content``: of a checkpoint.
+        """
         self._phase, self._phase_epoch = self._phase + 1, 0
         if self.is_finished:
             return
         self._model.load_state_dict(self._best)
+        if self._processes.is_first:
+            save_checkpoint(self.folder.float, {**content, "model": self._best})
         teacher = own_teacher(self._model)
         lessons = self._new_lessons(teacher)
         self._quantize()

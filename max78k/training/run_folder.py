@@ -1,4 +1,5 @@
-"""The folder of a training run: metrics.csv, run.json, last.pt, best.pt, network.npz.
+"""The folder of a training run: metrics.csv, run.json, last.pt, best.pt, float.pt,
+network.npz.
 
 Several processes see the same folder; the first one alone writes.
 """
@@ -19,7 +20,7 @@ import torch
 from max78k import __version__
 from max78k.errors import InputError
 from max78k.files import write_text
-from max78k.training.checkpoint import BEST
+from max78k.training.checkpoint import BEST, FLOAT, LAST
 
 COLUMNS = (
     "epoch", "phase", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
@@ -36,8 +37,9 @@ class RunFolder:
         self.path = path
         self.metrics = path / "metrics.csv"
         self.summary = path / "run.json"
-        self.last = path / "last.pt"
+        self.last = path / LAST
         self.best = path / BEST
+        self.float = path / FLOAT
         self.network = path / "network.npz"
         self.tensorboard = path / "tensorboard"
 

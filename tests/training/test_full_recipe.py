@@ -157,7 +157,7 @@ def test_teachers_must_fit_the_data_and_run_no_code_unasked(
 def test_a_checkpoint_of_a_run_can_teach_another(options, dataset, tmp_path):
     train(replace(options, epochs=1, qat_epochs=1), dataset)
     taught = replace(
-        options, folder=tmp_path / "student", teacher=str(options.folder / "best.pt"),
+        options, folder=tmp_path / "student", teacher=str(options.folder),
         teacher_network=options.network, epochs=2, qat_epochs=1, distillation=0.9,
     )  # fmt: skip
     assert len(train(taught, dataset).history) == 2

@@ -15,10 +15,11 @@ from corner_data import NETWORKS, corner_data, corners
 from max78k.datasets.dataset import Dataset, Split
 from max78k.errors import InputError, Max78kError
 from max78k.network import Network, reference
-from max78k.training.checkpoint import fill_matching, load_checkpoint, load_model
+from max78k.training.checkpoint import fill_matching, float_checkpoint, load_checkpoint, load_model
 from max78k.training.convert import to_network
-from max78k.training.evaluate import class_accuracy, confusion_matrix
+from max78k.training.evaluate import class_accuracy, confusion_matrix, scores
 from max78k.training.fit import stored_options, train
+from max78k.training.layers import Mode
 from max78k.training.options import Augmentation, TrainOptions
 from max78k.training.post_training import QuantizeMethod, quantize_checkpoint
 from max78k.training.registry import build
@@ -67,6 +68,21 @@ def test_a_run_learns_and_measures_the_integers(options, dataset):
     assert load_checkpoint(options.folder / "best.pt")["epoch"] == first + 1
     assert sum(event.row is not None for event in events) == 5
     assert set(result.class_accuracy) == {"a", "b", "c"}
+
+
+def test_a_run_keeps_the_float_network_that_it_rounds(options, dataset):
+    result = train(options, dataset)
+    file = float_checkpoint(options.folder)
+    assert file == options.folder / "float.pt" and float_checkpoint(file) == file
+    trained = load_model(file, options.network)
+    assert not trained.quantized
+    outputs = scores(trained.model, torch.from_numpy(dataset.test.inputs), Mode.FLOAT)
+    found = float((outputs.argmax(1).numpy() == dataset.test.labels).mean())
+    assert found == pytest.approx(result.history[2]["test_accuracy"])
+    file.unlink()
+    assert float_checkpoint(options.folder) == options.folder / "best.pt"
+    (options.folder / "best.pt").unlink()
+    assert float_checkpoint(options.folder) == options.folder / "last.pt"
 
 
 def test_a_run_starts_from_the_weights_of_another(options, dataset, tmp_path):
