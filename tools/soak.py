@@ -258,6 +258,7 @@ def soak(elf: Path, model: Network, *, frames: int, rate: float, resets: int, se
         port.to_board.rate = port.to_host.rate = 0.0
         device.hello()  # ends what is left of damaged frames
         report = device.link_report()
+        at_host = port.at_host.counts.copy()  # leaving asks the board for the default rate
         watch.end_stretch()
     return Soak(
         frames=frames,
@@ -265,7 +266,7 @@ def soak(elf: Path, model: Network, *, frames: int, rate: float, resets: int, se
         wrong=wrong,
         resets=watch.resets,
         injected=dict(port.to_board.injected + port.to_host.injected),
-        at_host=port.at_host.counts,
+        at_host=at_host,
         board=watch.books,
         report=report,
         seconds=board.now,

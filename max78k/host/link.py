@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -151,19 +152,22 @@ class Device:
         return self.baud
 
     def link_report(self, *, ask_board: bool = True) -> LinkReport:
-        """What the link has met since the port was opened; asks the board for its own counts."""
+        """What the link has met from the opening of the port to this moment.
+
+        Asks the board for its own counts.
+        """
         board: DeviceCounts | None = None
         reply = self._exchange.ask(Type.STATISTICS) if ask_board else None
         if reply is not None and reply.status == Status.OK:
             board = statistics_reply(reply)
         return LinkReport(
             baud=self.baud,
-            received=self.statistics,
-            pipeline=self._pipeline_counts,
+            received=replace(self.statistics),
+            pipeline=replace(self._pipeline_counts),
             retries=self.retries,
             answered=self._exchange.answered,
             late_replies=self._exchange.late_replies,
-            restarts=self._restarts,
+            restarts=dict(self._restarts),
             slowdowns=self._slowdowns,
             board=board,
         )

@@ -529,3 +529,12 @@ def test_short_limits_end_soon():
     start = clock()
     failure("E-LINK-SILENT", device.__enter__)
     assert clock() - start < 2
+
+
+def test_a_report_does_not_change_when_the_session_goes_on():
+    device, *_ = rig()
+    with device:
+        report = device.link_report()
+        before = report.to_json()
+        device.infer(sample(100))
+    assert report.to_json() == before
