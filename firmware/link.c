@@ -88,7 +88,8 @@ size_t link_encode(uint8_t type, uint16_t sequence, const uint8_t *payload, size
     uint32_t crc = link_crc32(0U, (const uint8_t *)&header, sizeof header);
     crc = link_crc32(crc, payload, payload_bytes);
 
-    struct encoder encoder = {.out = out, .count = 1U, .code = 0U};
+    out[0] = 0U; /* whatever came before ends here */
+    struct encoder encoder = {.out = out, .count = 2U, .code = 1U};
     encoder_put(&encoder, (const uint8_t *)&header, sizeof header);
     encoder_put(&encoder, payload, payload_bytes);
     encoder_put(&encoder, (const uint8_t *)&crc, sizeof crc);

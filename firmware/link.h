@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of the serial link: header, payload, CRC-32, COBS-encoded, ended by a zero byte.
+/* Frames of the serial link: header, payload, CRC-32, COBS-encoded, between zero bytes.
  * Free of hardware: the same file is compiled and fuzzed on the host. */
 #ifndef LINK_H
 #define LINK_H
@@ -10,8 +10,8 @@
 
 #include "link_protocol.h"
 
-/* COBS adds a byte at the start and one for every 254; then comes the delimiter. */
-#define LINK_MAX_ENCODED (LINK_MAX_FRAME + (LINK_MAX_FRAME + 253U) / 254U + 1U)
+/* COBS adds a byte at the start and one for every 254; a delimiter comes before and after. */
+#define LINK_MAX_ENCODED (LINK_MAX_FRAME + (LINK_MAX_FRAME + 253U) / 254U + 2U)
 
 struct link_frame {
     struct link_header header;
@@ -40,7 +40,7 @@ enum link_event link_receive(struct link_receiver *receiver, uint8_t byte,
  * already longer; 0 between frames. */
 size_t link_missing(const struct link_receiver *receiver);
 
-/* Encodes a frame with its delimiter into out (LINK_MAX_ENCODED bytes); returns the number of
+/* Encodes a frame with its delimiters into out (LINK_MAX_ENCODED bytes); returns the number of
  * bytes, 0 if the payload is longer than LINK_MAX_PAYLOAD. */
 size_t link_encode(uint8_t type, uint16_t sequence, const uint8_t *payload, size_t payload_bytes,
                    uint8_t *out);

@@ -19,7 +19,6 @@
 #define SUPPLY_SETTLE_US 200000U      /* the board's 1.8 V rail needs about 180 ms after power-on */
 #define DEBUGGER_WINDOW_US 2000000U   /* no sleep before: an early sleep locks the debugger out */
 #define BAUD_TRIAL_US 2000000U        /* a new rate must prove itself within this time */
-#define BAD_EVENTS_BEFORE_FALLBACK 8U /* in a row: the host has gone back to the default rate */
 #define IDLE_CYCLES 500U
 #define LONGEST_IDLE_CYCLES 20000U /* the accelerator may have ended meanwhile */
 
@@ -66,7 +65,7 @@ static void check_line(void)
     line.bad_events += errors;
     const bool trial_over =
         line.on_trial && timer_now() - line.trial_begin > timer_ticks(BAUD_TRIAL_US);
-    if (trial_over || line.bad_events >= BAD_EVENTS_BEFORE_FALLBACK) {
+    if (trial_over || line.bad_events >= LINK_BAD_EVENTS_BEFORE_FALLBACK) {
         change_baud(LINK_DEFAULT_BAUD);
     }
 }
@@ -77,8 +76,8 @@ static void answer(const struct link_frame *request, bool may_sleep)
     line.bad_events = 0U;
     const struct server_reply reply = server_handle(request, may_sleep);
     uart_write(reply.bytes, reply.count);
-    if (reply.action == SERVER_SET_BAUD) {
-        change_baud(reply.baud);
+    if (reply.action == SERVER_SET_BAUD && reply.baud != line.baud) {
+        change_baud(reply.baud); /* a needless change would drop requests that have arrived */
     } else if (reply.action == SERVER_RESET) {
         uart_finish();
         boot_restart();

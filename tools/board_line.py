@@ -1,5 +1,6 @@
 """The virtual board in the process of the host, joined by a line that can be made bad.
 
+Where the two ends have different rates each takes the other's bits for what they are at its own.
 The link measures with the board's own clock, so that a run depends on nothing but its seed: neither
 on the machine's speed nor on what else it does.
 """
@@ -15,11 +16,43 @@ from link_ledger import Ledger
 
 from max78k.host.messages import DEFAULT_BAUD
 from max78k.simulator.board import VirtualBoard
+from max78k.simulator.clock import SECOND
 
 READ_TIMEOUT_S = 0.02
 _BUSY_STEP_S, _IDLE_STEP_S = 0.0001, 0.01
 _SHORTEST_S = 1e-6  # what is left of a wait may be less than the clock resolves
 _DELAY_S = (0.001, 0.1)  # shortest and longest pause of the line
+
+
+_TOLERANCE = 0.03  # of a rate: the last of ten bits is still sampled within itself
+
+
+def misread(data: bytes, sent: float, read: float) -> bytes:
+    """What a receiver at ``read`` baud takes ``data`` for, which are sent at ``sent`` baud."""
+    if abs(sent / read - 1) < _TOLERANCE:
+        return data
+    levels = [bit for byte in data for bit in (0, *(byte >> n & 1 for n in range(8)), 1)]
+
+    def level(time: float) -> int:
+        return levels[int(time * sent)] if time * sent < len(levels) else 1
+
+    def next_of(value: int, time: float) -> float:
+        begin = int(time * sent)
+        return time if level(time) == value else levels.index(value, begin) / sent
+
+    found = bytearray()
+    time = 0.0
+    while 0 in levels[int(time * sent) :]:
+        time = next_of(0, time)
+        if level(time + 0.5 / read):
+            time += 0.5 / read  # shorter than half a bit: no start bit
+            continue
+        found.append(sum(level(time + (1.5 + n) / read) << n for n in range(8)))
+        time += 9.5 / read
+        if 1 not in levels[int(time * sent) :]:
+            break
+        time = next_of(1, time)  # after a framing error the line must be high first
+    return bytes(found)
 
 
 @dataclass
@@ -92,12 +125,16 @@ class BoardPort:
         self.baudrate = DEFAULT_BAUD
         self.to_board = Damage(random.Random(f"to board {seed}"))
         self.to_host = Damage(random.Random(f"to host {seed}"))
-        self.at_host = Ledger()
+        self.at_host = Ledger(cuts=True)
         self.on_sent: Callable[[bytes], None] = lambda data: None
         self.on_delivered: Callable[[bytes], None] = lambda data: None
         self._before_step = before_step
         self._outbound: list[tuple[float, bytes]] = []  # (virtual second, bytes), in order
         self._inbound: list[tuple[float, bytes]] = []
+        self._sent_at = DEFAULT_BAUD  # rate of what is outbound
+        self._board_rate = 0.0  # 0 before the board has one
+        self._switched = board.console.on_enable
+        board.console.on_enable = self._line_switched
         self._on_line = bytearray()  # on the way to the board's receiver
         self._arrived = bytearray()
 
@@ -129,11 +166,21 @@ class BoardPort:
 
     def write(self, data: bytes) -> int:
         """Send; as with a real port this waits while the system's buffer is full."""
+        if self._sent_at != self.baudrate:
+            while self._waiting:  # as a real port does before it changes its rate
+                self._step(1.0)
+            self._sent_at = self.baudrate
         _queue(self._outbound, self.board.now, self.to_board.pass_on(data))
         self._move()
-        while self.board.console.host_waiting > _BUFFER_BYTES:
+        while self._waiting > _BUFFER_BYTES:
             self._step(1.0)
         return len(data)
+
+    @property
+    def _waiting(self) -> int:
+        """Bytes that are not yet on the line."""
+        now = self.board.now
+        return sum(len(data) for when, data in self._outbound if when <= now)
 
     def reset_input_buffer(self) -> None:
         """Drop what has arrived."""
@@ -167,21 +214,39 @@ class BoardPort:
         self._move()
 
     def _move(self) -> None:
-        now = self.board.now
+        now, console = self.board.now, self.board.console
         while self._outbound and self._outbound[0][0] <= now:
-            _, data = self._outbound.pop(0)
+            room = _ON_LINE_BYTES - console.host_waiting
+            if room <= 0:
+                break
+            when, data = self._outbound.pop(0)
+            if data[room:]:
+                self._outbound.insert(0, (when, data[room:]))
+            data = misread(data[:room], self._sent_at, self._board_rate or self._sent_at)
             self._on_line += data
-            self.board.console.host_write(data)
+            console.host_write(data)
         self.look_at_board()
-        sent = self.board.console.host_read()
-        if sent:
-            self.on_sent(sent)
-            _queue(self._inbound, now, self.to_host.pass_on(sent))
+        self._collect()
         while self._inbound and self._inbound[0][0] <= now:
             self._arrived += self._inbound.pop(0)[1]
 
+    def _collect(self) -> None:
+        """Take what the board has sent, at the rate that it has had until now."""
+        sent = self.board.console.host_read()
+        if sent:
+            self.on_sent(sent)
+            arriving = misread(sent, self._board_rate or self.baudrate, self.baudrate)
+            _queue(self._inbound, self.board.now, self.to_host.pass_on(arriving))
+
+    def _line_switched(self) -> None:
+        self._collect()
+        self._switched()
+        if self.board.console.enabled:
+            self._board_rate = SECOND / self.board.console.frame(0).bit_time
+
 
 _BUFFER_BYTES = 4096
+_ON_LINE_BYTES = 64  # at most: on a line they would be gone when the board changes its rate
 
 
 def _queue(queue: list[tuple[float, bytes]], now: float, pieces: list[tuple[float, bytes]]) -> None:

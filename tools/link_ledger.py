@@ -16,6 +16,7 @@ from cobs import cobs
 from max78k.host.messages import MAX_PAYLOAD
 
 SOUND, COBS, LENGTH, CRC = "sound", "COBS", "length", "CRC"
+CUT = "cut"  # no message, and its beginning may have come before the listening began
 _AROUND = 10  # bytes of header and CRC
 _LONGEST = MAX_PAYLOAD + _AROUND
 _LONGEST_CHUNK = _LONGEST + -(-_LONGEST // 254)
@@ -53,19 +54,28 @@ def judge(chunk: bytes) -> Chunk:
 
 @dataclass
 class Ledger:
-    """Chunks that have reached a receiver, counted by what they are."""
+    """Chunks that have reached a receiver, counted by what they are.
 
+    ``cuts``: the receiver may begin to listen in the middle of a message, and knows it.
+    """
+
+    cuts: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     _arriving: bytearray = field(default_factory=bytearray)
+    _begun: bool = False  # a delimiter has come since the listening began
 
     def take(self, data: bytes) -> list[Chunk]:
         """The chunks that ``data`` ends."""
         *parts, rest = (bytes(self._arriving) + data).split(b"\0")
         self._arriving = bytearray(rest)
         chunks = [judge(part) for part in parts if part]
+        if self.cuts and not self._begun and parts and parts[0] and chunks[0].kind != SOUND:
+            chunks[0] = Chunk(CUT)
+        self._begun |= bool(parts)
         self.counts.update(chunk.kind for chunk in chunks)
         return chunks
 
     def restart(self) -> None:
         """The receiver has dropped what it had of a chunk."""
         self._arriving.clear()
+        self._begun = False

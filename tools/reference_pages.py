@@ -26,7 +26,7 @@ Protocol version {messages.PROTOCOL_VERSION}, spoken by the generated firmware, 
 ## Frames
 
 A payload has {messages.MAX_PAYLOAD} bytes at most. A receiver that is lost waits for the next zero
-byte; a sender may put a zero byte ahead of a frame.
+byte.
 """
 
 
@@ -45,6 +45,10 @@ def protocol_page() -> str:
     lines += table(("payload", "bytes", "fields in order"), _layouts())
     rates = ", ".join(map(str, messages.BAUD_RATES))
     lines += ["", "## Rates", "", f"{rates} baud. `SET_BAUD` is answered at the old rate.", ""]
+    lines += ["## Numbers", ""]
+    names = ("DEFAULT_BAUD", "BAD_EVENTS_BEFORE_FALLBACK", "STREAM_RESULTS", "MAX_PAYLOAD")
+    lines += table(("name", "value"), ((f"`{n}`", str(getattr(messages, n))) for n in names))
+    lines += [""]
     return "\n".join(lines)
 
 

@@ -31,12 +31,12 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from board_line import BoardPort
-from link_ledger import COBS, CRC, LENGTH, SOUND, Chunk, Ledger
+from link_ledger import COBS, CRC, CUT, LENGTH, SOUND, Chunk, Ledger
 from numpy.typing import NDArray
 
 from max78k.codegen.build import build
@@ -204,7 +204,9 @@ class Soak:
 
     def complaints(self) -> list[str]:
         """What must not be."""
-        report, host, books = self.report, self.report.received, self.board
+        report, books = self.report, self.board
+        host = replace(report.received)
+        host.add(report.searching)
         unused = self.at_host[SOUND] - self.right - self.wrong - report.answered
         checks = (
             ("wrong results", self.wrong, 0),
@@ -216,8 +218,10 @@ class Soak:
             ("damaged frames at the host: COBS", host.bad_stuffing, self.at_host[COBS]),
             ("damaged frames at the host: length", host.bad_length + host.overlong_chunks,
              self.at_host[LENGTH]),
-            ("replies that came twice or late",
-             report.late_replies + report.pipeline.repeated_replies + report.pipeline.busy, unused),
+            ("chunks cut off at the host", host.cut_chunks, self.at_host[CUT]),
+            ("replies that came twice or late", report.late_replies
+             + report.pipeline.repeated_replies + report.pipeline.busy + report.pipeline.holes,
+             unused),
         )  # fmt: skip
         found = [f"{what}: {count}, not {right}" for what, count, right in checks if count != right]
         known, expected = books.counted["known"], books.expected["known"]
@@ -258,6 +262,7 @@ def soak(elf: Path, model: Network, *, frames: int, rate: float, resets: int, se
         port.to_board.rate = port.to_host.rate = 0.0
         device.hello()  # ends what is left of damaged frames
         report = device.link_report()
+        at_host = port.at_host.counts.copy()  # leaving asks the board for the default rate
         watch.end_stretch()
     return Soak(
         frames=frames,
@@ -265,7 +270,7 @@ def soak(elf: Path, model: Network, *, frames: int, rate: float, resets: int, se
         wrong=wrong,
         resets=watch.resets,
         injected=dict(port.to_board.injected + port.to_host.injected),
-        at_host=port.at_host.counts,
+        at_host=at_host,
         board=watch.books,
         report=report,
         seconds=board.now,

@@ -147,6 +147,7 @@ def link_protocol_header() -> str:
         f"#define LINK_NAME_BYTES {messages.NAME_BYTES}U",
         f"#define LINK_REPLY_FLAG 0x{messages.REPLY_FLAG:X}U",
         f"#define LINK_STREAM_RESULTS {messages.STREAM_RESULTS}U",
+        f"#define LINK_BAD_EVENTS_BEFORE_FALLBACK {messages.BAD_EVENTS_BEFORE_FALLBACK}U",
         f"#define LINK_CRC_BYTES {messages.CRC.size}U",
         "#define LINK_NO_CLASS 0xFFFFU",
     ]

@@ -2,12 +2,14 @@
 
 The layout is that of :mod:`max78k.host.messages`. COBS (consistent overhead byte stuffing) leaves
 no zero byte inside a frame, so that the zero which ends it is found again whatever was lost before.
+A frame goes out between two zeros, of which one is enough: a byte that is lost or wrong costs one
+frame at the most, also where it was a zero.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from max78k.host.messages import CRC, HEADER, MAX_FRAME, PROTOCOL_VERSION
 
@@ -77,10 +79,10 @@ def cobs_decode(data: bytes) -> bytes:
 
 
 def pack(frame: Frame) -> bytes:
-    """The frame as it goes over the wire, delimiter included."""
+    """The frame as it goes over the wire, with a delimiter at either end."""
     body = HEADER.pack(frame.version, frame.type, frame.sequence, len(frame.payload))
     body += frame.payload
-    return cobs_encode(body + CRC.pack(zlib.crc32(body))) + b"\0"
+    return b"\0" + cobs_encode(body + CRC.pack(zlib.crc32(body))) + b"\0"
 
 
 def unpack(chunk: bytes) -> Frame:
@@ -110,6 +112,18 @@ class Statistics:
     bad_crc: int = 0  # of the bad chunks: those whose CRC differs
     overlong_chunks: int = 0  # more bytes without a delimiter than any frame has
     foreign_bytes: int = 0  # bytes in bad and overlong chunks
+    cut_chunks: int = 0  # no frames, and their beginning may have come before the listening began
+
+    @property
+    def damaged(self) -> int:
+        """Chunks in which something was lost or wrong."""
+        return self.bad_chunks + self.overlong_chunks
+
+    def add(self, other: Statistics) -> None:
+        """Count what another decoder, or this one at another time, has seen."""
+        for entry in fields(self):
+            name = entry.name
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass
@@ -124,6 +138,7 @@ class Decoder:
     _pending: bytearray = field(default_factory=bytearray)
     _known: int = 0  # bytes of the pending ones that are no evidence any more
     _skipping: bool = False  # inside an overlong chunk
+    _cut: bool = False  # before the first delimiter since the listening began
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that ``data`` completes, in order."""
@@ -133,9 +148,10 @@ class Decoder:
             self._append(part)
             chunk, self._pending, self._known = bytes(self._pending), bytearray(), 0
             skipped, self._skipping = self._skipping, False
+            cut, self._cut = self._cut, False
             if not chunk and not skipped:
-                continue  # two delimiters in a row are allowed: the second one resynchronises
-            frame = None if skipped else self._frame(chunk)
+                continue  # between two frames
+            frame = None if skipped else self._frame(chunk, cut)
             if frame is not None:
                 frames.append(frame)
         self._append(rest)
@@ -154,9 +170,9 @@ class Decoder:
         self.foreign = b""
 
     def restart(self) -> None:
-        """Begin anew on a line whose bytes so far have been dropped."""
+        """Begin anew on a line whose bytes so far have been dropped, perhaps amid a frame."""
         self._pending, self._known = bytearray(), 0
-        self._skipping = False
+        self._skipping, self._cut = False, True
         self.foreign = b""
 
     def _append(self, part: bytes) -> None:
@@ -170,10 +186,14 @@ class Decoder:
             self._pending, self._known = bytearray(), 0
             self._skipping = True
 
-    def _frame(self, chunk: bytes) -> Frame | None:
+    def _frame(self, chunk: bytes, cut: bool) -> Frame | None:
         try:
             frame = unpack(chunk)
         except FrameError as error:
+            if cut:
+                self.statistics.cut_chunks += 1
+                self._keep(chunk)
+                return None
             self.statistics.bad_chunks += 1
             setattr(self.statistics, error.kind, getattr(self.statistics, error.kind) + 1)
             self._note_foreign(chunk)
@@ -183,4 +203,7 @@ class Decoder:
 
     def _note_foreign(self, data: bytes) -> None:
         self.statistics.foreign_bytes += len(data)
+        self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
         self.foreign = (self.foreign + data)[-FOREIGN_KEPT:]

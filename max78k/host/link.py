@@ -9,18 +9,19 @@ restarts is noticed by its boot id, which every reply carries.
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from max78k.errors import LinkError
 from max78k.host import messages
-from max78k.host.diagnosis import RebootError, bad_reply, no_answer, refused, unanswered
+from max78k.host.diagnosis import RebootError, bad_reply, no_answer, refused
 from max78k.host.exchange import Exchange, Timing
 from max78k.host.framing import Statistics
 from max78k.host.input_bytes import int8_bytes
+from max78k.host.line import Line
 from max78k.host.link_report import LinkReport
 from max78k.host.messages import BAUD_RATES, DEFAULT_BAUD, Status, Type
 from max78k.host.pipeline import Arrival, Pipeline, PipelineCounts, Silence
@@ -31,7 +32,6 @@ from max78k.host.replies import (
     Inference,
     Reply,
     SelfTest,
-    device_info,
     infer_reply,
     output_reply,
     parse,
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# A rate at which so many of so many frames are damaged or missing is given up.
-WATCHED_FRAMES, MOST_DAMAGED = 64, 8
-_TRIAL_BYTES = 512
+MOST_RESTARTS = 5  # of a board in a row without a result between them
 
 
 class Device:
@@ -72,14 +70,10 @@ class Device:
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._exchange = Exchange(port, timing or Timing(), clock, entropy)
-        self._sleep = sleep
-        self._boot_id: int | None = None
-        self._info: DeviceInfo | None = None
+        self._line = Line(self._exchange, sleep)
         self._packet_bytes = 1  # of a CSI packet
         self._pipeline_counts = PipelineCounts()
         self._restarts: dict[str, int] = {}
-        self._slowdowns = 0
-        self._watched = (0, 0)  # good frames and damage when the line was judged last
 
     def __enter__(self) -> Device:
         try:
@@ -100,7 +94,7 @@ class Device:
     @property
     def info(self) -> DeviceInfo:
         """The board's last HELLO; connects if need be."""
-        return self._info or self.connect()
+        return self._line.info or self.connect()
 
     @property
     def baud(self) -> int:
@@ -124,47 +118,45 @@ class Device:
     def connect(self) -> DeviceInfo:
         """Find the board, at the port's rate first, then at those it may have been left at."""
         rates = [self.baud, *(rate for rate in BAUD_RATES if rate != self.baud)]
-        found, evidence = self._search(rates, self._exchange.timing.connect_s)
+        found, evidence = self._line.find(rates, self._exchange.timing.connect_s)
         if found is None:
             raise no_answer(evidence, "HELLO", rates[0])
         return found
 
     def hello(self) -> DeviceInfo:
         """Ask the board who it is."""
-        return self._take_info(self._request(Type.HELLO))
+        return self._line.take_info(self._request(Type.HELLO))
 
     def negotiate_baud(self, highest: int = BAUD_RATES[-1]) -> int:
         """Climb to the highest rate up to ``highest`` that the line holds; returns the rate.
 
         Each rate must carry a test pattern both ways without a single error. After one that does
         not, the last good one is taken; the board leaves a bad rate by itself when nothing valid
-        arrives.
+        arrives. A rate that errs too much in use is given up, and tried again later.
         """
-        good = self.baud
-        for rate in sorted(BAUD_RATES):
-            if self.baud < rate <= highest:
-                if not self._move_to(rate):
-                    break
-                good = rate
-        if self.baud < good:
-            self._move_to(good)
-        return self.baud
+        assert self.info is not None  # connects
+        self._line.trust()
+        return self._line.climb(highest)
 
     def link_report(self, *, ask_board: bool = True) -> LinkReport:
-        """What the link has met since the port was opened; asks the board for its own counts."""
+        """What the link has met from the opening of the port to this moment.
+
+        Asks the board for its own counts.
+        """
         board: DeviceCounts | None = None
         reply = self._exchange.ask(Type.STATISTICS) if ask_board else None
         if reply is not None and reply.status == Status.OK:
             board = statistics_reply(reply)
         return LinkReport(
             baud=self.baud,
-            received=self.statistics,
-            pipeline=self._pipeline_counts,
+            received=replace(self.statistics),
+            pipeline=replace(self._pipeline_counts),
             retries=self.retries,
             answered=self._exchange.answered,
             late_replies=self._exchange.late_replies,
-            restarts=self._restarts,
-            slowdowns=self._slowdowns,
+            restarts=dict(self._restarts),
+            searching=replace(self._exchange.elsewhere),
+            slowdowns=self._line.slowdowns,
             board=board,
         )
 
@@ -178,8 +170,9 @@ class Device:
         if not self.info.stream_window:
             yield from map(self.infer, inputs)
             return
-        assert self._boot_id is not None  # info has been asked for
-        pipeline = Pipeline(self._exchange, self.info, self._boot_id, self._pipeline_counts)
+        boot_id = self._line.boot_id
+        assert boot_id is not None  # info has been asked for
+        pipeline = Pipeline(self._exchange, self.info, boot_id, self._pipeline_counts)
         contents = (int8_bytes(data, self.info) for data in inputs)
         before = self.clock()
         more = True
@@ -282,18 +275,28 @@ class Device:
 
     def reset(self) -> DeviceInfo:
         """Restart the board and wait for it; it comes back at the default baud rate."""
-        self._request(Type.RESET)
-        before = self._boot_id
+        before, rate = self._line.boot_id, self.baud
         limit = self._exchange.timing.reboot_s
-        found, evidence = self._search([DEFAULT_BAUD], limit, unlike=before)
-        if found is None:
-            raise no_answer(evidence, "restart", self.baud)
-        return found
+        for _ in range(self._exchange.timing.tries):
+            # A board that has restarted must not be asked once more: each try is a look of its own.
+            reply = self._exchange.ask(Type.RESET, tries=1)
+            if reply is not None and reply.status != Status.OK:
+                raise refused(Type.RESET, reply.status)
+            rates = (
+                [DEFAULT_BAUD]
+                if reply is not None or rate == DEFAULT_BAUD
+                else [DEFAULT_BAUD, rate]
+            )
+            found, evidence = self._line.find(rates, limit, unlike=before)
+            if found is not None:
+                return found
+            self._exchange.set_rate(rate)
+        raise no_answer(evidence, "restart", self.baud)
 
     def close(self) -> None:
         """Return to the default baud rate if the board still listens, and close the port."""
         try:
-            if self._boot_id is not None and self.baud != DEFAULT_BAUD:
+            if self._line.boot_id is not None and self.baud != DEFAULT_BAUD:
                 self._exchange.ask(Type.SET_BAUD, messages.SET_BAUD.pack(DEFAULT_BAUD), tries=1)
         except LinkError:
             pass  # the session is over; the next one tries all rates
@@ -309,116 +312,63 @@ class Device:
         accept: tuple[Status, ...] = (Status.OK,),
     ) -> Reply:
         """The reply to a request; raises LinkError if there is none, or one of wrong status."""
+        self._tend()
         self._exchange.forget()
         reply = self._exchange.ask(kind, payload, limit_s=limit_s)
+        evidence = self._exchange.evidence()
         if reply is None:
-            raise self._diagnose(kind)[0]
-        self._check_boot(reply, kind)
+            reply = self._line.ask_at_default(kind, payload, limit_s)
+        if reply is None:
+            raise self._line.diagnose(kind, evidence)[0]
+        self._line.check_boot(reply, kind)
         if reply.status not in accept:
             raise refused(kind, reply.status)
         return reply
 
-    def _search(
-        self, rates: list[int], limit_s: float, unlike: int | None = None
-    ) -> tuple[DeviceInfo | None, bytes]:
-        """Say HELLO at each rate in turn until the board answers or time is up.
-
-        ``unlike``: a boot id that must be gone. Also returns the foreign bytes seen at the first
-        rate, the one at which they mean something.
-        """
-        hello_s = self._exchange.timing.hello_s
-        end = self.clock() + limit_s
-        evidence = b""
-        anew = True
-        while True:
-            for rate in rates:
-                self._exchange.set_rate(rate)
-                reply = self._exchange.ask(Type.HELLO, limit_s=hello_s, tries=1, anew=anew)
-                anew = False
-                if reply is not None and reply.boot_id != unlike:
-                    return self._take_info(reply), evidence
-                if rate == rates[0]:
-                    evidence += self._exchange.evidence()
-            if self.clock() >= end:
-                self._exchange.set_rate(rates[0])
-                return None, evidence
+    def _tend(self) -> bool:
+        counts = self._pipeline_counts
+        return self._line.tend(self.retries + counts.timeouts + counts.holes)
 
     def _step(self, pipeline: Pipeline, keep_going: bool) -> None:
         """One step; what a pipeline cannot mend itself is mended here or raised."""
-        answered, rate, network = pipeline.answered, self.baud, self.info.network_id
+        answered, rate = pipeline.answered, self.baud
         try:
             pipeline.step()
+            if pipeline.answered > answered and self._tend():
+                pipeline.send_again()
+            return
         except Silence:
-            error, alive = self._diagnose(Type.STREAM)
+            error, alive = self._line.diagnose(Type.STREAM, self._exchange.evidence())
             if alive and pipeline.answered > pipeline.answered_at_stall:
                 pipeline.send_again()
                 return
         except RebootError as reboot:
             error = reboot
-        else:
-            if pipeline.answered > answered:
-                self._judge_line(pipeline)
-            return
-        if not (keep_going and isinstance(error, RebootError)):
+        if not keep_going:
             raise error
-        cause = "unknown" if error.cause is None else error.cause.name.lower().replace("_", " ")
-        self._restarts[cause] = self._restarts.get(cause, 0) + 1
-        if self.connect().network_id != network:
-            raise error
-        self.negotiate_baud(rate)
-        assert self._boot_id is not None
-        pipeline.boot_id = self._boot_id
-        pipeline.send_again()
+        self._go_on(pipeline, error, rate)
 
-    def _judge_line(self, pipeline: Pipeline) -> None:
-        """Go down by one rate if the present one damages too much."""
-        counts = self._pipeline_counts
-        good = self.statistics.frames
-        damage = self.statistics.bad_chunks + counts.timeouts + counts.holes
-        if good - self._watched[0] < WATCHED_FRAMES:
-            return
-        bad = damage - self._watched[1] > MOST_DAMAGED
-        self._watched = (good, damage)
-        lower = [rate for rate in BAUD_RATES if rate < self.baud]
-        if bad and lower:
-            self._slowdowns += 1
-            self._move_to(lower[-1])
+    def _go_on(self, pipeline: Pipeline, error: LinkError, rate: int) -> None:
+        """Take the board back after a restart, at the rate it had, and send again."""
+        network = self.info.network_id
+        while isinstance(error, RebootError):
+            cause = "unknown" if error.cause is None else error.cause.name.lower().replace("_", " ")
+            self._restarts[cause] = self._restarts.get(cause, 0) + 1
+            if pipeline.note_restart() > MOST_RESTARTS:
+                break
+            try:
+                if self.connect().network_id != network:
+                    break
+                self._line.climb(rate)
+            except RebootError as again:
+                error = again
+                continue
+            boot_id = self._line.boot_id
+            assert boot_id is not None
+            pipeline.boot_id = boot_id
             pipeline.send_again()
-
-    def _diagnose(self, kind: Type) -> tuple[LinkError, bool]:
-        """Why a request got no answer, and whether the same start of the board still lives.
-
-        A restart is looked for, since it explains the most.
-        """
-        evidence = self._exchange.evidence()
-        baud, before = self.baud, self._boot_id
-        rates = [baud] if baud == DEFAULT_BAUD else [baud, DEFAULT_BAUD]
-        found, later = self._search(rates, self._exchange.timing.reboot_s)
-        if found is None:
-            return no_answer(evidence + later, kind.name, baud), False
-        if before is not None and found.boot_id != before:
-            return RebootError(before, found.boot_id, found.reset_cause, kind.name), False
-        return (no_answer(evidence, kind.name, baud) if evidence else unanswered(kind.name)), True
-
-    def _line_holds(self, rate: int) -> bool:
-        """Whether test patterns come back whole; old firmware only says that they arrived."""
-        size = min(_TRIAL_BYTES, self.info.max_payload - messages.REPLY_PREFIX.size)
-        damage = self.statistics.bad_chunks + self.statistics.overlong_chunks
-        for pattern in _trial_patterns(rate, size):
-            reply = self._exchange.ask(Type.ECHO, pattern, tries=1)
-            if reply is None or (reply.status == Status.OK and reply.body != pattern):
-                return False
-        return damage == self.statistics.bad_chunks + self.statistics.overlong_chunks
-
-    def _check_boot(self, reply: Reply, kind: Type) -> None:
-        before, self._boot_id = self._boot_id, reply.boot_id
-        if before is not None and before != reply.boot_id:
-            raise RebootError(before, reply.boot_id, reply.reset_cause, kind.name)
-
-    def _take_info(self, reply: Reply) -> DeviceInfo:
-        self._info = device_info(reply)
-        self._boot_id = reply.boot_id
-        return self._info
+            return
+        raise error
 
     def _scores(self, first: bytes, have: int) -> NDArray[np.int32]:
         """All output values: those in the INFER reply, the rest by OUTPUT requests."""
@@ -433,28 +383,6 @@ class Device:
             parts.append(output_reply(reply, have, wanted))
             have += len(parts[-1]) // 4
         return np.frombuffer(b"".join(parts), "<i4").astype(np.int32)
-
-    def _move_to(self, rate: int) -> bool:
-        """Change both sides to ``rate``; on failure both are back at the old or default one."""
-        before = self.baud
-        reply = self._exchange.ask(Type.SET_BAUD, messages.SET_BAUD.pack(rate))
-        if reply is not None:
-            self._check_boot(reply, Type.SET_BAUD)
-            if reply.status != Status.OK:
-                return False
-        # Without a reply the board may have changed all the same: look at the new rate as well.
-        self._sleep(self._exchange.timing.settle_s)
-        self._exchange.set_rate(rate)
-        lower = rate < before  # any lower rate is better than the one that is given up
-        if self._exchange.ask(Type.HELLO) is not None if lower else self._line_holds(rate):
-            return True
-        # Asked at the bad rate it may still understand; else it goes back by itself, after errors.
-        self._exchange.ask(Type.SET_BAUD, messages.SET_BAUD.pack(before), tries=2)
-        limit = self._exchange.timing.reboot_s
-        found, evidence = self._search([before, DEFAULT_BAUD], limit)
-        if found is None:
-            raise no_answer(evidence, f"the return from {rate} baud", before)
-        return False
 
 
 def _streamed(arrival: Arrival, before: float) -> Inference:
@@ -474,11 +402,3 @@ def _streamed(arrival: Arrival, before: float) -> Inference:
         boot_id=arrival.boot_id,
         end_tick=arrival.end_tick,
     )
-
-
-def _trial_patterns(rate: int, size: int) -> Iterator[bytes]:
-    """What stresses a line: long runs of one level, the fastest changes, and everything else."""
-    yield bytes(size)
-    yield b"\xff" * size
-    yield b"\x55" * size
-    yield random.Random(rate).randbytes(size)

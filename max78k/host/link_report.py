@@ -12,7 +12,7 @@ from max78k.host.messages import MAX_FRAME, MAX_PAYLOAD, REPLY_PREFIX, STREAM, S
 from max78k.host.pipeline import PipelineCounts
 from max78k.host.replies import DeviceCounts, DeviceInfo, Inference
 
-_OVERHEAD = MAX_FRAME - MAX_PAYLOAD + 2  # header, CRC, the first COBS byte and the delimiter
+_OVERHEAD = MAX_FRAME - MAX_PAYLOAD + 3  # header, CRC, the first COBS byte, two delimiters
 
 
 @dataclass
@@ -26,6 +26,7 @@ class LinkReport:
     answered: int = 0  # requests other than frames of a stream
     late_replies: int = 0  # to requests that were answered or given up
     restarts: dict[str, int] = field(default_factory=dict)  # by reset cause
+    searching: Statistics = field(default_factory=Statistics)  # at rates at which nobody answered
     slowdowns: int = 0  # times that a rate was given up for its errors
     board: DeviceCounts | None = None
 

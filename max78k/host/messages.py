@@ -2,10 +2,12 @@
 
 The C header ``firmware/generated/link_protocol.h`` is generated from this module.
 
-A frame is ``header | payload | CRC-32`` (zlib polynomial, over header and payload), COBS-encoded
-and ended by one zero byte. All numbers are little-endian. A request carries a sequence number that
-the reply repeats; a request that is sent again with the same sequence number is answered from the
-device's memory of its last reply and not carried out twice. Every reply begins with REPLY_PREFIX.
+A frame is ``header | payload | CRC-32`` (zlib polynomial, over header and payload), COBS-encoded,
+with a zero byte before and after it. A receiver needs one zero between two frames, so that a byte
+that is lost or wrong costs one frame at the most. All numbers are little-endian. A request carries
+a sequence number that the reply repeats; a request that is sent again with the same sequence number
+is answered from the device's memory of its last reply and not carried out twice. Every reply begins
+with REPLY_PREFIX.
 
 STREAM lets the next inputs travel while the accelerator works. Its parts carry the number of their
 frame; the part that completes a frame starts its run, and the one reply to a frame is its result. A
@@ -16,8 +18,10 @@ frame can be overtaken by the later ones of its window, and again by the later o
 that earlier, lost frames have held up: a window of 3 needs 5 results.
 
 Empty frames are ignored. INPUT at offset 0 begins a new input. OUTPUT asks for as many values as
-fit one frame at the most. A device that hears nothing valid for 2 s after SET_BAUD goes back
-to DEFAULT_BAUD.
+fit one frame at the most. SET_BAUD to the present rate changes nothing. A device that hears nothing
+valid for 2 s after a change, or at any time BAD_EVENTS_BEFORE_FALLBACK damaged frames and misread
+bytes without a sound frame between them, goes back to DEFAULT_BAUD: a host without an answer
+repeats its request there, under the same sequence number.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ MAX_PAYLOAD = 1024  # bytes of payload in one frame, either way
 NAME_BYTES = 64
 REPLY_FLAG = 0x80
 STREAM_RESULTS = 5
+BAD_EVENTS_BEFORE_FALLBACK = 8
 
 HEADER = struct.Struct("<BBHH")  # version, type, sequence, payload length
 CRC = struct.Struct("<I")

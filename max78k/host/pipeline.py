@@ -84,6 +84,7 @@ class Pipeline:
     _done: dict[int, Arrival] = field(default_factory=dict)
     answered: int = 0  # frames with a result
     answered_at_stall: int = -1  # when everything was sent again last
+    _restarts: int = 0  # of the board, since the last result
     _turnaround: float | None = None
     _silent: int = 0
 
@@ -120,6 +121,7 @@ class Pipeline:
         frame = next((frame for frame in self._frames.values() if frame.to_send), None)
         if frame is not None:
             self._send_part(frame)
+        now = self.exchange.clock()  # what has come by now is in time
         answers = self.exchange.receive(wait=frame is None)
         for position, answer in enumerate(answers):
             try:
@@ -127,7 +129,12 @@ class Pipeline:
             except RebootError:
                 self.exchange.late_replies += len(answers) - position
                 raise
-        self._look_at_deadlines()
+        self._look_at_deadlines(now)
+
+    def note_restart(self) -> int:
+        """How often the board has restarted since the last result, this time included."""
+        self._restarts += 1
+        return self._restarts
 
     def send_again(self) -> None:
         """Begin every frame without a result anew: the board or the line has changed."""
@@ -160,7 +167,7 @@ class Pipeline:
         limit = self.exchange.timing.infer_s
         if self._turnaround is not None:
             limit = min(limit, max(TURNAROUNDS * self._turnaround, SHORTEST_LIMIT_S))
-        return limit + transfer
+        return self.exchange.patient(limit + transfer)
 
     def _receive(self, frame: Frame) -> None:
         if frame.version != messages.PROTOCOL_VERSION:
@@ -169,7 +176,7 @@ class Pipeline:
             raise echo()
         self._silent = 0
         if frame.type != Type.STREAM | REPLY_FLAG:
-            self.exchange.late_replies += 1  # to an earlier request
+            self.exchange.note_stray(frame)  # to an earlier request
             return
         reply = reply_of(Type.STREAM, frame.payload)
         if reply.boot_id != self.boot_id:
@@ -195,6 +202,7 @@ class Pipeline:
         contents, end_tick = stream_reply(reply, self.info)
         begun = now if sent.begun is None else sent.begun
         self.answered += 1
+        self._restarts = 0
         self._done[sent.number] = Arrival(contents, end_tick, begun, now, reply.boot_id)
         del self._frames[sent.number]
         if sent.position == len(sent.content) and not sent.tries:
@@ -206,14 +214,17 @@ class Pipeline:
             whole = other.position == len(other.content)
             if whole and other.last_order < sent.last_order and other.number < sent.number:
                 self.counts.overtaken += 1
+                self.exchange.erred = True
                 self._ask_again(other)
 
     def _go_back(self, sent: _Sent, received: int, sequence: int) -> None:
         if received >= len(sent.content):
             raise bad_reply(Type.STREAM, f"a hole at byte {received} of {len(sent.content)}")
         if (sequence - sent.first_sequence) & 0xFFFF >= 0x8000 or received >= sent.position:
-            return  # of a part that was sent before the last return
+            self.exchange.late_replies += 1  # to a part that was sent before the last return
+            return
         self.counts.holes += 1
+        self.exchange.erred = True
         sent.tries = 0 if received > sent.reached else sent.tries + 1
         sent.reached = max(sent.reached, received)
         if sent.tries >= TRIES:
@@ -233,12 +244,12 @@ class Pipeline:
         sent.tries += 1
         self._mark(sent)
 
-    def _look_at_deadlines(self) -> None:
-        now = self.exchange.clock()
+    def _look_at_deadlines(self, now: float) -> None:
         for sent in self._frames.values():
             if now < sent.deadline:
                 continue
             self.counts.timeouts += 1
+            self.exchange.erred = True
             self._silent += 1
             sent.waits = False
             if self._silent >= SILENT_TRIES or sent.tries >= TRIES:

@@ -18,12 +18,14 @@ from max78k.host.virtual_board import SIMULATOR, VirtualBoard
 
 SIM = "sim"
 
-# A virtual board's second may last several of ours: its limits only end a wait for a dead process.
+# A virtual board's second may last many of ours, and its line loses nothing unless it is told to:
+# the limits of an intact one only end a wait for a dead process.
 VIRTUAL_TIMING = Timing(
-    reply_s=5.0, hello_s=1.0, infer_s=120.0, self_test_s=240.0, connect_s=60.0, reboot_s=30.0
-)
+    reply_s=5.0, hello_s=1.0, infer_s=120.0, self_test_s=240.0, connect_s=60.0, reboot_s=30.0,
+    intact_s=120.0,
+)  # fmt: skip
 # One that somebody else started has booted already: who does not answer soon is no board of ours.
-RUNNING_TIMING = replace(VIRTUAL_TIMING, connect_s=8.0, infer_s=20.0, reboot_s=8.0)
+RUNNING_TIMING = replace(VIRTUAL_TIMING, connect_s=8.0, infer_s=20.0, reboot_s=8.0, intact_s=60.0)
 
 
 def _to_stderr(text: str) -> None:

@@ -20,7 +20,7 @@ from max78k.host.diagnosis import printable
 # It ends when its standard input is closed: no board outlives a host that was killed.
 SIMULATOR = (sys.executable, "-m", "max78k.simulator", "--stop-with-stdin")
 READY = "pty "
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 120.0  # of a process that lives, on a machine that is busy
 STOP_TIMEOUT_S = 3.0
 DYING_S = 1.0
 SHOWN_BYTES = 2000  # of the process's last words

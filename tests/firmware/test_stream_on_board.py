@@ -41,6 +41,13 @@ def test_a_stream_keeps_line_or_accelerator_busy(built, rate):
     assert port.board.findings == []
 
 
+def test_the_books_of_a_line_without_faults_show_none(built):
+    """At the highest rate to the end, from which the session returns to the default one."""
+    result = soak.soak(*built, frames=20, rate=0.0, resets=0, seed=1)
+    assert result.complaints() == []
+    assert result.report.faults == {} and result.report.baud == 2_000_000
+
+
 def test_a_bad_line_and_resets_give_no_wrong_result_and_all_are_counted(built):
     """``tools/soak.py`` runs as many frames as are wanted."""
     result = soak.soak(*built, frames=80, rate=1e-3, resets=1, seed=4)

@@ -244,7 +244,7 @@ def test_json_summary_has_the_documented_keys(device):
 
 def test_a_pipelined_run_gives_the_same_rows_and_a_rate_by_the_board_s_timer(device):
     singly = run_bench(device, inputs(), repeats=2)
-    device._info = dataclasses.replace(device.info, stream_window=3)
+    device._line.info = dataclasses.replace(device.info, stream_window=3)
     device._exchange._port.board.stream_window = 3
     result = run_bench(device, inputs(), repeats=2, pipelined=True)
     assert [row.scores for row in result.rows] == [row.scores for row in singly.rows]
@@ -322,7 +322,7 @@ def test_a_check_runs_once_after_the_first_inference(device):
 
 def test_single_inferences_go_ahead_of_a_pipeline_alone(device):
     assert run_bench(device, inputs(), singles=3).singles == []
-    device._info = dataclasses.replace(device.info, stream_window=3)
+    device._line.info = dataclasses.replace(device.info, stream_window=3)
     device._exchange._port.board.stream_window = 3
     result = run_bench(device, inputs(), singles=3, pipelined=True)
     assert [row.index for row in result.singles] == [1, 2, 3]

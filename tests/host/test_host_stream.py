@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from max78k.errors import InputError, LinkError
 from max78k.host.diagnosis import RebootError
 from max78k.host.framing import Decoder
-from max78k.host.link import Device
+from max78k.host.link import MOST_RESTARTS, Device
 from max78k.host.link_report import throughput
 from max78k.host.messages import BAUD_RATES, ResetCause, Status, Type
 
@@ -81,7 +81,7 @@ def test_the_timer_at_the_end_of_each_run_gives_the_rate():
         rates = throughput(results, device.info, 115200)
     assert rates.frames_per_s == pytest.approx(50_000)  # 1000 ticks of 20 ns, over the wrap
     assert rates.inference_per_s == pytest.approx(1e6 / 1546)
-    assert rates.line_per_s == pytest.approx(11520 / (SIZE + 3 * 20))
+    assert rates.line_per_s == pytest.approx(11520 / (SIZE + 3 * 21))
 
 
 def drop(data):
@@ -168,6 +168,24 @@ def test_a_restart_ends_a_stream_or_is_counted():
         check(list(device.stream(inputs, keep_going=True)), inputs)
         assert device.link_report().faults["restarts: power on"] == 1
         assert device.baud == board.baud == BAUD_RATES[-1]
+
+
+def test_a_board_that_restarts_with_every_frame_ends_a_stream():
+    """As one on a weak supply does: it would never give a result."""
+    device, board, *_ = rig()
+    answer = board._stream
+
+    def restarts(sequence, payload):
+        replies = answer(sequence, payload)
+        if replies:
+            board.reboot()
+        return []
+
+    with device:
+        board._stream = restarts
+        with pytest.raises(RebootError):
+            list(device.stream(samples(3), keep_going=True))
+        assert device.link_report().faults["restarts: power on"] == MOST_RESTARTS + 1
 
 
 def test_a_rate_that_errs_in_use_is_given_up():
