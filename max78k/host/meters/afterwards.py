@@ -34,12 +34,7 @@ def energy_of_rows(rows: Path, meter: str) -> EnergyReport:
         )  # fmt: skip
     times = _times(rows)
     with open_meter(meter) as trace:
-        recording = trace.stop()
-        if recording.marks is None:
-            raise InputError(
-                "E-METER-MARKS", f"{meter} holds no marks.", "columns D0 and D1: docs/energy.md"
-            )
-        return report_by_marks(trace.instrument, recording, times, None)
+        return report_by_marks(trace.instrument, trace.stop(), times, None)
 
 
 def _times(path: Path) -> list[RowTimes]:
