@@ -67,14 +67,14 @@ def _numbers(kind: type) -> Any:
 def command(model: str, out: Path | None, as_json: bool, **choices: Any) -> None:
     """Turn MODEL into a model folder, without training.
 
-    MODEL is an ONNX file, path/to/file.py:Class, a run's last.pt, or a checkpoint of ai8x-training
-    (with --rule vendor: the -q checkpoint is written).
+    MODEL is an ONNX file, path/to/file.py:Class, a run's folder (its best.pt) or a checkpoint in
+    it, or a checkpoint of ai8x-training (with --rule vendor: the -q checkpoint is written).
 
     \b
     Examples:
       max78k quantize mine.onnx --data pictures/ --out mine-model
       max78k quantize mine.py:Net --weights net.pt --input-shape 3,32,32 --data digits.npz
-      max78k quantize runs/fer7/last.pt --data fer2013.csv --weight-bits auto --budget 200KiB
+      max78k quantize runs/fer7 --data fer2013.csv --weight-bits auto --budget 200KiB
       max78k quantize mobile.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       max78k quantize ai85net.pth.tar --rule vendor --out ai85net-q.pth.tar
 

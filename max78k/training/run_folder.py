@@ -19,7 +19,7 @@ import torch
 from max78k import __version__
 from max78k.errors import InputError
 from max78k.files import write_text
-from max78k.training.checkpoint import BEST
+from max78k.training.checkpoint import BEST, LAST
 
 COLUMNS = (
     "epoch", "phase", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy",
@@ -36,7 +36,7 @@ class RunFolder:
         self.path = path
         self.metrics = path / "metrics.csv"
         self.summary = path / "run.json"
-        self.last = path / "last.pt"
+        self.last = path / LAST
         self.best = path / BEST
         self.network = path / "network.npz"
         self.tensorboard = path / "tensorboard"
