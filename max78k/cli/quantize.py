@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from max78k.cli.options import data_option, seed_option
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option
 
 
@@ -63,6 +64,7 @@ def _numbers(kind: type) -> Any:
 @click.option("--input-shape", callback=_numbers(int), help="C,H,W or C,L of a Python class.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the quantization by layer.")
 @seed_option
+@dry_run_option
 @json_option
 def command(model: str, out: Path | None, as_json: bool, **choices: Any) -> None:
     """Turn MODEL into a model folder, without training.

@@ -10,6 +10,7 @@ import click
 
 from max78k.cli.msdk_flags import msdk_options
 from max78k.cli.options import search_option
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, say
 from max78k.cli.vendor_flags import vendor_flags
 from max78k.errors import InputError
@@ -58,6 +59,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the use of the memories, too.")
+@dry_run_option
 @json_option
 @msdk_options
 @vendor_flags
