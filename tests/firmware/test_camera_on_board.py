@@ -141,6 +141,9 @@ def test_a_folded_network_reads_the_hosts_input(tmp_path: Path) -> None:
         scores = reference.outputs(network, expected[None])[0]
         assert (frame.class_index, frame.score) == (int(scores.argmax()), scores.max())
     assert not board.findings
+    pins = [row.split(",") for row in board.supply.table().splitlines() if row.startswith("pins")]
+    marks = [int(row[-1]) for row in pins]
+    assert marks[:9] == [0, 1, 3, 2, 0, 1, 3, 2, 0]  # waiting, load, run, after
 
 
 def test_a_recorded_picture_is_the_cameras_and_its_answer_is_checked(

@@ -379,6 +379,7 @@ def test_a_trace_gives_the_energies_of_a_benchmark_that_is_over(tmp_path):
             now += milliseconds
     path = trace(tmp_path, "\n".join([*lines, f"{now},2,0,0\n"]))
     report = energy_of_rows(rows, f"csv:{path},volts=3")
+    assert energy_of_rows(rows.parent, f"csv:{path},volts=3") == report
     assert report.phases["inference"].total.mean == pytest.approx(0.36)
     assert report.phases["unload"].total.mean == pytest.approx(0.06)
     assert report.frames == 2 and report.idle_mw == pytest.approx(6.0)
