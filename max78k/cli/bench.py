@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,14 +208,8 @@ def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
     from max78k.flows.bench_inputs import Source
     from max78k.flows.bench_runs import PAGE_FILE
 
-    source = Source(
-        choices["data"],
-        **{name: choices[name] for name in ("count", "model", "like", "raw", "esp32_baud", "seed")},
-    )
-    options = BenchOptions(source, **{name: choices[name] for name in (
-        "seconds", "repeats", "warmup", "pipeline", "self_test", "cold", "max_baud",
-        "current_ma", "voltage_v", "meter",
-    )})  # fmt: skip
+    source = Source(choices["data"], **_of(Source, choices))
+    options = BenchOptions(source, **_of(BenchOptions, choices))
     if choices["dry_run"]:
         plans = bench_plans(choices["port"], options, out, elf=choices["elf"])
         data = plans[0] if len(plans) == 1 else {"boards": plans}
@@ -224,6 +219,11 @@ def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
     with _shared_progress("bench") as share:
         runs = bench_boards(choices["port"], options, out, elf=choices["elf"], share=share)
     _show(runs, out, as_json)
+
+
+def _of(kind: type, choices: dict[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a dataclass, by their names."""
+    return {item.name: choices[item.name] for item in fields(kind) if item.name in choices}
 
 
 def _plan_text(plan: dict[str, Any]) -> str:
