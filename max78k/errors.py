@@ -40,7 +40,9 @@ class Max78kError(Exception):
 
     def __str__(self) -> str:
         line = f"{self.code} {self.message}"
-        return f"{line} Try: {self.hint}" if self.hint else line
+        if not self.hint:
+            return line
+        return f"{line}{'' if line.endswith(('.', '?', '!')) else '.'} Try: {self.hint}"
 
 
 class InputError(Max78kError):

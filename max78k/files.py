@@ -1,13 +1,38 @@
-"""Writing files so that a reader finds either the old content or the whole new one."""
+"""Writing files so that a reader finds either the old content or the whole new one.
+
+In a rehearsal (``--dry-run``) files and folders are made in full, somewhere else, and thrown away:
+all checks are those of the real thing, and so are the names and sizes that are told.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
+
+_rehearsed: ContextVar[dict[Path, int] | None] = ContextVar("rehearsed", default=None)
+
+
+@contextmanager
+def rehearsal() -> Iterator[dict[Path, int]]:
+    """Inside the block nothing is written; yields what would be: bytes by path, as it grows."""
+    files: dict[Path, int] = {}
+    token = _rehearsed.set(files)
+    try:
+        yield files
+    finally:
+        _rehearsed.reset(token)
+
+
+def rehearsed() -> dict[Path, int] | None:
+    """What would have been written so far; None if files are written for good."""
+    return _rehearsed.get()
 
 
 @contextmanager
@@ -17,6 +42,12 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[bytes]]:
     ``mode`` is "wb" or "w" (UTF-8 text). Missing parent folders are made. If the block raises,
     ``path`` is left as it was.
     """
+    noted = rehearsed()
+    if noted is not None:
+        with tempfile.TemporaryFile(mode, encoding=None if "b" in mode else "utf-8") as stream:
+            yield stream
+            noted[path] = stream.seek(0, io.SEEK_END)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -41,6 +72,31 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data``, whole or not at all."""
     with atomic_write(path) as stream:
         stream.write(data)
+
+
+@contextmanager
+def whole_folder(root: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``root`` when the block succeeds, and is removed otherwise.
+
+    ``root`` must not exist. Files in the yielded folder may be written in any way.
+    """
+    noted = rehearsed()
+    above = None if noted is not None else root.parent
+    if above is not None:
+        above.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=above))
+    token = _rehearsed.set(None)
+    try:
+        yield scratch
+        if noted is not None:
+            files = sorted(path for path in scratch.rglob("*") if path.is_file())
+            noted.update({root / one.relative_to(scratch): one.stat().st_size for one in files})
+            return
+        scratch.chmod(0o755)
+        scratch.rename(root)
+    finally:
+        _rehearsed.reset(token)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _umask() -> int:

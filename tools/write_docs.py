@@ -2,8 +2,8 @@
 
 ``python tools/write_docs.py`` rewrites ``docs/rules.md``, ``docs/yaml.md``,
 ``docs/vendor-options.md``, ``docs/training-options.md``, ``docs/protocol.md``,
-``docs/registers.md``, ``yaml_models/network.schema.json`` and the tables in ``docs/board.md``; a
-test fails when one of them is stale.
+``docs/registers.md``, ``docs/error-codes.md``, ``yaml_models/network.schema.json`` and the tables
+in ``docs/board.md``; a test fails when one of them is stale.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from error_page import errors_page
 from markdown_tables import GENERATED, table
 from reference_pages import protocol_page, registers_page
 
@@ -367,7 +368,7 @@ layers:
 
 `cnn_configure()` sets the buffers to zeros, `cnn_clear_buffers()` does so at any time, and the
 self-test before and after its run. Outputs of the integer reference for many inputs are those of
-inferences one after another. ONNX has no such data: `max78k export --onnx` refuses
+inferences one after another. ONNX has no such data: `max78k export --format onnx` refuses
 (`E-ONNX-BUFFER`).
 """
 
@@ -404,6 +405,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/board.md": board_page,
     "docs/protocol.md": protocol_page,
     "docs/registers.md": registers_page,
+    "docs/error-codes.md": errors_page,
 }
 
 

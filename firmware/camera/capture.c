@@ -19,9 +19,14 @@
 #define PORT0_PINS (0xFFU << 20 | 1U << 15) /* data, vertical synchronization */
 #define PORT1_PINS (3U << 8)                /* horizontal synchronization, pixel clock */
 
+static bool under_way; /* started, and neither waited for nor given up */
+static uint32_t begin_tick;
+static volatile uint32_t end_tick;
+
 void DMA3_Handler(void);
 void DMA3_Handler(void)
 {
+    end_tick = timer_now();
     DMA_STATUS(CHANNEL) = DMA_STATUS_CTZ; /* the end of the transfer ends a sleep */
     dsb();
 }
@@ -36,8 +41,13 @@ void capture_init(void)
     interrupt_enable_line(IRQ_DMA0 + CHANNEL);
 }
 
-static void start(uint32_t *picture, uint32_t bytes)
+void capture_start(uint32_t *picture, uint32_t bytes)
 {
+    if (under_way) {
+        return;
+    }
+    under_way = true;
+    begin_tick = timer_now();
     PCIF_CTRL = PCIF_CTRL_PCIF_SYS;
     for (uint32_t word = 0; word < FIFO_WORDS; word++) {
         if ((PCIF_INT_FL & PCIF_INT_FL_FIFO_NOT_EMPTY) == 0U) {
@@ -61,14 +71,23 @@ static bool running(void)
     return (DMA_STATUS(CHANNEL) & DMA_STATUS_RUNNING) != 0U;
 }
 
-bool capture(uint32_t *picture, uint32_t bytes, bool may_sleep)
+void capture_cancel(void)
 {
-    const uint32_t begin = timer_now();
-    start(picture, bytes);
+    DMA_CTRL(CHANNEL) = 0U;
+    PCIF_CTRL = 0U;
+    under_way = false;
+}
+
+uint32_t capture_ticks(void)
+{
+    return end_tick - begin_tick;
+}
+
+bool capture_wait(bool may_sleep)
+{
     while (running()) {
-        if (timer_now() - begin > timer_ticks(LONGEST_US)) {
-            DMA_CTRL(CHANNEL) = 0U;
-            PCIF_CTRL = 0U;
+        if (timer_now() - begin_tick > timer_ticks(LONGEST_US)) {
+            capture_cancel();
             return false;
         }
         if (!may_sleep) {
@@ -81,5 +100,6 @@ bool capture(uint32_t *picture, uint32_t bytes, bool may_sleep)
         }
         interrupts_enable();
     }
+    under_way = false;
     return true;
 }

@@ -9,8 +9,17 @@
 /* Pins and clocks of the camera interface. */
 void capture_init(void);
 
-/* Takes the next picture, so many bytes, a multiple of four; false if it does not come whole within
- * half a second. */
-bool capture(uint32_t *picture, uint32_t bytes, bool may_sleep);
+/* Has the next picture put into memory, so many bytes, a multiple of four, while the core does
+ * something else. Does nothing if one is on its way. */
+void capture_start(uint32_t *picture, uint32_t bytes);
+
+/* Waits for the picture; false if it does not come whole within half a second of its start. */
+bool capture_wait(bool may_sleep);
+
+/* Gives up the picture that is on its way, if there is one. */
+void capture_cancel(void);
+
+/* Timer ticks from the start of the last picture to its end. */
+uint32_t capture_ticks(void);
 
 #endif

@@ -31,8 +31,8 @@
 
 int main(void);
 
-/* Timer readings of one picture, in order. */
-enum moment { BEGIN, CAPTURED, PREPARED, LOADED, ENDED, FETCHED, CLASSIFIED, MOMENTS };
+/* Timer readings of one picture, in order, and the duration of its capture. */
+enum moment { CAPTURED, PREPARED, LOADED, ENDED, FETCHED, CLASSIFIED, CAPTURE_TICKS, MOMENTS };
 
 static uint32_t picture[CAMERA_BYTES / 4U];
 static int8_t input[NETWORK_INPUT_BYTES];
@@ -47,12 +47,13 @@ static const struct prepare_plan plan = {
     .rows = INPUT_ROWS,
     .columns = INPUT_COLUMNS,
     .channels = INPUT_CHANNELS,
+    .fold = INPUT_FOLD,
     .offset = INPUT_OFFSET,
 };
 
 static uint32_t window_begin;
 static uint32_t frames;
-static uint32_t last_begin;
+static uint32_t last_captured;
 static bool follows; /* the next picture follows another one without a stop */
 static bool window_over;
 static bool started = true;
@@ -96,21 +97,22 @@ static int32_t score(uint32_t number)
 static void tell_answer(const uint32_t *moments, uint32_t class_index)
 {
     static const char *const phases[MOMENTS] = {
-        [CAPTURED] = "capture_us", [PREPARED] = "prepare_us", [LOADED] = "load_us",
-        [ENDED] = "inference_us",  [FETCHED] = "unload_us",   [CLASSIFIED] = "post_us",
+        [PREPARED] = "prepare_us", [LOADED] = "load_us",     [ENDED] = "inference_us",
+        [FETCHED] = "unload_us",   [CLASSIFIED] = "post_us",
     };
     text("frame=");
     text_unsigned(frames);
     text_item("class", class_index);
     text(" score=");
     text_signed(score(class_index));
-    for (uint32_t moment = CAPTURED; moment < MOMENTS; moment++) {
+    text_item("capture_us", microseconds(moments[CAPTURE_TICKS]));
+    for (uint32_t moment = PREPARED; moment <= CLASSIFIED; moment++) {
         /* the accelerator's own duration: without the time in which the core awakes */
         const uint32_t ticks =
             moment == ENDED ? cnn_run_ticks() : moments[moment] - moments[moment - 1U];
         text_item(phases[moment], microseconds(ticks));
     }
-    text_item("period_us", follows ? microseconds(moments[BEGIN] - last_begin) : 0U);
+    text_item("period_us", follows ? microseconds(moments[CAPTURED] - last_captured) : 0U);
     text(" name=");
     text(CLASS_NAMES ? network_class_names[class_index] : "");
     text_end();
@@ -144,17 +146,33 @@ static void send_picture(uint32_t class_index)
     }
 }
 
-static bool answer(uint32_t *moments)
+static bool fail(const char *error)
 {
-    moments[BEGIN] = timer_now();
-    if (!capture(picture, CAMERA_BYTES, may_sleep())) {
-        text("error=no-picture");
-        text_end();
-        return false;
+    text(error);
+    text_end();
+    return false;
+}
+
+/* From the next picture to an input. The picture after it then comes while the network works and
+ * the line is sent, unless this one is still needed. */
+static bool make_input(uint32_t *moments)
+{
+    capture_start(picture, CAMERA_BYTES);
+    if (!capture_wait(may_sleep())) {
+        return fail("error=no-picture");
     }
     moments[CAPTURED] = timer_now();
     prepare(&plan, (const uint8_t *)picture, levels, sums, input);
     moments[PREPARED] = timer_now();
+    moments[CAPTURE_TICKS] = capture_ticks();
+    if (!wanted) {
+        capture_start(picture, CAMERA_BYTES);
+    }
+    return true;
+}
+
+static bool answer(uint32_t *moments)
+{
     gpio_mark(MARK_LOAD);
     cnn_load_input(input);
     moments[LOADED] = timer_now();
@@ -162,9 +180,7 @@ static bool answer(uint32_t *moments)
     cnn_feed_input(input);
     if (cnn_wait(may_sleep()) != CNN_OK) {
         cnn_bring_up(); /* begin anew: the state of an unfinished run is not known */
-        text("error=accelerator");
-        text_end();
-        return false;
+        return fail("error=accelerator");
     }
     moments[ENDED] = timer_now();
     output_take();
@@ -175,7 +191,7 @@ static bool answer(uint32_t *moments)
 static void take_picture(void)
 {
     uint32_t moments[MOMENTS];
-    if (!answer(moments)) {
+    if (!make_input(moments) || !answer(moments)) {
         return;
     }
     const uint32_t class_index = output_class();
@@ -188,7 +204,7 @@ static void take_picture(void)
         wanted = false;
         send_picture(class_index);
     }
-    last_begin = moments[BEGIN];
+    last_captured = moments[CAPTURED];
     follows = true;
 }
 
@@ -196,6 +212,7 @@ static void start_or_stop(void)
 {
     started = !started;
     if (!started) {
+        capture_cancel(); /* the answer after a start is not to an old picture */
         show(0U);
         follows = false;
     }

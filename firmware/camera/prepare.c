@@ -61,9 +61,24 @@ static void add_row(const struct prepare_plan *plan, const uint8_t *levels, uint
     }
 }
 
-static void prepare_channel(const struct prepare_plan *plan, const uint8_t *picture,
-                            enum channel channel, uint8_t *levels, uint32_t *sums, int8_t *input)
+/* The network reads pixels of the same place in their squares as pictures of their own: first those
+ * of the first row and column, then of the next column. */
+static int8_t *place_of(const struct prepare_plan *plan, uint32_t channel, uint32_t row,
+                        uint32_t column, int8_t *input)
 {
+    const uint32_t fold = plan->fold;
+    const uint32_t part = row % fold * fold + column % fold;
+    const uint32_t rows = plan->rows / fold;
+    const uint32_t columns = plan->columns / fold;
+    const uint32_t line = (part * plan->channels + channel) * rows + row / fold;
+    return input + line * columns + column / fold;
+}
+
+static void prepare_channel(const struct prepare_plan *plan, const uint8_t *picture,
+                            uint32_t index, uint8_t *levels, uint32_t *sums, int8_t *input)
+{
+    static const enum channel colours[] = {RED, GREEN, BLUE};
+    const enum channel channel = plan->channels == 1U ? GREY : colours[index];
     const uint32_t area = plan->height * plan->width;
     const uint32_t row_bytes = 2U * plan->picture_columns;
     const uint8_t *row = picture + plan->top * row_bytes;
@@ -85,7 +100,8 @@ static void prepare_channel(const struct prepare_plan *plan, const uint8_t *pict
         }
         for (uint32_t column = 0; column < plan->columns; column++) {
             const uint32_t mean = (2U * sums[column] + area) / (2U * area);
-            *input++ = (int8_t)(uint8_t)(mean - plan->offset);
+            *place_of(plan, index, number, column, input) =
+                (int8_t)(uint8_t)(mean - plan->offset);
         }
     }
 }
@@ -93,9 +109,7 @@ static void prepare_channel(const struct prepare_plan *plan, const uint8_t *pict
 void prepare(const struct prepare_plan *plan, const uint8_t *picture, uint8_t *levels,
              uint32_t *sums, int8_t *input)
 {
-    static const enum channel colours[] = {RED, GREEN, BLUE};
-    for (uint32_t number = 0; number < plan->channels; number++) {
-        prepare_channel(plan, picture, plan->channels == 1U ? GREY : colours[number], levels, sums,
-                        input + number * plan->rows * plan->columns);
+    for (uint32_t index = 0; index < plan->channels; index++) {
+        prepare_channel(plan, picture, index, levels, sums, input);
     }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from max78k.cli.option_groups import GroupedCommand, grouped
 from max78k.cli.options import seed_option
+from max78k.cli.rehearsal import NOTHING, plan_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 
@@ -158,6 +160,7 @@ class PortOption(click.Option):
     help="Run a failed bench's failure.zip again, on the virtual board.",
 )
 @seed_option
+@plan_option
 @json_option
 @click.pass_context
 def command(context: click.Context, /, **choices: Any) -> None:
@@ -188,8 +191,10 @@ def command(context: click.Context, /, **choices: Any) -> None:
     """
     given = context.get_parameter_source("out") is not click.core.ParameterSource.DEFAULT
     out, as_json = choices["out"], choices["as_json"]
-    if choices["compare"] is not None and choices["replay"] is not None:
-        raise InputError("E-ARGS-BENCH", "--compare and --replay are two things.", "one of both")
+    asked = [name for name in ("compare", "replay", "dry_run") if choices[name]]
+    if len(asked) > 1:
+        words = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise InputError("E-ARGS-BENCH", f"{words} are different things.", "one of them")
     if choices["compare"] is not None:
         _compare(choices["compare"], out if given else None, as_json)
     elif choices["replay"] is not None:
@@ -199,20 +204,41 @@ def command(context: click.Context, /, **choices: Any) -> None:
 
 
 def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
-    from max78k.flows.bench import BenchOptions, bench_boards
+    from max78k.flows.bench import BenchOptions, bench_boards, bench_plans
     from max78k.flows.bench_inputs import Source
+    from max78k.flows.bench_runs import PAGE_FILE
 
-    source = Source(
-        choices["data"],
-        **{name: choices[name] for name in ("count", "model", "like", "raw", "esp32_baud", "seed")},
-    )
-    options = BenchOptions(source, **{name: choices[name] for name in (
-        "seconds", "repeats", "warmup", "pipeline", "self_test", "cold", "max_baud",
-        "current_ma", "voltage_v", "meter",
-    )})  # fmt: skip
+    source = Source(choices["data"], **_of(Source, choices))
+    options = BenchOptions(source, **_of(BenchOptions, choices))
+    if choices["dry_run"]:
+        plans = bench_plans(choices["port"], options, out, elf=choices["elf"])
+        data = plans[0] if len(plans) == 1 else {"boards": plans}
+        text = "\n\n".join(_plan_text(plan) for plan in plans)
+        emit(f"{text}\npage: {out / PAGE_FILE}\n{NOTHING}", {**data, "dry_run": True}, as_json)
+        return
     with _shared_progress("bench") as share:
         runs = bench_boards(choices["port"], options, out, elf=choices["elf"], share=share)
     _show(runs, out, as_json)
+
+
+def _of(kind: type, choices: dict[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a dataclass, by their names."""
+    return {item.name: choices[item.name] for item in fields(kind) if item.name in choices}
+
+
+def _plan_text(plan: dict[str, Any]) -> str:
+    count = "as they come" if plan["inputs"] is None else f"{plan['inputs']:,}"
+    labels = "with labels" if plan["labels"] else "without labels"
+    length = (f"{plan['seconds']:g} s" if plan["inferences"] is None
+              else f"{plan['inferences']:,} inferences")  # fmt: skip
+    how = "pipelined" if plan["pipelined"] else "one by one"
+    return "\n".join([
+        f"{plan['port']}: {plan['network']}, firmware {plan['firmware']}, {plan['baud']:,} baud",
+        f"inputs: {count}, {plan['input_bytes']:,} bytes each, {labels}, from {plan['data']}",
+        f"measurement: {plan['warmup']} to warm up, then {length}, {how}",
+        f"energy: {plan['meter'] or 'by the given current, else an estimate'}",
+        f"files: {', '.join(plan['files'])}",
+    ])  # fmt: skip
 
 
 def _show(runs: Sequence[BoardRun], out: Path, as_json: bool) -> None:

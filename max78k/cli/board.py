@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from max78k.files import write_text
 
 if TYPE_CHECKING:
     from max78k.simulator.board import VirtualBoard
+    from max78k.simulator.expect import End
     from max78k.simulator.screen import Screen
     from max78k.simulator.serve import SerialPort
 
@@ -50,27 +51,7 @@ def command() -> None:
 @click.option("--gdb", type=click.IntRange(0, 65535), metavar="PORT", help="Wait for a debugger.")
 @click.option("--strict", is_flag=True, help="Stop at the first doubtful access.")
 @click.option("--seed", type=int, help="Of the random numbers and faults.")
-def run(
-    program: Path,
-    port: str | None,
-    link: Path | None,
-    console: bool,
-    screen: bool,
-    until: str,
-    fail_on: str,
-    timeout: float | None,
-    real_time: bool,
-    fault: str,
-    camera: str | None,
-    camera_size: str | None,
-    trace: tuple[str, ...],
-    vcd: Path | None,
-    power: Path | None,
-    report: Path | None,
-    gdb: int | None,
-    strict: bool,
-    seed: int | None,
-) -> None:
+def run(program: Path, **choices: Any) -> None:
     """Boot PROGRAM (ELF, HEX or BIN), until Ctrl-C or what --until, --fail-on, --timeout say.
 
     \b
@@ -91,17 +72,11 @@ def run(
     --until was printed, or the time was over and it was not asked for; 5 when --fail-on was
     printed; 4 when the time was over first; 2 when the firmware crashed.
     """
-    from max78k.simulator.board import VirtualBoard
-    from max78k.simulator.disturbances import parse
     from max78k.simulator.expect import End
-    from max78k.simulator.gdb import GdbServer
-    from max78k.simulator.screen import Screen
-    from max78k.simulator.serve import serve
-    from max78k.simulator.vcd import waveforms
 
-    if camera_size is not None and camera is None:
+    if choices["camera_size"] is not None and choices["camera"] is None:
         raise InputError("E-BOARD-CAMERA", "--camera-size is without --camera", "--camera SOURCE")
-    end, shows = End(until, fail_on, timeout), console or bool(until) or bool(fail_on)
+    end = End(choices["until"], choices["fail_on"], choices["timeout"])
     view: list[Screen] = []
 
     def tell(line: object) -> None:
@@ -111,37 +86,62 @@ def run(
             click.echo(line, err=True)
 
     with ExitStack() as stack:
-        board = VirtualBoard(
-            program, strict=strict, seed=seed, report=tell, trace=frozenset(trace),
-            write_trace=tell, disturbances=parse(fault),
-        )  # fmt: skip
+        board = _booted(program, choices, tell)
         stack.callback(_tell_faults, board)
-        if report is not None:
-            stack.enter_context(_reported(report, board))
-        if camera is not None:
-            _show_pictures(board, camera, camera_size)
-        serial = _serial_port(port if port or shows else "pty", link)
-        if serial is not None:
-            stack.callback(serial.close)
-            click.echo(f"{'tcp' if '://' in serial.path else 'pty'} {serial.path}")
-        debugger = None if gdb is None else GdbServer(board, gdb)
-        if debugger is not None:
-            stack.callback(debugger.close)
-            click.echo(f"gdb: target remote localhost:{debugger.port}", err=True)
-        if power is not None:
-            stack.callback(lambda: write_text(power, board.supply.table()))
-        if vcd is not None:
-            stack.enter_context(waveforms(vcd, board))
-        sys.stdout.flush()
-        output = _print if shows else _drop
-        if screen:
-            view.append(Screen(board, program.name, serial.path if serial else ""))
-            stack.enter_context(view[0])
-            output = view[0].console
-        serve(
-            board, port=serial, gdb=debugger, panel=view[0] if view else None, console=output,
-            end=end, real_time=real_time,
-        )  # fmt: skip
+        if choices["report"] is not None:
+            stack.enter_context(_reported(choices["report"], board))
+        if choices["camera"] is not None:
+            _show_pictures(board, choices["camera"], choices["camera_size"])
+        if choices["power"] is not None:
+            stack.callback(lambda: write_text(choices["power"], board.supply.table()))
+        _serve(stack, board, program.name, choices, end, view)
+
+
+def _booted(program: Path, choices: dict[str, Any], tell: Callable[[object], None]) -> VirtualBoard:
+    from max78k.simulator.board import VirtualBoard
+    from max78k.simulator.disturbances import parse
+
+    return VirtualBoard(
+        program, strict=choices["strict"], seed=choices["seed"], report=tell,
+        trace=frozenset(choices["trace"]), write_trace=tell, disturbances=parse(choices["fault"]),
+    )  # fmt: skip
+
+
+def _serve(
+    stack: ExitStack,
+    board: VirtualBoard,
+    name: str,
+    choices: dict[str, Any],
+    end: End,
+    view: list[Screen],
+) -> None:
+    """Run it with all that looks on: serial port, debugger, waveforms, screen."""
+    from max78k.simulator.gdb import GdbServer
+    from max78k.simulator.screen import Screen
+    from max78k.simulator.serve import serve
+    from max78k.simulator.vcd import waveforms
+
+    shows = choices["console"] or bool(choices["until"]) or bool(choices["fail_on"])
+    serial = _serial_port(choices["port"] or (None if shows else "pty"), choices["link"])
+    if serial is not None:
+        stack.callback(serial.close)
+        click.echo(f"{'tcp' if '://' in serial.path else 'pty'} {serial.path}")
+    debugger = None if choices["gdb"] is None else GdbServer(board, choices["gdb"])
+    if debugger is not None:
+        stack.callback(debugger.close)
+        click.echo(f"gdb: target remote localhost:{debugger.port}", err=True)
+    if choices["vcd"] is not None:
+        stack.enter_context(waveforms(choices["vcd"], board))
+    sys.stdout.flush()
+    output = _print if shows else _drop
+    if choices["screen"]:
+        view.append(Screen(board, name, serial.path if serial else ""))
+        stack.enter_context(view[0])
+        output = view[0].console
+    serve(
+        board, port=serial, gdb=debugger, panel=view[0] if view else None, console=output,
+        end=end, real_time=choices["real_time"],
+    )  # fmt: skip
 
 
 def _serial_port(name: str | None, link: Path | None) -> SerialPort | None:

@@ -33,7 +33,7 @@ def command(project: Path, compiler: str | None, dry_run: bool, as_json: bool) -
 
     if dry_run:
         words = planned_command(project, compiler=find_compiler(compiler))
-        emit(shlex.join(words), {"command": words}, as_json)
+        emit(shlex.join(words), {"command": words, "dry_run": True}, as_json)
         return
     result = build(project, compiler=find_compiler(compiler))
     text = (

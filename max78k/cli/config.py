@@ -38,7 +38,7 @@ def load(file: Path, ctx: click.Context, group: click.Group) -> dict[str, Any]:
     name = ctx.invoked_subcommand
     command = group.get_command(ctx, name) if name else None
     if name and command is not None:
-        defaults[name] = _merged(_spread(file, shared, command), defaults.get(name, {}))
+        defaults[name] = merged(_spread(file, shared, command), defaults.get(name, {}))
     return defaults
 
 
@@ -97,7 +97,7 @@ def _options(
         if option is None:
             raise _unknown(file, where, options)
         assert option.name is not None
-        defaults[option.name] = _checked(file, where, option, command, value)
+        defaults[option.name] = _read_value(file, where, option, command, value)
     return defaults
 
 
@@ -107,9 +107,19 @@ def _by_spelling(command: click.Command) -> dict[str, click.Option]:
         spelling[2:]: parameter
         for parameter in command.params
         if isinstance(parameter, click.Option)
-        for spelling in parameter.opts
+        for spelling in (*parameter.opts, *parameter.secondary_opts)
         if spelling.startswith("--")
     }
+
+
+def _read_value(
+    file: Path, where: tuple[str, ...], option: click.Option, command: click.Command, value: Any
+) -> Any:
+    """The value under a key of the file; that of a switch's second spelling turned round."""
+    checked = _checked(file, where, option, command, value)
+    if f"--{where[-1].replace('_', '-')}" in option.secondary_opts:
+        return not option.type_cast_value(click.Context(command), checked)
+    return checked
 
 
 def _checked(
@@ -137,15 +147,15 @@ def _spread(file: Path, shared: dict[str, Any], command: click.Command) -> dict[
     }
 
 
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """The second one's values stand where both have one."""
-    merged = dict(first)
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Nested values of both; the second one's stand where both have one."""
+    result = dict(first)
     for key, value in second.items():
-        below = merged.get(key)
+        below = result.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
-            value = _merged(below, value)
-        merged[key] = value
-    return merged
+            value = merged(below, value)
+        result[key] = value
+    return result
 
 
 def _unknown(file: Path, where: tuple[str, ...], known: Iterable[str]) -> InputError:

@@ -12,6 +12,7 @@ import click
 
 from max78k.cli import csi_pair, csi_vit
 from max78k.cli.options import port_option, seed_option
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 
@@ -133,6 +134,7 @@ def inspect(file: Path, draw: Path | None, as_json: bool, **choices: Any) -> Non
               help="Of each person and emotion.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True)
 @seed_option
+@dry_run_option
 @json_option
 def make(
     out: Path, persons: int, recordings: int, seconds: float, seed: int, as_json: bool
@@ -150,7 +152,7 @@ def make(
     total = persons * recordings * len(CLASS_NAMES)
     with progress("write", total) as advance:
         make_folder(out, persons, recordings, seconds, seed, advance)
-    emit(f"wrote {total} recordings to {out}", {"out": str(out), "recordings": total}, as_json)
+    emit(f"{out}: {total} recordings", {"out": str(out), "recordings": total}, as_json)
 
 
 @command.command("prepare")
@@ -173,6 +175,7 @@ def make(
 )
 @click.option("--subject", help="Regular expression whose group names the person in a path.")
 @seed_option
+@dry_run_option
 @json_option
 def prepare(
     source: Path,

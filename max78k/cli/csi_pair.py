@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 
@@ -37,6 +38,7 @@ _DRAWN = 8  # pairs in a strip
               help="Pixels of a picture's side.")  # fmt: skip
 @click.option("--colour", is_flag=True, help="Red, green, blue; else grey.")
 @click.option("--draw", type=click.Path(path_type=Path), help="Write some pairs as one PNG.")
+@dry_run_option
 @json_option
 def pair(
     windows: Path,
@@ -117,6 +119,7 @@ def pair(
 @click.option("--temperature", type=click.FloatRange(0.1), default=2.0, show_default=True,
               help="Its scores are divided by it.")  # fmt: skip
 @click.option("--network", help="The teacher's class, path/to/file.py:Class, if it is your own.")
+@dry_run_option
 @json_option
 def teach(
     pairs: Path,

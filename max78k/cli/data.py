@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from max78k.cli.options import seed_option
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
+from max78k.files import rehearsed
 
 if TYPE_CHECKING:
     from max78k.datasets.dataset import Dataset
@@ -61,6 +63,7 @@ def command() -> None:
 )
 @_bad_rows
 @seed_option
+@dry_run_option
 @json_option
 def show(
     spec: str,
@@ -127,6 +130,7 @@ def show(
 @click.option("--drop-no-face", is_flag=True, help="With --votes: leave out what is no face.")
 @_bad_rows
 @seed_option
+@dry_run_option
 @json_option
 def convert(
     spec: str,
@@ -192,19 +196,18 @@ def convert(
 @click.argument("spec")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the data without repeats.")
 @click.option("--delete", is_flag=True, help="Folders: delete the files that repeat others.")
-@click.option("--dry-run", is_flag=True, help="With --delete: list the files, delete nothing.")
 @click.option(
     "--part", type=click.Choice(("train", "test", "final")), help="Look into this part alone."
 )
 @click.option("--yes", is_flag=True, help="With --delete: do not ask.")
 @_bad_rows
 @seed_option
+@dry_run_option
 @json_option
 def duplicates(
     spec: str,
     out: Path | None,
     delete: bool,
-    dry_run: bool,
     part: str | None,
     yes: bool,
     skip_bad_rows: bool,
@@ -234,7 +237,7 @@ def duplicates(
     if out is not None and dataset is not None:
         _write(repeated.without_repeats(dataset, found), out)
     deleted = 0
-    if delete and dry_run:
+    if delete and rehearsed() is not None:
         for item in found.repeats:
             say(f"would delete {item.name}")
     elif delete and found.repeats:
@@ -264,6 +267,7 @@ def duplicates(
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write every change of a picture.")
 @_bad_rows
 @seed_option
+@dry_run_option
 @json_option
 def augment(
     spec: str,
@@ -326,6 +330,7 @@ def augment(
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="A new folder for the faces."
 )
+@dry_run_option
 @json_option
 def cut_faces(folder: Path, detector: Path, out: Path, as_json: bool) -> None:
     """Cut the largest face out of every photograph in FOLDER and the folders in it.

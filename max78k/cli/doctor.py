@@ -169,5 +169,5 @@ def _firmware(port: str) -> str:
         info = device.info
     return (
         f"{info.firmware}, protocol {info.protocol} (this max78k: {PROTOCOL_VERSION}), network "
-        f"{info.network_name}, {info.core_clock_hz // 1_000_000} MHz"
+        f"{info.network_name} ({info.network_id:08x}), {info.core_clock_hz // 1_000_000} MHz"
     )

@@ -19,11 +19,11 @@ from max78k.cli.terminal import emit, json_option
 )
 @json_option
 def command(rows: Path, meter: str, as_json: bool) -> None:
-    """Energy per phase of the inferences in ROWS, a bench.csv, by a trace recorded meanwhile.
+    """Energy per phase of the inferences in ROWS, a bench's folder, by a trace recorded meanwhile.
 
     \b
     Examples:
-      max78k energy bench/bench.csv --meter csv:power-profiler.csv,volts=3.3
+      max78k energy bench --meter csv:power-profiler.csv,volts=3.3
       max78k energy bench/bench.csv --meter sim:current.csv --json
 
     The trace must hold the board's marks (docs/energy.md), and end before anything else runs on

@@ -91,7 +91,7 @@ def command(
     """
     from max78k.flows import evaluation
     from max78k.flows.evaluation_files import told
-    from max78k.flows.levels import LEVELS, open_level
+    from max78k.flows.levels import LEVELS, open_level, outputs_of, subject
     from max78k.flows.models import load_model
 
     source = _source(model, named, level, run_folder)
@@ -100,9 +100,14 @@ def command(
     asked = None  # data are read before a board is made ready, where the model says their shape
     if loaded is not None and level != "float":
         asked = _asked((data, *also), part, loaded.network.picture_shape, seed)
+        sets = [one for one, _ in asked]
+        evaluation.require_classes(sets, subject(loaded), outputs_of(loaded))
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
         if asked is None:
             asked = _asked((data, *also), part, answer.subject.input_shape, seed)
+            sample = evaluation.judged_part(*asked[0])[1].inputs[:1]
+            sets = [one for one, _ in asked]
+            evaluation.require_classes(sets, answer.subject, answer(sample).shape[1])
         sizes = [len(evaluation.judged_part(one, name)[1]) for one, name in asked]
         total = sum(size if limit is None else min(size, limit) for size in sizes)
         with progress("evaluate", total * evaluation.rounds(flip, robustness)) as advance:
@@ -152,12 +157,6 @@ def _parts(dataset: Dataset, part: str | None) -> list[str | None]:
 
 
 def _write(results: list[Evaluation], out: Path | None, confusion: Path | None) -> None:
-    if len({one.class_names for one in results}) > 1:
-        raise InputError(
-            "E-EVALUATE-CLASSES",
-            f"{results[0].data} and {results[1].data} have other classes.",
-            "`max78k data convert --classes` maps classes.",
-        )
     if confusion is not None:
         from max78k.report.confusion import draw_confusions
 

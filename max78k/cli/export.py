@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option
 
 
@@ -20,6 +21,7 @@ from max78k.cli.terminal import emit, json_option
     type=click.Choice(["onnx", "yaml", "vendor", "vendor-float"]),
     help="Only these (may be repeated); the integer network is always written.",
 )  # fmt: skip
+@dry_run_option
 @json_option
 def command(
     run: Path,

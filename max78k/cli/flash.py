@@ -10,7 +10,8 @@ import click
 from max78k.cli.terminal import emit, json_option
 from max78k.errors import InputError
 
-METHODS = ("auto", "daplink", "openocd", "sim")
+AUTO, SIM = "auto", "sim"
+METHODS = (AUTO, "daplink", "openocd", SIM)
 drive_option = click.option(
     "--drive", type=click.Path(path_type=Path), help="daplink: the drive's mount point."
 )
@@ -76,7 +77,7 @@ def command(
     """
     from max78k.host.flash import FlashOptions, flash
 
-    chosen = "sim" if port == "sim" and method == "auto" else method
+    chosen = _method(method, port)
     options = FlashOptions(
         drive=drive, copy_as=copy_as, openocd=openocd, scripts=scripts, verify=not no_verify,
         force=force,
@@ -84,6 +85,19 @@ def command(
     result = flash(chosen, _image_file(firmware), options, dry_run=dry_run)
     text = "\n".join([*result.steps, f"{result.bytes:,} bytes: {result.outcome}"])
     emit(text, asdict(result), as_json)
+
+
+def _method(method: str, port: str | None) -> str:
+    """How to flash: the virtual board is reached by a way of its own, and no other is by it."""
+    if (port == SIM and method in (AUTO, SIM)) or (port is None and method == SIM):
+        return SIM
+    if port == SIM or method == SIM:
+        raise InputError(
+            "E-FLASH-METHOD",
+            f"--port {port} and --method {method}: one is the virtual board, the other a real one.",
+            "--port sim alone, or --method without --port (MAX78K_PORT counts as well)",
+        )
+    return method
 
 
 def _image_file(firmware: Path) -> Path:

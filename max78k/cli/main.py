@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from max78k import __version__
+from max78k.cli.environment import PREFIX, give_variables, turned_round
 from max78k.errors import ExitCode, Max78kError
 
 
@@ -78,6 +79,7 @@ class VerbGroup(click.Group):
             return None
         command = importlib.import_module(f"max78k.cli.{verb.module}").command
         assert isinstance(command, click.Command)
+        give_variables(command, (cmd_name,))
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -98,12 +100,13 @@ class VerbGroup(click.Group):
 @click.group(
     cls=VerbGroup,
     epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MAX78K"},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, prog_name="max78k", allow_from_autoenv=False)
-@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.version_option(__version__, prog_name="max78k")
+@click.option("--debug", is_flag=True, envvar=f"{PREFIX}_DEBUG", help="Show tracebacks of errors.")
 @click.option(
     "--config",
+    envvar=f"{PREFIX}_CONFIG",
     type=click.Path(path_type=Path),
     help="YAML file with defaults of options, instead of the user's own.",
 )
@@ -116,10 +119,16 @@ def cli(ctx: click.Context, debug: bool, config: Path | None) -> None:
     """
     from max78k.cli import config as settings
 
-    file = config or settings.user_file()
+    assert isinstance(ctx.command, click.Group)
+    file, defaults = config or settings.user_file(), {}
     if config is not None or file.is_file():
-        assert isinstance(ctx.command, click.Group)
-        ctx.default_map = settings.load(file, ctx, ctx.command)
+        defaults = settings.load(file, ctx, ctx.command)
+    verb = ctx.invoked_subcommand
+    command = ctx.command.get_command(ctx, verb) if verb else None
+    if verb and command is not None:
+        given = turned_round(command, (verb,))
+        defaults[verb] = settings.merged(defaults.get(verb, {}), given)
+    ctx.default_map = defaults
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from max78k.cli.options import data_option, seed_option
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option
 
 
@@ -63,18 +64,19 @@ def _numbers(kind: type) -> Any:
 @click.option("--input-shape", callback=_numbers(int), help="C,H,W or C,L of a Python class.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the quantization by layer.")
 @seed_option
+@dry_run_option
 @json_option
 def command(model: str, out: Path | None, as_json: bool, **choices: Any) -> None:
     """Turn MODEL into a model folder, without training.
 
-    MODEL is an ONNX file, path/to/file.py:Class, a run's last.pt, or a checkpoint of ai8x-training
-    (with --rule vendor: the -q checkpoint is written).
+    MODEL is an ONNX file, path/to/file.py:Class, a run's folder (its best.pt) or a checkpoint in
+    it, or a checkpoint of ai8x-training (with --rule vendor: the -q checkpoint is written).
 
     \b
     Examples:
       max78k quantize mine.onnx --data pictures/ --out mine-model
       max78k quantize mine.py:Net --weights net.pt --input-shape 3,32,32 --data digits.npz
-      max78k quantize runs/fer7/last.pt --data fer2013.csv --weight-bits auto --budget 200KiB
+      max78k quantize runs/fer7 --data fer2013.csv --weight-bits auto --budget 200KiB
       max78k quantize mobile.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       max78k quantize ai85net.pth.tar --rule vendor --out ai85net-q.pth.tar
 

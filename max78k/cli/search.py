@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from max78k.cli.options import data_option
+from max78k.cli.rehearsal import NOTHING, plan_option
 from max78k.cli.terminal import emit, json_option, say
 
 if TYPE_CHECKING:
-    from max78k.flows.search import Candidate
+    from max78k.flows.search import Candidate, SearchOptions
+    from max78k.flows.search_space import Choice
 
 
 @click.command("search")
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
               "[default: SQLite in --out]")  # fmt: skip
 @click.option("--study", default="max78k", show_default=True, help="Its name in the database.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of choices and trainings.")
+@plan_option
 @json_option
 def command(
     space: str,
@@ -54,6 +57,7 @@ def command(
     storage: str | None,
     study: str,
     seed: int,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Search networks and training options for the best accuracy, latency and memory.
@@ -90,9 +94,33 @@ def command(
         study=study,
         seed=seed,
     )
+    if dry_run:
+        _show_plan(options, len(dataset.train), as_json)
+        return
     found = search(options, dataset, _say)
     report = {"folder": str(out), "candidates": [asdict(candidate) for candidate in found]}
     emit(_text(out, found), report, as_json)
+
+
+def _show_plan(options: SearchOptions, samples: int, as_json: bool) -> None:
+    space = options.space
+    choices = {name: _in_words(choice) for name, choice in
+               {**space.arguments, **space.training}.items()}  # fmt: skip
+    lines = [f"{options.folder}: up to {options.trials} candidates of {space.network}, "
+             f"{options.training.epochs} epochs each unless chosen, {samples:,} samples to learn "
+             "from"]  # fmt: skip
+    lines += [f"{name}: {choice}" for name, choice in choices.items()]
+    data = {"folder": str(options.folder), "network": space.network, "choices": choices,
+            "trials": options.trials, "epochs": options.training.epochs,
+            "train_samples": samples, "dry_run": True}  # fmt: skip
+    emit("\n".join([*lines, NOTHING]), data, as_json)
+
+
+def _in_words(choice: Choice) -> str:
+    if isinstance(choice, tuple):
+        return ", ".join(map(str, choice))
+    step = f" by {choice.step}" if choice.step else ""
+    return f"{choice.low} to {choice.high}{step}{' by their logarithm' if choice.log else ''}"
 
 
 def _say(candidate: Candidate) -> None:

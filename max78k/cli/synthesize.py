@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from max78k.cli.msdk_flags import msdk_options
 from max78k.cli.options import search_option
+from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, say
 from max78k.cli.vendor_flags import vendor_flags
 from max78k.errors import InputError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from max78k.codegen.msdk_options import MsdkOptions
     from max78k.compiler.placement import Placement
+    from max78k.flows.models import Model
     from max78k.network import Network
 
 _DEVICES = ("MAX78000", "85")
@@ -58,31 +60,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--ai85", is_flag=True, hidden=True, expose_value=False)
 @click.option("--display-checkpoint", is_flag=True, help="Print weights and shifts by layer.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the use of the memories, too.")
+@dry_run_option
 @json_option
 @msdk_options
 @vendor_flags
-def command(
-    model: str | None,
-    out: Path | None,
-    test_dir: Path | None,
-    prefix: str | None,
-    config_file: Path | None,
-    checkpoint_file: Path | None,
-    network: str | None,
-    sample_input: Path | None,
-    image_file: Path | None,
-    application: str,
-    overwrite: bool,
-    avg_pool_rounding: bool,
-    fifo: bool,
-    search_seconds: float,
-    feed: str | None,
-    device: str,
-    display_checkpoint: bool,
-    verbose: bool,
-    as_json: bool,
-    msdk: MsdkOptions | None,
-) -> None:
+def command(model: str | None, as_json: bool, msdk: MsdkOptions | None, **choices: Any) -> None:
     """Turn MODEL (a folder of `max78k export`, its .npz or .onnx, a shipped name) into C firmware.
 
     \b
@@ -101,56 +83,72 @@ def command(
     instead.
     """
     from max78k.flows.cost import cost_of
-    from max78k.flows.models import load_model
     from max78k.flows.synthesis import default_sample, synthesize
 
-    if device.upper() not in _DEVICES:
-        raise InputError("E-ARGS-DEVICE", f"device {device}.", "MAX78000, the one that is known.")
-    if application != _APPLICATIONS[0] and msdk is not None:
-        raise InputError(
-            "E-ARGS-APPLICATION",
-            f"--application {application} is not there for the vendor's SDK.",
-            "leave --style out.",
-        )
-    sample = _read_sample(sample_input)
-    shape = None if sample is None else tuple(sample.shape)
-    if model is None and checkpoint_file is None:
-        raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
-    loaded = load_model(
-        model or "",
-        yaml=config_file,
-        checkpoint=checkpoint_file,
-        input_shape=shape,
-        network=network,
-    )
-    if loaded.rounded:
-        say(f"{checkpoint_file or model}: real numbers, quantized by the vendor's rule.")
-    rounds = loaded.network.average_rounds or avg_pool_rounding
-    integers = replace(loaded.network, average_rounds=rounds)
-    given = _fed(loaded.given, "fifo" if fifo else feed)
-    if display_checkpoint:
-        _show_weights(integers)
-    folder = _project_folder(out, test_dir, prefix, integers.name)
+    _require(model, msdk, choices)
+    sample = _read_sample(choices["sample_input"])
+    loaded = _loaded(model, sample, choices)
+    integers = loaded.network
     result = synthesize(
         integers,
         default_sample(integers) if sample is None else sample,
-        folder,
-        given=given,
-        seconds=search_seconds,
-        overwrite=overwrite,
-        image_file=image_file,
+        _project_folder(choices["out"], choices["test_dir"], choices["prefix"], integers.name),
+        given=loaded.given,
+        seconds=choices["search_seconds"],
+        overwrite=choices["overwrite"],
+        image_file=choices["image_file"],
         msdk=msdk,
-        camera=application == "camera",
+        camera=choices["application"] == "camera",
     )
     price = cost_of(result.network, result.placement)
     text = (
-        f"{price.text() if verbose else price.layers_text()}\n\n"
+        f"{price.text() if choices['verbose'] else price.layers_text()}\n\n"
         f"{result.project}: {len(result.network.layers)} layers, {integers.weight_bytes:,} weight "
         f"bytes, {price.total_cycles:,} cycles estimated; "
         "known answer checked on the accelerator model"
     )
     data = {"project": str(result.project), **price.to_json()}
     emit(text, data, as_json)
+
+
+def _require(model: str | None, msdk: MsdkOptions | None, choices: dict[str, Any]) -> None:
+    """Raise InputError for options that do not go together."""
+    if choices["device"].upper() not in _DEVICES:
+        raise InputError(
+            "E-ARGS-DEVICE", f"device {choices['device']}.", "MAX78000, the one that is known."
+        )
+    if choices["application"] != _APPLICATIONS[0] and msdk is not None:
+        raise InputError(
+            "E-ARGS-APPLICATION",
+            f"--application {choices['application']} is not there for the vendor's SDK.",
+            "leave --style out.",
+        )
+    if model is None and choices["checkpoint_file"] is None:
+        raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
+
+
+def _loaded(
+    model: str | None, sample: npt.NDArray[np.int8] | None, choices: dict[str, Any]
+) -> Model:
+    """The model as the options have it; what was done to it goes to stderr."""
+    from max78k.flows.models import load_model
+
+    checkpoint = choices["checkpoint_file"]
+    loaded = load_model(
+        model or "",
+        yaml=choices["config_file"],
+        checkpoint=checkpoint,
+        input_shape=None if sample is None else tuple(sample.shape),
+        network=choices["network"],
+    )
+    if loaded.rounded:
+        say(f"{checkpoint or model}: real numbers, quantized by the vendor's rule.")
+    rounds = loaded.network.average_rounds or choices["avg_pool_rounding"]
+    network = replace(loaded.network, average_rounds=rounds)
+    if choices["display_checkpoint"]:
+        _show_weights(network)
+    feed = "fifo" if choices["fifo"] else choices["feed"]
+    return replace(loaded, network=network, given=_fed(loaded.given, feed))
 
 
 def _fed(given: Placement | None, feed: str | None) -> Placement | None:

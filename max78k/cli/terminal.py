@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from max78k.cli.rehearsal import told, with_files
+from max78k.files import rehearsed
+
 Advance = Callable[[int, str], None]
 
 
@@ -35,7 +38,13 @@ def say(text: str) -> None:
 
 
 def emit(text: str, data: dict[str, Any], as_json: bool) -> None:
-    """The result on stdout: ``text`` for people, or ``data`` as one JSON object."""
+    """The result on stdout: ``text`` for people, or ``data`` as one JSON object.
+
+    In a dry run that of what would have been written, too: call it when all is done.
+    """
+    files = rehearsed()
+    if files is not None:
+        text, data = told(text, files), with_files(data, files)
     click.echo(json.dumps(data, indent=2, sort_keys=True) if as_json else text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from max78k.cli.option_groups import GroupedCommand, grouped, table_options
+from max78k.cli.rehearsal import NOTHING, plan_option
 from max78k.cli.terminal import emit, json_option, say
 from max78k.errors import InputError
 from max78k.training.options import Augmentation, TrainOptions
 
 if TYPE_CHECKING:
-    from max78k.flows.many_runs import PlannedRun
+    from max78k.flows.many_runs import ManyOptions, PlannedRun
     from max78k.flows.plans import Plan
 
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), help="At most this many samples in each part.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/many"),
               show_default=True, help="Its folder; an unfinished one goes on.")  # fmt: skip
+@plan_option
 @json_option
 @table_options(TrainOptions, short={"learning_rate": "--lr"})
 @table_options(Augmentation)
@@ -57,6 +60,7 @@ def command(
     limit: int | None,
     out: Path,
     threads: int | None,
+    dry_run: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -77,7 +81,7 @@ def command(
     goes on, and --runs may grow. `max78k compare` draws the runs together.
     """
     from max78k.datasets.load import load
-    from max78k.flows.many_runs import ManyOptions, groups, run_plan
+    from max78k.flows.many_runs import ManyOptions, groups, planned_runs, run_plan
     from max78k.flows.plans import MAIN
     from max78k.training.registry import input_shape
 
@@ -93,11 +97,28 @@ def command(
         for name, spec in plan.add.items()
     }
     options = ManyOptions(plan, _training(plan.space.network, given), out, None if grid else runs)
+    if dry_run:
+        _show_plan(planned_runs(options), options, len(main.train), as_json)
+        return
     done = run_plan(options, {MAIN: main, **others}, _Teller())
     report = {
         "folder": str(out), "runs": [run.to_json() for run in done], "groups": groups(done),
     }  # fmt: skip
     emit(_text(out, done), report, as_json)
+
+
+def _show_plan(
+    runs: Sequence[dict[str, Any]], options: ManyOptions, samples: int, as_json: bool
+) -> None:
+    training, folder = options.training, options.folder
+    lines = [f"{folder}: {len(runs)} runs of {training.network}, {training.epochs} epochs each "
+             f"unless varied, {samples:,} samples to learn from"]  # fmt: skip
+    lines += [f"run {number}: {_words(chosen)}" for number, chosen in enumerate(runs, 1)]
+    data = {
+        "folder": str(folder), "runs": list(runs), "epochs": training.epochs,
+        "train_samples": samples, "dry_run": True,
+    }  # fmt: skip
+    emit("\n".join([*lines, NOTHING]), data, as_json)
 
 
 def _plan(
@@ -143,7 +164,11 @@ class _Teller:
 
 
 def _chosen(run: PlannedRun) -> str:
-    return " ".join(f"{name}={value}" for name, value in run.chosen.items())
+    return _words(run.chosen)
+
+
+def _words(chosen: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in chosen.items())
 
 
 def _result(run: PlannedRun) -> str:

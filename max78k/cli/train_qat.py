@@ -10,6 +10,7 @@ import click
 
 from max78k.cli.option_groups import GroupedCommand, grouped, read_arguments, table_options
 from max78k.cli.options import data_option
+from max78k.cli.rehearsal import NOTHING, plan_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 from max78k.training.options import Augmentation, TrainOptions, TrainProgress
@@ -30,6 +31,7 @@ DEFAULT_NETWORK = "fer7"
 @click.option("--skip-bad-rows", is_flag=True, help="CSV: leave bad rows out and count them.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/NETWORK.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
+@plan_option
 @json_option
 @table_options(TrainOptions, short={"learning_rate": "--lr"})
 @table_options(Augmentation)
@@ -44,6 +46,7 @@ def command(
     skip_bad_rows: bool,
     threads: int | None,
     resume: bool,
+    dry_run: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -65,7 +68,7 @@ def command(
     without any layer of the chip, is trained in real numbers alone: as a reference or a teacher.
     """
     from max78k.datasets.load import load
-    from max78k.training.fit import train
+    from max78k.training.fit import planned, train
     from max78k.training.processes import launched_rank
     from max78k.training.registry import input_shape
 
@@ -77,6 +80,10 @@ def command(
     options = _options(network, read_arguments(arguments), out, resume, given)
     shape = input_shape(options.network) or (1, 48, 48)
     dataset = load(data, input_shape=shape, limit=limit, skip_bad_rows=skip_bad_rows)
+    if dry_run:
+        plan = planned(options, dataset)
+        emit(_told(plan), {**plan, "dry_run": True}, as_json)
+        return
     if launched_rank() > 0:  # the first process of torchrun speaks for all
         train(options, dataset)
         return
@@ -96,6 +103,18 @@ def command(
         "weight_bytes": None if result.network is None else result.network.weight_bytes,
     }
     emit(f"{result.folder.path}: {reached} on {len(dataset.test):,} test samples", report, as_json)
+
+
+def _told(plan: dict[str, Any]) -> str:
+    epochs = ", ".join(f"{count} {phase}" for phase, count in plan["epochs"].items())
+    done = f", {plan['epochs_done']} of them done" if plan["epochs_done"] else ""
+    return "\n".join([
+        f"{plan['network']}: {plan['values']:,} values to learn from {plan['train_samples']:,} "
+        f"samples of {len(plan['classes'])} classes; measured on {plan['test_samples']:,}",
+        f"epochs: {epochs}{done}; {plan['steps_per_epoch']} steps of {plan['batch_size']} in each",
+        f"folder: {plan['folder']}",
+        NOTHING,
+    ])  # fmt: skip
 
 
 def _options(

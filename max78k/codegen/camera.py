@@ -14,6 +14,7 @@ from max78k.codegen.headers import GENERATED
 from max78k.compiler.image import Image
 from max78k.datasets.images import middle
 from max78k.errors import InputError
+from max78k.network.folding import picture_shape
 
 _SENSOR_ROWS, _SENSOR_COLUMNS = 480, 640
 _STEP = 6  # rows in steps of 6 and columns of 8: 3 to 4, whole words, an even number of rows
@@ -26,7 +27,8 @@ _MOST_PICTURE_BYTES = 60_000  # larger pictures take longer and show the network
 class CameraPlan:
     """Sizes of the sensor's pictures, the part of them that is used, and the input.
 
-    ``middle`` is top, left, height and width in the picture.
+    ``middle`` is top, left, height and width in the picture; ``channels``, ``input_rows`` and
+    ``input_columns`` are those of the input before it is folded.
     """
 
     rows: int
@@ -36,24 +38,27 @@ class CameraPlan:
     input_rows: int
     input_columns: int
     offset: int
+    fold: int = 1
 
 
-def plan_camera(image: Image, offset: int) -> CameraPlan:
+def plan_camera(image: Image, offset: int, fold: int = 1) -> CameraPlan:
     """Sizes for the network of ``image``: as many pixels to one of the input as SRAM holds.
 
     Args:
         image: what the accelerator needs.
         offset: what is subtracted from a pixel's level.
+        fold: how the network's input is folded, see :mod:`max78k.network.folding`.
 
     Raises:
         InputError: E-CAMERA-INPUT, E-CAMERA-OUTPUT, E-CAMERA-SIZE: the network does not read
             pictures, does not give one value per class, or leaves no memory for a picture.
     """
-    shape = image.sample_input.shape
+    read = image.sample_input.shape
+    shape = picture_shape(read, fold)
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError(
             "E-CAMERA-INPUT",
-            f"network {image.name} reads {list(shape)}, the camera gives pictures.",
+            f"network {image.name} reads {list(read)}, the camera gives pictures.",
             "a network with an input of 1 (grey) or 3 (colour) channels, rows and columns.",
         )
     if not tables.is_vector(image):
@@ -77,7 +82,7 @@ def plan_camera(image: Image, offset: int) -> CameraPlan:
         )
     height, width = fitting[-1]
     part = middle(height, width, rows, columns)
-    return CameraPlan(height, width, part, channels, rows, columns, offset)
+    return CameraPlan(height, width, part, channels, rows, columns, offset, fold)
 
 
 def _picture_size(rows: int, columns: int, times: int) -> tuple[int, int]:
@@ -101,6 +106,7 @@ def camera_header(plan: CameraPlan, class_names: tuple[str, ...]) -> str:
         "INPUT_CHANNELS": plan.channels,
         "INPUT_ROWS": plan.input_rows,
         "INPUT_COLUMNS": plan.input_columns,
+        "INPUT_FOLD": plan.fold,
         "INPUT_OFFSET": plan.offset,
         "CLASS_NAMES": int(bool(class_names)),
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from max78k.errors import InputError
-from max78k.files import write_bytes
+from max78k.files import rehearsed, write_bytes
 
 MANIFEST = "max78k-project.json"
 
@@ -54,6 +54,10 @@ def put(project: ProjectFiles, folder: Path, *, overwrite: bool = False) -> None
     previous, kept = _previous_files(project, folder, overwrite)
     files = {name: data for name, data in project.files.items() if name not in kept}
     files[PurePosixPath(MANIFEST)] = project.record()
+    if rehearsed() is not None:
+        for name, content in files.items():
+            write_bytes(folder / name, content)
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         fresh = Path(scratch) / "project"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +15,7 @@ from max78k.datasets.dataset import Dataset
 from max78k.datasets.face_finder import FaceFinder, cut
 from max78k.datasets.images import decoded
 from max78k.errors import InputError
-from max78k.files import atomic_write
+from max78k.files import atomic_write, whole_folder
 
 
 def write_npz(dataset: Dataset, path: Path) -> None:
@@ -127,20 +125,8 @@ def cut_faces(
     return without
 
 
-@contextmanager
-def new_folder(root: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``root`` when the block succeeds, and is removed otherwise.
-
-    Raises InputError ``E-DATA-OUT`` where ``root`` exists.
-    """
+def new_folder(root: Path) -> AbstractContextManager[Path]:
+    """As :func:`max78k.files.whole_folder`; InputError ``E-DATA-OUT`` where ``root`` exists."""
     if root.exists():
         raise InputError("E-DATA-OUT", f"{root} exists.", "give a folder that does not.")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        scratch.rename(root)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    return whole_folder(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -15,7 +15,12 @@ from max78k import __version__
 from max78k.errors import InputError, LinkError, Max78kError, MismatchError, ToolError
 from max78k.flows.bench_bundle import Bundle, write_bundle
 from max78k.flows.bench_inputs import Feed, Source, kept, open_feed
-from max78k.flows.bench_runs import ROWS_FILE, Circumstances, write_run
+from max78k.flows.bench_runs import (
+    ROWS_FILE,
+    SUMMARY_FILE,
+    Circumstances,
+    write_run,
+)
 from max78k.flows.models import load_model
 from max78k.flows.self_test import first_difference
 from max78k.host.bench import run_bench
@@ -23,7 +28,7 @@ from max78k.host.bench_result import BenchResult
 from max78k.host.bench_rows import Row, csv_log, write_csv
 from max78k.host.link import Device
 from max78k.host.messages import BAUD_RATES
-from max78k.host.meters.run import EnergyRun, measuring
+from max78k.host.meters.run import EnergyRun, measuring, require_meter
 from max78k.host.port_log import PortLog
 from max78k.host.ports import Port
 from max78k.host.session import SIM, connect
@@ -102,7 +107,7 @@ def bench_boards(
     _check_meter(options, len(ports))
     if len(ports) == 1:
         return [bench_board(ports[0], options, folder, elf=elf, share=share)]
-    stop = threading.Event()
+    stop, places = threading.Event(), _places(folder, len(ports))
     shares = [0.0] * len(ports)
 
     def run(number: int) -> BoardRun:
@@ -112,8 +117,7 @@ def bench_boards(
             shares[number] = done
             share(sum(shares) / len(shares))
 
-        place = folder / f"board-{number + 1}"
-        return bench_board(ports[number], options, place, elf=elf, share=note)
+        return bench_board(ports[number], options, places[number], elf=elf, share=note)
 
     with ThreadPoolExecutor(len(ports)) as pool:
         runs = [pool.submit(run, number) for number in range(len(ports))]
@@ -156,6 +160,55 @@ def bench_board(
             raise
         run.error = error
     return run
+
+
+def bench_plans(
+    ports: Sequence[str], options: BenchOptions, folder: Path, *, elf: Path | None = None
+) -> list[dict[str, Any]]:
+    """What :func:`bench_boards` would do, as plain data; boards are asked who they are, no more.
+
+    Raises what it raises before the first inference.
+    """
+    _check_meter(options, len(ports))
+    places = _places(folder, len(ports))
+    return [_plan(port, options, place, elf) for port, place in zip(ports, places, strict=True)]
+
+
+def _places(folder: Path, boards: int) -> list[Path]:
+    """The folder of each board's run."""
+    return [folder / f"board-{n + 1}" for n in range(boards)] if boards > 1 else [folder]
+
+
+def _plan(port: str, options: BenchOptions, folder: Path, elf: Path | None) -> dict[str, Any]:
+    if options.meter is not None:
+        require_meter(options.meter, port)
+    with connect(port, elf=elf, highest_baud=options.max_baud) as device:
+        feed, info = open_feed(options.source, device), device.info
+        inputs = None if isinstance(feed.inputs, Iterator) else len(feed.inputs)
+        at_hand = inputs is not None and feed.infer is None
+        return {
+            "port": port,
+            "network": f"{info.network_name} ({info.network_id:08x})",
+            "firmware": info.firmware,
+            "baud": device.baud,
+            "data": options.source.spec,
+            "inputs": inputs,
+            "input_bytes": info.input_bytes,
+            "labels": feed.labels is not None,
+            "seconds": options.seconds,
+            "inferences": _planned(options, inputs),
+            "warmup": options.warmup,
+            "pipelined": options.pipeline and at_hand and info.stream_window > 0,
+            "meter": options.meter,
+            "files": [str(folder / name) for name in (ROWS_FILE, SUMMARY_FILE)],
+        }
+
+
+def _planned(options: BenchOptions, inputs: int | None) -> int | None:
+    """Inferences that count; None where the time ends them."""
+    if options.seconds is not None:
+        return None
+    return options.repeats * (options.source.count if inputs is None else inputs)
 
 
 def _check_meter(options: BenchOptions, boards: int) -> None:

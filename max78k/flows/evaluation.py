@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from max78k.datasets.corruptions import CORRUPTIONS
 from max78k.datasets.dataset import ALL, Dataset, Split, Uint8Array
 from max78k.datasets.duplicates import also_in, repeated
 from max78k.errors import InputError
-from max78k.flows.levels import Answers, FloatArray, Level
+from max78k.flows.levels import Answers, FloatArray, Level, Subject
 from max78k.report.metrics import Scores, scores
 
 TOP_CONFUSIONS = 10
@@ -213,22 +213,18 @@ def evaluate(
     dataset = dataset.named_like(subject.class_names)
     part, split = judged_part(dataset, part)
     split = split if limit is None else split.sample(limit, seed)
-    classes, timed = len(dataset.class_names), len(answer.board_seconds)
+    if robustness:
+        _require_pictures(split)
+    require_classes([dataset], subject, answer(split.inputs[:1]).shape[1])
+    timed = len(answer.board_seconds)
     started = time.perf_counter()
     outputs = _ask(answer, split.inputs, progress, part)
     seconds, board = time.perf_counter() - started, answer.board_seconds[timed:]
-    if outputs.shape[1] != classes:
-        raise InputError(
-            "E-EVALUATE-CLASSES",
-            f"{subject.name} has {outputs.shape[1]} outputs, {dataset.name} has {classes} classes.",
-            "`max78k data convert --classes` maps classes.",
-        )
     mirrored = (
         outputs + _ask(answer, split.inputs[..., ::-1], progress, "mirrored") if flip else None
     )
     spoilt = {}
     if robustness:
-        _require_pictures(split)
         for name, spoil in CORRUPTIONS.items():
             spoilt[name] = _ask(answer, spoil(split.inputs, seed), progress, name)
     others = _others(dataset, part)
@@ -264,6 +260,24 @@ def judged_part(dataset: Dataset, part: str | None) -> tuple[str, Split]:
     if part is None:
         part = next((name for name in ("test", "final") if len(dataset.parts().get(name, ()))), ALL)
     return part, dataset.part(part)
+
+
+def require_classes(datasets: Sequence[Dataset], subject: Subject, outputs: int) -> None:
+    """Raise InputError ``E-EVALUATE-CLASSES`` unless all have the classes that are answered."""
+    named = [one.named_like(subject.class_names) for one in datasets]
+    hint = "`max78k data convert --classes` maps classes."
+    for one in named:
+        if len(one.class_names) != outputs:
+            raise InputError(
+                "E-EVALUATE-CLASSES",
+                f"{subject.name} has {outputs} outputs, {one.name} has {len(one.class_names)} "
+                "classes.",
+                hint,
+            )
+        if one.class_names != named[0].class_names:
+            raise InputError(
+                "E-EVALUATE-CLASSES", f"{named[0].name} and {one.name} have other classes.", hint
+            )
 
 
 def rounds(flip: bool, robustness: bool) -> int:

@@ -109,6 +109,12 @@ def subject(model: Model) -> Subject:
     )
 
 
+def outputs_of(model: Model) -> int:
+    """Number of values that it answers."""
+    sample = np.zeros((1, *model.network.input_shape), np.int8)
+    return int(reference.outputs(model.network, sample).shape[1])
+
+
 def _float(run: Path | None, network_class: str | None) -> Answers:
     if run is None:
         raise InputError(

@@ -103,12 +103,7 @@ def run_plan(
         InputError: E-PLAN-OTHER where the folder has another plan; what training raises otherwise.
         Max78kError: E-PLAN-INTERRUPTED after Ctrl-C.
     """
-    plan, seed = options.plan, options.training.seed
-    combinations = (
-        plan.grid()
-        if options.runs is None
-        else [plan.random(seed, number) for number in range(options.runs)]
-    )
+    combinations = planned_runs(options)
     options.folder.mkdir(parents=True, exist_ok=True)
     _require_same(options, sources)
     done: list[PlannedRun] = []
@@ -126,6 +121,14 @@ def run_plan(
         announce(done[-1], len(combinations))
         write_summary(options.folder, done)
     return done
+
+
+def planned_runs(options: ManyOptions) -> list[dict[str, Value]]:
+    """What is chosen for each run, in order."""
+    plan, seed = options.plan, options.training.seed
+    if options.runs is None:
+        return plan.grid()
+    return [plan.random(seed, number) for number in range(options.runs)]
 
 
 def _run(

@@ -37,13 +37,13 @@ from max78k.report.metrics import accuracy
 from max78k.training.augment import to_integers
 from max78k.training.bits import BitPolicy, BitSearch, choose_bits
 from max78k.training.calibrate import CALIBRATION, calibrate
-from max78k.training.checkpoint import TrainedModel, load_checkpoint, load_model
+from max78k.training.checkpoint import BEST, LAST, TrainedModel, load_checkpoint, load_model
 from max78k.training.convert import to_network
 from max78k.training.layer_report import exponents_of
 from max78k.training.post_training import QuantizeMethod, quantize_trained
 from max78k.training.quantize import RULES
 from max78k.training.registry import input_shape as declared_shape
-from max78k.training.registry import network_name
+from max78k.training.registry import known_networks, network_name
 from max78k.training.rounding import adapt
 
 # Whether it is the older one; None: the one of the file's time.
@@ -58,7 +58,7 @@ class QuantizeOptions:
     """What to quantize and how.
 
     Attributes:
-        source: MODEL.onnx, path/to/file.py:Class, or a checkpoint of a training run.
+        source: MODEL.onnx, path/to/file.py:Class, a training run's folder or a checkpoint of one.
         data: data set specification.
         folder: the model folder to write; None: NETWORK-model.
         limit: at most this many samples of each part of the data.
@@ -133,8 +133,8 @@ def quantize_model(options: QuantizeOptions) -> QuantizeResult:
 
 
 def _quantize(options: QuantizeOptions) -> QuantizeResult:
-    if Path(options.source).suffix == ".pt":
-        path = Path(options.source)
+    path = _checkpoint(options.source)
+    if path is not None:
         dataset = _data(options, tuple(load_checkpoint(path)["input_shape"]))
         return _own(load_model(path, options.network), dataset, options, ())
     if is_onnx(options.source):
@@ -161,6 +161,22 @@ def _quantize(options: QuantizeOptions) -> QuantizeResult:
         trained = TrainedModel(module, name, dataset.class_names, shape, False)
         return _own(trained, dataset, options, notes)
     return _foreign(module_source(module, shape, name), dataset, options, notes)
+
+
+def _checkpoint(source: str) -> Path | None:
+    """The checkpoint that is named, or the best one of a run's folder."""
+    path = Path(source)
+    if path.suffix == ".pt":
+        return path
+    if not path.is_dir() or source in known_networks():
+        return None
+    found = [path / name for name in (BEST, LAST) if (path / name).is_file()]
+    if not found:
+        raise InputError(
+            "E-MODEL-FOLDER", f"{path} holds no {BEST} and no {LAST}.",
+            "the folder of a `max78k train-qat` run; what `max78k export` wrote are integers.",
+        )  # fmt: skip
+    return found[0]
 
 
 def _vendor_weights(module: nn.Module, options: QuantizeOptions) -> tuple[str, ...]:

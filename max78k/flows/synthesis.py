@@ -71,7 +71,9 @@ class Compiled:
             InputError: the folder holds something else, or the network reads no pictures.
         """
         places = output_places(self.network)
-        plan = plan_camera(self.image, self.network.input_offset) if camera else None
+        plan = None
+        if camera:
+            plan = plan_camera(self.image, self.network.input_offset, self.network.fold)
         check_known_answer(self.image, places)
         target = Path(folder)
         if msdk is not None:

@@ -16,6 +16,7 @@ PHASE_NAMES = {
     "inference": "inference (accelerator)",
     "unload": "unload",
     "post": "post-processing",
+    "other": "other work of the board",
     "link": "link",
     "board": "board, together",
 }

@@ -18,9 +18,8 @@ from max78k.files import atomic_write
 from max78k.training.registry import build, known_networks, network_name
 
 FORMAT = 1
-BEST = "best.pt"  # of a run folder
+BEST, LAST = "best.pt", "last.pt"  # of a run folder
 FLOAT = "float.pt"  # with the weights that training for rounded ones began with
-LAST = "last.pt"
 _KEYS = {
     "network": str,
     "class_names": list,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
+from max78k.files import rehearsal
 from max78k.network import Network
 from max78k.training.checkpoint import load_checkpoint, trusted_network
 from max78k.training.evaluate import class_accuracy
@@ -72,6 +74,21 @@ def train(
         finally:
             run.close()
         return _result(run)
+
+
+def planned(options: TrainOptions, dataset: Dataset) -> dict[str, Any]:
+    """What :func:`train` would do, as plain data; all is checked, nothing trained or written.
+
+    Raises what :func:`train` raises before its first epoch.
+    """
+    with rehearsal(), joined(options.device) as processes:
+        run = Run(replace(options, tensorboard=False), dataset, processes, lambda _: None)
+        return {
+            **run.planned(),
+            "train_samples": len(dataset.train),
+            "test_samples": len(dataset.test),
+            "classes": list(dataset.class_names),
+        }
 
 
 def _result(run: Run) -> TrainResult:

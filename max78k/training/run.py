@@ -107,6 +107,19 @@ class Run:
         """Whether all phases are."""
         return self._phase == len(self._phases)
 
+    def planned(self) -> dict[str, Any]:
+        """What the run will be: values that are learnt, batches, phases with epochs and steps."""
+        values = sum(value.numel() for value in self._model.parameters())
+        return {
+            "network": network_name(self.options.network),
+            "folder": str(self.folder.path),
+            "values": values,
+            "batch_size": self._samples.batch_size,
+            "steps_per_epoch": self._samples.steps,
+            "epochs": {phase.mode.value: phase.epochs for phase in self._phases},
+            "epochs_done": len(self.history),
+        }
+
     # -- one epoch ---------------------------------------------------------------------------
 
     def run_epoch(self) -> None:

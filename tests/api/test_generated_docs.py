@@ -132,3 +132,11 @@ def test_example_of_the_page_is_valid(validator, tmp_path: Path) -> None:
 def test_shipped_descriptions_are_valid(validator) -> None:
     for path in sorted((ROOT / "yaml_models").glob("*.yaml")):
         assert list(validator.iter_errors(load_yaml(path))) == [], path.name
+
+
+def test_every_error_code_is_on_its_page() -> None:
+    """Found here by the eye of another: any quoted word of this form in the source."""
+    page = (ROOT / "docs" / "error-codes.md").read_text("utf-8")
+    for path in sorted((ROOT / "max78k").rglob("*.py")):
+        for code in re.findall(r'"(E-[A-Z0-9]+(?:-[A-Z0-9]+)*)"', path.read_text("utf-8")):
+            assert f"| `{code}` |" in page, (path.name, code)

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from command import assert_one_error, run
 
+from max78k.codegen.tables import network_id
 from max78k.datasets.images import as_input, from_rgb565
+from max78k.flows.models import load_model
+from max78k.flows.synthesis import compile_network
 from max78k.host import ports
 from max78k.host.camera_lines import CameraFrame, CameraLines
 from max78k.network import Network, reference
@@ -21,8 +24,8 @@ Capture = pytest.CaptureFixture[str]
 ROWS, COLUMNS = 72, 96
 RAW = np.random.default_rng(1).integers(0, 256, 2 * ROWS * COLUMNS, np.uint8).tobytes()
 FRAME = (
-    "frame={0} class=3 score=9 capture_us=56283 prepare_us=12219 load_us=190 inference_us=3673 "
-    "unload_us=4 post_us=1 period_us=72440 name=happy\r\n"
+    "frame={0} class=3 score=9 capture_us=56281 prepare_us=10983 load_us=191 inference_us=5693 "
+    "unload_us=4 post_us=1 period_us=67265 name=happy\r\n"
 )
 
 
@@ -82,10 +85,10 @@ def test_answers_are_shown(board: ScriptedPort, capsys: Capture) -> None:
     assert outcome.code == 0, outcome.err
     first, second = outcome.out.splitlines()
     assert "happy" in first
-    assert "inference 3.67" in second
-    assert "13.8 pictures/s" in second
+    assert "inference 5.69" in second
+    assert "14.9 pictures/s" in second
     lines = run(capsys, "camera", "--port", "x", "--count", 1, "--json").out.splitlines()
-    assert json.loads(lines[0])["phases_us"]["prepare"] == 12219
+    assert json.loads(lines[0])["phases_us"]["prepare"] == 10983
 
 
 def test_pictures_become_files_and_are_checked(
@@ -120,3 +123,10 @@ def test_the_line_in_the_documentation_is_read() -> None:
     lines = [line for line in page.read_text("utf-8").splitlines() if line.startswith("frame=")]
     events = CameraLines().feed("\n".join([*lines, ""]).encode())
     assert lines and all(isinstance(event, CameraFrame) for event in events)
+
+
+def test_the_documentation_shows_the_network_that_is_shipped() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "on-board-demo.md"
+    loaded = load_model("fer7")
+    image = compile_network(loaded.network, placement=loaded.given).image
+    assert f"\nnetwork=fer7 id={network_id(image):08x} " in page.read_text("utf-8")

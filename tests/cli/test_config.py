@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 import pytest
+from click.core import ParameterSource
 from click.shell_completion import BashComplete
 from click.testing import CliRunner
 from command import assert_one_error, run
@@ -101,6 +104,81 @@ def _leaves(command, path):
             yield from _leaves(command.get_command(context, name), (*path, name))
     else:
         yield path, command
+
+
+def _sample(option):
+    """A text that the option takes."""
+    kind = option.type
+    if isinstance(kind, click.Choice):
+        return str(kind.choices[-1])
+    if isinstance(kind, (click.IntRange, click.FloatRange)):
+        low, high = kind.min or 0, kind.max
+        middle = low + 1 if high is None else (low + high) / 2
+        return str(int(middle) if isinstance(kind, click.IntRange) else middle)
+    between = os.pathsep if isinstance(kind, click.Path) else " "
+    return between.join(["1"] * max(option.nargs, 1))
+
+
+def _variables():
+    for path, command in _leaves(cli, ()):
+        for option in command.params:
+            if isinstance(option, click.Option):
+                for word in (*option.opts, *option.secondary_opts):
+                    if word.startswith("--"):
+                        yield path, command, option, word
+
+
+def _called_with(path, command, option, monkeypatch):
+    """Value and source of an option when no argument is given but those that must be there."""
+    needed = [word for item in command.params if item.required and item is not option
+              for word in ([item.opts[0]] if isinstance(item, click.Option) else [])
+              + [_sample(item)] * max(item.nargs, 1)]  # fmt: skip
+    seen = []
+
+    def callback(*_, **given):
+        source = click.get_current_context().get_parameter_source(option.name)
+        seen.append((given.get(option.name), source))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "callback", callback)
+        result = CliRunner().invoke(cli, [*path, *needed], standalone_mode=False)
+    assert result.exception is None, (path, needed, result.exception)
+    return seen[0]
+
+
+def test_every_spelling_of_every_option_has_a_variable_that_works(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "user_file", lambda: tmp_path / "none.yaml")
+    for path, command, option, word in _variables():
+        name = "_".join(("MAX78K", *path, word[2:])).upper().replace("-", "_")
+        values, sources = [], set()
+        for text in ("1", "0") if option.is_flag else (_sample(option),):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, text)
+                value, source = _called_with(path, command, option, monkeypatch)
+            values.append(value)
+            sources.add(source)
+        first = word in option.opts
+        assert sources == {ParameterSource.ENVIRONMENT if first else ParameterSource.DEFAULT_MAP}, (
+            name, sources,
+        )  # fmt: skip
+        if option.is_flag and option.expose_value:
+            assert values == [first, not first], (name, values)
+
+
+def test_the_second_spelling_of_a_switch_is_turned_round_in_file_and_environment(
+    capsys, got, monkeypatch, tmp_path
+):
+    path = tmp_path / "c.yaml"
+    path.write_text("bench: {one-by-one: yes, no-self-test: no}\n")
+    assert run(capsys, "--config", path, "bench").code == 0
+    assert (got["pipeline"], got["self_test"]) == (False, True)
+    monkeypatch.setenv("MAX78K_BENCH_ONE_BY_ONE", "0")
+    assert run(capsys, "--config", path, "bench").code == 0
+    assert got["pipeline"] is True
+    assert run(capsys, "--config", path, "bench", "--one-by-one").code == 0
+    assert got["pipeline"] is False
+    monkeypatch.setenv("MAX78K_BENCH_ONE_BY_ONE", "perhaps")
+    assert_one_error(run(capsys, "bench"), 2, "E-CONFIG-VALUE", "ONE_BY_ONE=perhaps")
 
 
 def test_every_option_has_a_spelling_for_the_file():

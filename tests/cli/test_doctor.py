@@ -100,8 +100,9 @@ def test_doctor_asks_the_board_for_its_firmware(capsys, machine, terminal):
     machine((terminal, "mbed", 0x0D28, 0x0204))
     outcome = run(capsys, "doctor")
     assert outcome.code == 0
-    assert "firmware           1.0, protocol 1 (this max78k: 1), network fake, 100 MHz" in (
-        outcome.out
+    assert (
+        "firmware           1.0, protocol 1 (this max78k: 1), network fake (cafef00d), 100 MHz"
+        in (outcome.out)
     )
 
 

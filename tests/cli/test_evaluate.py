@@ -302,3 +302,21 @@ def test_data_are_read_before_a_board_is_made_ready(
         "--part", "final",
     )  # fmt: skip
     assert_one_error(outcome, 2, "E-DATA-PART", "final")
+
+
+def test_data_of_other_classes_are_refused_before_a_board_is_made_ready(
+    model: Path, pictures: np.ndarray, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(
+        "max78k.flows.firmware.make_firmware", lambda *_, **__: pytest.fail("built")
+    )
+    twelve, seven = tmp_path / "twelve.npz", tmp_path / "seven.npz"
+    np.savez(twelve, images=pictures, labels=np.arange(30) % 12)
+    names = np.array([f"emotion {number}" for number in range(7)])
+    np.savez(seven, images=pictures, labels=np.arange(30) % 7, class_names=names)
+    words = ("evaluate", model, "--level", "board", "--data")
+    outcome = run(capsys, *words, twelve)
+    assert_one_error(outcome, 2, "E-EVALUATE-CLASSES", "7 outputs", "twelve.npz has 12 classes")
+    outcome = run(capsys, *words, "faces:train=3,test=3", "--also", seven)
+    assert_one_error(outcome, 2, "E-EVALUATE-CLASSES", "faces and seven.npz have other classes")

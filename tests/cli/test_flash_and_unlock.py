@@ -54,6 +54,16 @@ def test_nothing_to_flash_with_is_said(
     assert_one_error(outcome, 2, "E-FLASH-FORMAT", ".elf")
 
 
+@pytest.mark.parametrize(
+    ("port", "method"), [("sim", "openocd"), ("sim", "daplink"), ("/dev/ttyACM0", "sim")]
+)
+def test_the_virtual_board_and_a_real_one_are_not_flashed_at_once(
+    binary: Path, capsys: Capture, port: str, method: str
+) -> None:
+    outcome = run(capsys, "flash", binary, "--port", port, "--method", method)
+    assert_one_error(outcome, 2, "E-FLASH-METHOD", f"--port {port}", f"--method {method}")
+
+
 def test_unlock_asks_before_it_erases(
     drive: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from native_build import compile_sources
 
 from max78k.datasets.images import as_input, from_rgb565, middle
+from max78k.network.folding import folded
 from max78k.shipped_files import shipped_folder
 
 SIZES = [
@@ -27,15 +28,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prepared(
-    program: Path, raw: bytes, size: tuple[int, int], shape: tuple[int, int, int], offset: int
-) -> np.ndarray:
-    plan = (size[1], *middle(*size, *shape[1:]), *shape[1:], shape[0], offset)
+    program: Path, raw: bytes, size: tuple[int, int], shape: tuple[int, int, int], offset: int,
+    fold: int = 1,
+) -> np.ndarray:  # fmt: skip
+    plan = (size[1], *middle(*size, *shape[1:]), *shape[1:], shape[0], fold, offset)
     stream = np.array((size[0], *plan), "<u4").tobytes() + raw
     done = subprocess.run(
         [str(program)], input=stream, capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    return np.frombuffer(done.stdout, np.int8).reshape(shape)
+    channels, rows, columns = shape
+    return np.frombuffer(done.stdout, np.int8).reshape(
+        channels * fold**2, rows // fold, columns // fold
+    )
 
 
 def expected(
@@ -68,3 +73,15 @@ def test_black_white_dark_and_striped_pictures_become_the_same_input(program: Pa
         assert np.array_equal(seen, expected(raw, size, shape, 128))
         levels.append(int(seen[0, 0, 0]))
     assert levels[:2] == [-128, 127]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fold"), [((1, 48, 48), 2), ((1, 48, 48), 4), ((3, 32, 32), 2), ((3, 30, 42), 3)]
+)
+def test_a_folded_input_is_that_of_the_network(
+    program: Path, shape: tuple[int, int, int], fold: int
+) -> None:
+    size = (144, 192)
+    raw = np.random.default_rng(fold).integers(0, 256, 2 * size[0] * size[1], np.uint8).tobytes()
+    seen = prepared(program, raw, size, shape, 128, fold)
+    assert np.array_equal(seen, folded(expected(raw, size, shape, 128), fold))

@@ -134,6 +134,22 @@ def test_ppk2_is_set_up_as_an_ampere_meter_and_its_samples_become_power(instrume
 
 
 @pty
+def test_what_a_ppk2_still_sends_before_it_is_asked_is_dropped(instrument):
+    """It goes on sending samples of a session that was killed until it is stopped."""
+    sent: list[bool] = []
+    answers = kit(b"".join(word(1002, 2, n) for n in range(100)), sent)
+
+    def answer(it: Instrument, data: bytes) -> None:
+        if ppk2.AVERAGE_STOP in data:
+            it.write(word(1002, 2, 1) * 50 + b"\nI2: 7\nEND")
+        answers(it, data)
+
+    recording, _ = recorded(f"ppk2:{instrument(answer).place},volts=3.0", lambda: bool(sent))
+    raw = (4 * 1002 - 8) * 1.8 / 163840 / 10
+    assert recording.power_mw == pytest.approx([3e3 * 2 * raw * (0.5 * raw + 1)] * 100)
+
+
+@pty
 def test_ppk2_feeds_the_board_only_when_told_to(instrument):
     it = instrument(kit(b"", []))
     with open_meter(f"ppk2:{it.place},volts=5,source=1"):

@@ -27,6 +27,9 @@ class Times:
     post_us: float = 1000.0
 
 
+TIMES = Times()
+
+
 @dataclass
 class Replayed:
     """A meter that hands over what it was made with."""
@@ -77,13 +80,13 @@ def marked(frames=4, scale=(1.0, 1.0, 1.0, 1.0)):
     return Replayed(recording, Instrument("test", MEASURED, resolution_ma=0.1, sample_s=1e-5))
 
 
-def measure(meter, frames=3, gap=1.0):
+def measure(meter, frames=3, gap=1.0, times=TIMES):
     clock = Clock()
     run = EnergyRun(meter, 1.0, clock, clock.sleep)
     run.begin()
     for _ in range(frames):
         clock.sleep(gap)
-        run.frame(Times())
+        run.frame(times)
     return run.finish()
 
 
@@ -91,13 +94,28 @@ def test_energy_of_each_phase_by_the_marks():
     report = measure(marked())
     means = {name: phase.total.mean for name, phase in report.phases.items()}
     assert means == pytest.approx(  # mA * 3 V * s
-        {"load": 0.03, "inference": 0.36, "unload": 0.06, "post": 0.03, "frame": 0.48}
+        {"load": 0.03, "inference": 0.36, "unload": 0.06, "post": 0.03, "other": 0.0, "frame": 0.48}
     )
     assert report.idle_mw == pytest.approx(6.0)
     assert report.phases["inference"].above_idle.mean == pytest.approx(0.36 - 6.0 * 0.004)
     assert report.phases["inference"].resolution_mj == pytest.approx(0.1 * 3 * 0.004)
     assert report.frames == 3 and report.measured_s == pytest.approx(2.024)
     assert np.array(report.frames_mj) == pytest.approx(np.array([(0.36, 0.48)] * 3))
+
+
+def test_what_the_board_does_after_the_phases_stands_apart():
+    @dataclass(frozen=True)
+    class Shorter(Times):
+        """2.5 of the 3 ms after a run are neither unload nor post-processing."""
+
+        unload_us: float = 300.0
+        post_us: float = 200.0
+
+    report = measure(marked(), times=Shorter())
+    means = {name: phase.total.mean for name, phase in report.phases.items()}
+    assert (means["unload"], means["post"]) == pytest.approx((0.009, 0.006))
+    assert means["other"] == pytest.approx(0.075)
+    assert sum(means.values()) == pytest.approx(2 * means["frame"])
 
 
 def test_the_warm_up_does_not_count_and_the_spread_is_that_of_the_frames():
@@ -258,6 +276,27 @@ def test_a_trace_of_nordics_program(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "code", "what"),
+    [
+        ("# made by hand\ntime_s,volts\n", "E-METER-TRACE", "no time or no current"),
+        ("time_s,current_ma,D0,D1\n", "E-METER-TRACE", "no voltage"),
+        ("time_s,current_ma,voltage_v\n", "E-METER-MARKS", "D0 and D1"),
+    ],
+)
+def test_what_a_trace_can_never_give_is_said_before_the_run(tmp_path, text, code, what):
+    path = trace(tmp_path, text)
+    with pytest.raises(InputError, match=what) as caught:
+        choose_meter(f"csv:{path}").open()
+    assert caught.value.code == code and str(path) in caught.value.message
+
+
+def test_a_trace_that_is_just_begun_or_not_there_yet_may_still_come(tmp_path):
+    choose_meter(f"csv:{tmp_path / 'later.csv'}").open()
+    choose_meter(f"csv:{trace(tmp_path, '# begun')}").open()
+    choose_meter(f"csv:{trace(tmp_path, 'time_s,current_ma,D0,D1')},volts=3").open()
+
+
+@pytest.mark.parametrize(
     ("text", "what"),
     [
         ("", "no time or no current"),
@@ -340,6 +379,7 @@ def test_a_trace_gives_the_energies_of_a_benchmark_that_is_over(tmp_path):
             now += milliseconds
     path = trace(tmp_path, "\n".join([*lines, f"{now},2,0,0\n"]))
     report = energy_of_rows(rows, f"csv:{path},volts=3")
+    assert energy_of_rows(rows.parent, f"csv:{path},volts=3") == report
     assert report.phases["inference"].total.mean == pytest.approx(0.36)
     assert report.phases["unload"].total.mean == pytest.approx(0.06)
     assert report.frames == 2 and report.idle_mw == pytest.approx(6.0)

@@ -50,7 +50,7 @@ def view(name="COM5", *, count=3000, labels=True, meter=False, faults=True, warn
     names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
     return BenchView(
         name=name,
-        facts={"network": "fer7 (4c313552)", "port": name, "inputs": "<b>faces & co</b>"},
+        facts={"network": "fer7 (30b7171d)", "port": name, "inputs": "<b>faces & co</b>"},
         figures={phase: statistics(values) for phase, values in {**times, "board": board}.items()},
         times_us=times,
         board_phases=PHASES,

@@ -22,7 +22,9 @@ class RowTimes:
 
 
 def energy_of_rows(rows: Path, meter: str) -> EnergyReport:
-    """Energies of the inferences in a ``bench.csv``, the last ones of the trace.
+    """Energies of the inferences in a ``bench.csv``, or in that of a bench's folder.
+
+    They are taken for the last ones of the trace.
 
     ``meter``: ``csv:FILE`` or ``sim:FILE``, with marks. Raises InputError ``E-ENERGY-ROWS``,
     ``E-ENERGY-METER``, ``E-METER-MARKS`` or those of the trace.
@@ -32,14 +34,9 @@ def energy_of_rows(rows: Path, meter: str) -> EnergyReport:
             "E-ENERGY-METER", f"{meter!r} is no recorded trace.",
             "--meter csv:FILE or sim:FILE; instruments record while `max78k bench` runs",
         )  # fmt: skip
-    times = _times(rows)
+    times = _times(rows / "bench.csv" if rows.is_dir() else rows)
     with open_meter(meter) as trace:
-        recording = trace.stop()
-        if recording.marks is None:
-            raise InputError(
-                "E-METER-MARKS", f"{meter} holds no marks.", "columns D0 and D1: docs/energy.md"
-            )
-        return report_by_marks(trace.instrument, recording, times, None)
+        return report_by_marks(trace.instrument, trace.stop(), times, None)
 
 
 def _times(path: Path) -> list[RowTimes]:
@@ -50,8 +47,8 @@ def _times(path: Path) -> list[RowTimes]:
                      if row.get("part", "measured") == "measured"]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
-            "E-ENERGY-ROWS", f"{path} holds no rows of a benchmark: {error}",
-            "the bench.csv in the folder of `max78k bench --out`",
+            "E-ENERGY-ROWS", f"{path} holds no rows of a benchmark: {error}.",
+            "the folder of `max78k bench --out`, or its bench.csv",
         ) from error  # fmt: skip
     if not times:
         raise InputError("E-ENERGY-ROWS", f"{path} holds no inference.", "bench some first")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PHASES = ("load", "inference", "unload", "post")
+OTHER = "other"
 FRAME = "frame"
 ENOUGH_S = 10.0  # as long as MLPerf Tiny measures at least
 _BATCHES = 10
@@ -76,9 +77,11 @@ class EnergyReport:
         frames: inferences that the figures are of.
         measured_s: from the first of them to the last.
         idle_mw: power of the idle board in milliwatts; None if it was not seen.
-        phases: by name: load, inference, unload, post where they could be told apart, and frame
-            (these four, or with BY_CLOCK all from one answer to the next, transfer included).
-        frames_mj: of each inference, in order: the accelerator's run, all four phases; empty with
+        phases: by name: load, inference, unload, post where they could be told apart; with BY_MARKS
+            also other, what the board does after them before it waits or loads again: answers,
+            takes bytes in; and frame (all of these, or with BY_CLOCK all from one answer to the
+            next, transfer included).
+        frames_mj: of each inference, in order: the accelerator's run, the whole frame; empty with
             BY_CLOCK.
         remarks: what limits these figures.
     """
@@ -148,12 +151,13 @@ def report_by_marks(
         moments[-count:] for moments in (found.load, found.run, found.unload, found.done)
     )
     post = np.minimum(unload + _seconds(times, "unload_us"), done)
+    other = np.minimum(post + _seconds(times, "post_us"), done)
     if idle is None:
         window = phases.waiting_window(recording.edges_s, recording.marks, float(load[0]))
         idle = None if window is None else (float(window[0]), float(window[1]))
     windows = {
         "load": (load, run), "inference": (run, unload), "unload": (unload, post),
-        "post": (post, done), FRAME: (load, done),
+        "post": (post, other), OTHER: (other, done), FRAME: (load, done),
     }  # fmt: skip
     idle_mw = _idle(recording, idle)
     result = {

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from max78k.errors import InputError
-from max78k.host.meters.choose import open_meter
+from max78k.host.meters.choose import choose_meter, open_meter
 from max78k.host.meters.meter import STATED, Meter
 from max78k.host.meters.report import (
     EnergyReport,
@@ -32,14 +32,23 @@ def measuring(meter: str | None, port: str) -> Iterator[EnergyRun]:
     if meter is None:
         yield EnergyRun(None)
         return
+    require_meter(meter, port)
     with open_meter(meter) as opened:
-        if opened.board_trace is not None and port != SIM:
+        yield EnergyRun(opened)
+
+
+def require_meter(meter: str, port: str) -> None:
+    """Raise what :func:`measuring` raises before it opens the meter that ``meter`` names."""
+    chosen = choose_meter(meter)
+    try:
+        if chosen.board_trace is not None and port != SIM:
             raise InputError(
                 "E-BENCH-METER",
                 f"--meter {meter} reads the current trace of --port sim alone, not of {port}.",
                 "a meter in the supply, or --meter constant,ma=3.16,volts=5; see docs/energy.md",
             )
-        yield EnergyRun(opened)
+    finally:
+        chosen.close()
 
 
 class EnergyRun:

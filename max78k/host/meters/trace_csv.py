@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +50,23 @@ class TraceFile:
         return Instrument(f"trace {self._path}", MEASURED, sample_s=self._sample_s)
 
     def open(self) -> None:
-        """Look whether the file can be there at all."""
+        """Look whether the file can be one, and at its headings if it has been begun.
+
+        Raises InputError ``E-METER-TRACE``, ``E-METER-MARKS``: its clock is not the host's.
+        """
         if self._path.exists() and not self._path.is_file():
             raise _error(self._path, "it is no file")
+        heading = _heading(self._path) if self._path.is_file() else []
+        if not heading:
+            return
+        columns = _columns(self._path, heading)
+        if "voltage" not in columns and self._voltage is None:
+            raise _error(self._path, "it has no voltage")
+        if "marks" not in columns:
+            raise InputError(
+                "E-METER-MARKS", f"{self._path} holds no marks: no D0 and D1, no D0-D7.",
+                "record the board's pins P2.6 (D0) and P2.7 (D1) beside the current",
+            )  # fmt: skip
 
     def start(self) -> None:
         """The other program records."""
@@ -85,11 +99,11 @@ def _read(path: Path) -> tuple[Floats, Floats, Floats | None, NDArray[np.uint8] 
         if path.stat().st_size > _FILE_LIMIT:
             raise _error(path, f"it is larger than {_FILE_LIMIT >> 30} GB")
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(line for line in stream if not line.startswith("#"))
-            heading = [name.strip().lower() for name in next(reader, [])]
+            reader = _reader(stream)
+            heading = _names(reader)
             columns = _columns(path, heading)
             cells = [tuple(read(row) for read in columns.values()) for row in reader if row]
-    except (OSError, ValueError, IndexError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, IndexError, csv.Error) as error:
         raise _error(path, str(error)) from error
     data = np.array(cells, dtype=np.float64).reshape(len(cells), len(columns))
     if not np.isfinite(data).all():
@@ -100,6 +114,24 @@ def _read(path: Path) -> tuple[Floats, Floats, Floats | None, NDArray[np.uint8] 
         found["time"], found["current"], found.get("voltage"),
         None if marks is None else marks.astype(np.uint8),
     )  # fmt: skip
+
+
+def _heading(path: Path) -> list[str]:
+    """Names of the columns; none if the file has none yet."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            return _names(_reader(stream))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _error(path, str(error)) from error
+
+
+def _reader(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Rows, without remarks."""
+    return csv.reader(line for line in lines if not line.startswith("#"))
+
+
+def _names(rows: Iterator[list[str]]) -> list[str]:
+    return [name.strip().lower() for name in next(rows, [])]
 
 
 def _columns(path: Path, heading: list[str]) -> dict[str, Callable[[list[str]], float]]:
