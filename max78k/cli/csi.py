@@ -171,6 +171,13 @@ def make(
     metavar="same|A=B,...",
     help="Also learn windows played backwards: as the same class, or A as B and B as A.",
 )
+@click.option(
+    "--reverse-share",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Of the windows; fewer let what was recorded weigh more.",
+)
 @click.option("--subject", help="Regular expression whose group names the person in a path.")
 @seed_option
 @json_option
@@ -180,6 +187,7 @@ def prepare(
     split: str,
     share: float,
     reverse: str,
+    reverse_share: float,
     subject: str | None,
     seed: int,
     as_json: bool,
@@ -209,7 +217,7 @@ def prepare(
     for one in collection.recordings:
         bad.update(one.recording.bad_rows)
     with progress("cut", len(collection.recordings)) as advance:
-        windows = make_windows(collection, preparation, division, reverse, advance)
+        windows = make_windows(collection, preparation, division, reverse, advance, reverse_share)
     write_windows(windows, out)
     if division.leaks:
         say("note: windows of both parts share packets; results on them say nothing of new data.")

@@ -140,6 +140,24 @@ def test_train_windows_are_also_played_backwards(collection: Collection) -> None
             make_windows(four, SMALL, split, wrong)
 
 
+def test_a_share_of_the_train_windows_is_played_backwards(collection: Collection) -> None:
+    split = Split("fold:0/3")
+    whole = make_windows(collection, SMALL, split, "same")
+    half = make_windows(collection, SMALL, split, "same", reverse_share=0.5)
+    count = len(whole.data.train) // 2
+    groups = whole.groups["train"][:count]
+    rows = np.concatenate([np.flatnonzero(groups == one)[1::2] for one in np.unique(groups)])
+    assert 0 < len(rows) < count
+    assert np.array_equal(half.data.train.inputs[:count], whole.data.train.inputs[:count])
+    assert np.array_equal(half.data.train.inputs[count:], whole.data.train.inputs[count + rows])
+    assert np.array_equal(half.data.train.labels[count:], whole.data.train.labels[count + rows])
+    assert np.array_equal(half.seconds["train"][count:], whole.seconds["train"][rows])
+    assert np.array_equal(half.data.test.inputs, whole.data.test.inputs)
+    for share in (0.0, 1.1, -0.5):
+        with pytest.raises(InputError, match="E-CSI-REVERSE"):
+            make_windows(collection, SMALL, split, "same", reverse_share=share)
+
+
 def test_folders_and_arrays_give_the_same_packets(tmp_path: Path) -> None:
     make_folder(tmp_path / "room", 2, 1, 3.0, seed=4)
     folder = read_collection(tmp_path / "room")
