@@ -36,10 +36,11 @@ _PREPARATION = (
     ),
     click.option(
         "--form",
-        type=click.Choice(("series", "image")),
+        type=click.Choice(("series", "image", "cosines")),
         default="series",
         show_default=True,
-        help="[channels, window / thin], or log spectrograms [channels, 32, 32].",
+        help="[channels, window / thin]; log spectrograms [channels, 32, 32]; or cosine transforms "
+        "of every ten values [channels, 10, window / thin / 10].",
     ),
     click.option("--rate", type=float, default=0.0, help="Resample to this many packets/s."),
     click.option("--spikes", is_flag=True, help="Replace single spikes (Hampel filter)."),
