@@ -11,8 +11,9 @@
 #include "link_protocol.h"
 #include "network.h"
 
-/* The second buffer is left out where it would not fit into SRAM beside the first. */
-#define STREAM_BUFFERS (NETWORK_INPUT_BYTES <= 32768U ? 2U : 1U)
+/* The second buffer is left out where it would not fit into SRAM beside the first, and beside the
+ * two bytes for each of the input that packets of channel state information are collected in. */
+#define STREAM_BUFFERS (NETWORK_INPUT_BYTES <= (NETWORK_TAKES_CSI ? 24576U : 32768U) ? 2U : 1U)
 
 /* An answer without the prefix; bytes are valid until the next call. */
 struct stream_answer {

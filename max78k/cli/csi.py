@@ -37,10 +37,11 @@ _PREPARATION = (
     ),
     click.option(
         "--form",
-        type=click.Choice(("series", "image")),
+        type=click.Choice(("series", "image", "cosines")),
         default="series",
         show_default=True,
-        help="[channels, window / thin], or log spectrograms [channels, 32, 32].",
+        help="[channels, window / thin]; log spectrograms [channels, 32, 32]; or cosine transforms "
+        "of every ten values [channels, 10, window / thin / 10].",
     ),
     click.option("--rate", type=float, default=0.0, help="Resample to this many packets/s."),
     click.option("--spikes", is_flag=True, help="Replace single spikes (Hampel filter)."),
@@ -173,6 +174,13 @@ def make(
     metavar="same|A=B,...",
     help="Also learn windows played backwards: as the same class, or A as B and B as A.",
 )
+@click.option(
+    "--reverse-share",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Of the windows; fewer let what was recorded weigh more.",
+)
 @click.option("--subject", help="Regular expression whose group names the person in a path.")
 @seed_option
 @dry_run_option
@@ -183,6 +191,7 @@ def prepare(
     split: str,
     share: float,
     reverse: str,
+    reverse_share: float,
     subject: str | None,
     seed: int,
     as_json: bool,
@@ -212,7 +221,7 @@ def prepare(
     for one in collection.recordings:
         bad.update(one.recording.bad_rows)
     with progress("cut", len(collection.recordings)) as advance:
-        windows = make_windows(collection, preparation, division, reverse, advance)
+        windows = make_windows(collection, preparation, division, reverse, advance, reverse_share)
     write_windows(windows, out)
     if division.leaks:
         say("note: windows of both parts share packets; results on them say nothing of new data.")

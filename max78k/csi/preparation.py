@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from max78k.csi import amplitude, filters
 from max78k.csi.recording import Recording
-from max78k.csi.time_frequency import log_image
+from max78k.csi.time_frequency import cosine_image, log_image
 from max78k.errors import InputError
 
-Form = Literal["series", "image"]
-FORMS: tuple[Form, ...] = ("series", "image")
+Form = Literal["series", "image", "cosines"]
+FORMS: tuple[Form, ...] = ("series", "image", "cosines")
 
 _LATER = {"median", "thin"}  # choices that networks from before them do not name
 
@@ -35,7 +35,8 @@ class Preparation:
             broken packets go. Unlike ``spikes`` it needs no later packets, so it can be streamed.
         thin: the mean of so many packets is one value of a window; divides ``window``.
         form: "series" [channels, window / thin], or "image": the logarithm of a spectrogram for
-            each subcarrier, [channels, 32, 32].
+            each subcarrier, [channels, 32, 32]; or "cosines": the cosine transform of every ten
+            values, [channels, 10, window / thin / 10].
         rate: packets per second to bring recordings with a clock to; 0 leaves them.
         spikes: whether single spikes are replaced by the median around them (Hampel).
         cutoff: Hz, of a low-pass filter (Butterworth); 0 is none. Needs a rate.
@@ -138,11 +139,12 @@ class Preparation:
         return np.stack([seconds[first], seconds[first + self.window - 1]], axis=1)
 
     def moving(self, windows: Int64Array) -> Int64Array:
-        """What moves in each window: [N, window / thin, channels], or [N, 32, 32, channels]."""
+        """What moves in each window: [N, values, channels], or [N, rows, columns, channels]."""
         windows = amplitude.thinned(windows, self.thin)
         if self.form == "image":
             return log_image(windows)
-        return amplitude.without_mean(windows)
+        still = amplitude.without_mean(windows)
+        return cosine_image(still) if self.form == "cosines" else still
 
     def with_gain(self, moving: Int64Array) -> Preparation:
         """The same with the gain that suits training windows."""
@@ -150,7 +152,7 @@ class Preparation:
 
     def inputs(self, moving: Int64Array) -> Int8Array:
         """What the network reads, int8 [N, channels, ...]."""
-        if self.form == "image":
+        if self.form != "series":
             flat = moving.reshape(len(moving), -1, self.channels)
             size = moving.shape[1:3]
             return amplitude.to_int8(flat, self.gain).reshape(-1, self.channels, *size)

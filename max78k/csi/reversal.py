@@ -4,6 +4,10 @@ A movement played backwards is a movement too: of the same kind (walking, waving
 the data know (a push played backwards is a pull). Both kinds of a pair are then learnt in every
 room and session in which one of them was recorded, which tells the movement from the place. Only
 the train part gets such windows.
+
+Fewer of them than of recorded ones say that what was recorded is the more likely: where the
+direction of time cannot be seen, a network then answers with the class that it has met in that
+session, and not with either by chance.
 """
 
 from __future__ import annotations
@@ -52,3 +56,16 @@ def reversed_classes(text: str, class_names: Sequence[str]) -> Int64Array | None
         one, other = (list(class_names).index(name) for name in names)
         classes[one], classes[other] = other, one
     return classes
+
+
+def chosen_rows(count: int, share: float) -> Int64Array:
+    """``share`` of ``count`` rows, evenly spread; raises InputError E-CSI-REVERSE.
+
+    >>> chosen_rows(6, 0.5).tolist()
+    [1, 3, 5]
+    """
+    if not 0 < share <= 1:
+        raise InputError(
+            "E-CSI-REVERSE", f"a share of {share:g} of the windows.", "above 0, at most 1."
+        )
+    return np.flatnonzero(np.diff(np.floor(np.arange(count + 1) * share)))

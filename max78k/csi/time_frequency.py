@@ -1,4 +1,4 @@
-"""Spectrograms: how fast the amplitude of each subcarrier changes, over time."""
+"""Images of time and frequency: how fast the amplitude of each subcarrier changes, over time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from max78k.errors import InputError
 SIDE = 32  # rows (frequencies) and columns (times) of an image for the chip
 SEGMENT = 64  # packets of one column: 32 frequencies above 0
 UNITS_PER_DECIBEL = 16
+
+COSINES = 10  # packets of one column of a cosine image, and its rows
 
 TRANSFORMER_SEGMENT = 200
 TRANSFORMER_SIDE = 224
@@ -47,6 +49,28 @@ def log_image(windows: Int64Array) -> Int64Array:
     decibel = 10 * np.log10(power + 1)
     decibel -= decibel.mean(axis=(1, 3), keepdims=True)
     return np.asarray(np.rint(UNITS_PER_DECIBEL * decibel).transpose(0, 3, 1, 2), np.int64)
+
+
+def cosine_image(windows: Int64Array) -> Int64Array:
+    """The orthonormal cosine transform (DCT-II) of every ten packets: nothing of a window is lost.
+
+    A logarithm of power keeps neither how strong a subcarrier is nor which way a movement went. The
+    rows of this image are signed: the mean of ten packets, their slope, their curvature and so on.
+
+    Args:
+        windows: int64 [N, packets, channels] without their mean; what is left of whole tens at
+            their beginning is not used.
+
+    Returns:
+        int64 [N, COSINES, packets // COSINES, channels]; the lowest frequency first.
+    """
+    count, packets, channels = windows.shape
+    columns = packets // COSINES
+    tens = windows[:, packets - columns * COSINES :].reshape(count, columns, COSINES, channels)
+    rows, times = np.arange(COSINES)[:, None], np.arange(COSINES)[None] + 0.5
+    cosines = np.cos(np.pi * rows * times / COSINES) * np.sqrt(2 / COSINES)
+    cosines[0] /= np.sqrt(2)
+    return np.asarray(np.rint(np.einsum("rt,nctk->nrck", cosines, tens)), np.int64)
 
 
 def transformer_image(window: FloatArray) -> npt.NDArray[np.float32]:

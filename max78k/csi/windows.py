@@ -14,7 +14,7 @@ import numpy.typing as npt
 from max78k.csi.collection import Collection, Labelled
 from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
-from max78k.csi.reversal import reversed_classes
+from max78k.csi.reversal import chosen_rows, reversed_classes
 from max78k.csi.splits import Split
 from max78k.datasets import dataset as datasets
 from max78k.datasets.dice import permutation
@@ -81,11 +81,20 @@ def make_windows(
     split: Split,
     reverse: str = "",
     progress: Progress = lambda steps, note: None,
+    reverse_share: float = 1.0,
 ) -> Windows:
     """Cut, clean and divide; the gain is chosen from the windows of the train part alone.
 
+    Args:
+        collection: what was recorded.
+        preparation: of the windows; its gain is kept if it is not 0.
+        split: what judges.
+        reverse: which windows of the train part are also played backwards.
+        progress: gets 1 and the name for each recording.
+        reverse_share: how many of them, 0 ... 1.
+
     Raises InputError ``E-CSI-SHORT`` if a part has no window, and those of
-    :func:`max78k.csi.reversal.reversed_classes`.
+    :mod:`max78k.csi.reversal`.
     """
     backwards = reversed_classes(reverse, collection.class_names)
     held = split.held_recordings(collection)
@@ -107,10 +116,7 @@ def make_windows(
                 "use shorter windows, or another split.",
             )
     if backwards is not None:
-        cuts["train"] += [
-            replace(one, label=int(backwards[one.label]), windows=one.windows[:, ::-1])
-            for one in cuts["train"]
-        ]
+        cuts["train"] += [_backwards(one, backwards, reverse_share) for one in cuts["train"]]
     moving = {
         part: np.concatenate([preparation.moving(one.windows) for one in cuts[part]])
         for part in _PARTS
@@ -164,6 +170,12 @@ def _pieces(labelled: Labelled, held: bool, split: Split) -> list[tuple[str, Rec
             ("test", recording.part(border, len(recording))),
         ]
     return [("test" if held else "train", recording)]
+
+
+def _backwards(cut: _Cut, classes: Int64Array, share: float) -> _Cut:
+    """Some windows of a recording played backwards."""
+    rows = chosen_rows(len(cut.windows), share)
+    return _Cut(cut.recording, int(classes[cut.label]), cut.windows[rows, ::-1], cut.seconds[rows])
 
 
 def _shuffled(cuts: list[_Cut], split: Split) -> dict[str, list[_Cut]]:

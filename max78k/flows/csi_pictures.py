@@ -33,14 +33,13 @@ def steps(recording: Recording, preparation: Preparation) -> dict[str, npt.NDArr
     }
     moving = preparation.moving(windows[:1])
     fitted = preparation.with_gain(moving)
-    if preparation.form == "image":
+    if preparation.form != "series":
         middle = preparation.channels // 2
         pictures["first window without its mean"] = amplitude.without_mean(windows[:1])[0].T.astype(
             np.float64
         )
-        pictures[f"its log spectrogram, channel {middle}"] = moving[0, :, :, middle].astype(
-            np.float64
-        )
+        name = "log spectrogram" if preparation.form == "image" else "cosines"
+        pictures[f"its {name}, channel {middle}"] = moving[0, :, :, middle].astype(np.float64)
     else:
         pictures["input of the network: the first window"] = fitted.inputs(moving)[0].astype(
             np.float64

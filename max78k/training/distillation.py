@@ -155,14 +155,46 @@ def own_teacher(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model)
 
 
+class Several(nn.Module):
+    """Teachers that say together what they share: the mean of their shares, as scores.
+
+    Networks that were trained alike but for the seed differ where the data leave it open; their
+    mean is a better teacher than each of them (arXiv:1503.02531).
+    """
+
+    def __init__(self, teachers: list[nn.Module]) -> None:
+        super().__init__()
+        self.teachers = nn.ModuleList(teachers)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """Logarithms of the mean shares, float32 [N, classes]."""
+        shares = [teacher(data).float().flatten(1).softmax(dim=1) for teacher in self.teachers]
+        return torch.stack(shares).mean(dim=0).clamp_min(1e-12).log()
+
+
 def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
-    """The teacher that ``options`` name, on the CPU.
+    """The teacher that ``options`` name, or all of them as one, on the CPU.
 
     Raises:
         InputError: E-TEACHER-SHAPE for one that does not take the data, or has other classes;
-            those of :func:`max78k.training.checkpoint.load_model`.
+            E-TEACHER-SEVERAL for features of several; those of
+            :func:`max78k.training.checkpoint.load_model`.
     """
-    path = Path(options.teacher)
+    paths = [Path(name.strip()) for name in options.teacher.split(",")]
+    if len(paths) > 1 and options.feature_distillation:
+        raise InputError(
+            "E-TEACHER-SEVERAL",
+            f"{len(paths)} teachers have no features in common to learn.",
+            "--feature-distillation 0, or one teacher.",
+        )
+    teachers = [_load_one(path, options, classes, input_shape) for path in paths]
+    return teachers[0] if len(teachers) == 1 else Several(teachers)
+
+
+def _load_one(
+    path: Path, options: TrainOptions, classes: int, input_shape: tuple[int, ...]
+) -> nn.Module:
+    """The teacher in a checkpoint or folder."""
     if is_csi_vit(path):
         return _checked(load_csi_vit(path), path, classes, input_shape)
     path = float_checkpoint(path)

@@ -224,7 +224,8 @@ class TrainOptions:
         About(
             _TEACHER,
             "self: the run's own float network, in the quantization-aware phase; or a "
-            "checkpoint, or a folder of `csi train-vit`, in both phases.",
+            "checkpoint, or a folder of `csi train-vit`, in both phases; several with commas teach "
+            "the mean of what they say.",
         ),
     )
     teacher_network: str | None = option(

@@ -22,7 +22,7 @@ from max78k.errors import InputError
 from max78k.flows.bench_inputs import Source, open_feed
 from max78k.flows.csi_answers import OnBoard, Stream
 from max78k.host.bench import run_bench
-from max78k.network import Activation, Layer, Network, Operation, reference
+from max78k.network import Activation, Layer, Network, Operation, Pool, reference
 from max78k.shipped_files import shipped_folder
 
 CHANNELS = 52
@@ -191,3 +191,24 @@ def test_windows_that_the_board_cannot_make_are_refused() -> None:
         OnBoard(None, network(), Preparation(window=60, median=3))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="E-CSI-SHAPE"):
         OnBoard(None, network(), Preparation(window=61))  # type: ignore[arg-type]
+
+
+def test_windows_of_600_packets_fit_into_the_memory_of_the_board(tmp_path: Path) -> None:
+    pytest.importorskip("elftools")
+    from max78k.codegen.build import build
+    from max78k.codegen.project import write_project
+    from max78k.compiler.allocate import plan
+    from max78k.compiler.assemble import assemble
+
+    random = np.random.default_rng(6)
+    first = Layer(
+        "conv1", Operation.CONV1D, ("input",),
+        random.integers(-90, 90, (8, CHANNELS, 3)).astype(np.int8), padding=1,
+        pool=Pool("avg", (10, 1), (10, 1)),
+        activation=Activation.RELU, output_shift=-5,
+    )  # fmt: skip
+    values = random.integers(-90, 90, (2, 480)).astype(np.int8)
+    last = Layer("fc", Operation.LINEAR, ("conv1",), values, output_width=32)
+    long = Network("csilong", (CHANNELS, 600), (first, last), ("fc",), class_names=("a", "b"))
+    image = assemble(long, plan(long), np.zeros((CHANNELS, 600), np.int8))
+    assert build(write_project(image, tmp_path)).elf.is_file()

@@ -15,7 +15,7 @@ from max78k.csi.esp32 import Packet
 from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
 from max78k.csi.splits import Split
-from max78k.csi.time_frequency import log_image, transformer_image
+from max78k.csi.time_frequency import cosine_image, log_image, transformer_image
 from max78k.csi.windows import make_windows, read_windows, write_windows
 from max78k.datasets.arrays import sample_shape
 from max78k.datasets.load import load
@@ -140,6 +140,24 @@ def test_train_windows_are_also_played_backwards(collection: Collection) -> None
             make_windows(four, SMALL, split, wrong)
 
 
+def test_a_share_of_the_train_windows_is_played_backwards(collection: Collection) -> None:
+    split = Split("fold:0/3")
+    whole = make_windows(collection, SMALL, split, "same")
+    half = make_windows(collection, SMALL, split, "same", reverse_share=0.5)
+    count = len(whole.data.train) // 2
+    groups = whole.groups["train"][:count]
+    rows = np.concatenate([np.flatnonzero(groups == one)[1::2] for one in np.unique(groups)])
+    assert 0 < len(rows) < count
+    assert np.array_equal(half.data.train.inputs[:count], whole.data.train.inputs[:count])
+    assert np.array_equal(half.data.train.inputs[count:], whole.data.train.inputs[count + rows])
+    assert np.array_equal(half.data.train.labels[count:], whole.data.train.labels[count + rows])
+    assert np.array_equal(half.seconds["train"][count:], whole.seconds["train"][rows])
+    assert np.array_equal(half.data.test.inputs, whole.data.test.inputs)
+    for share in (0.0, 1.1, -0.5):
+        with pytest.raises(InputError, match="E-CSI-REVERSE"):
+            make_windows(collection, SMALL, split, "same", reverse_share=share)
+
+
 def test_folders_and_arrays_give_the_same_packets(tmp_path: Path) -> None:
     make_folder(tmp_path / "room", 2, 1, 3.0, seed=4)
     folder = read_collection(tmp_path / "room")
@@ -200,6 +218,24 @@ def test_an_image_shows_the_frequency_of_a_movement() -> None:
     assert inputs.shape == (1, CHANNELS, 32, 32)
     with pytest.raises(InputError, match="E-CSI-WINDOW"):
         log_image(windows[:, :80].astype(np.int64))
+
+
+def test_cosines_keep_strength_and_direction() -> None:
+    random = np.random.default_rng(4)
+    windows = random.integers(-900, 900, (2, 64, 3))
+    image = cosine_image(windows)
+    assert image.shape == (2, 10, 6, 3)
+    power = (windows[:, 4:].astype(np.float64) ** 2).sum()
+    assert (image.astype(np.float64) ** 2).sum() == pytest.approx(power, rel=0.01)
+    assert np.abs(image[:, 0] - windows[:, 4:].reshape(2, 6, 10, 3).sum(2) / 10**0.5).max() <= 0.5
+    turns = np.array([1, -1] * 5)[:, None, None]
+    backwards = cosine_image(windows[:, 4:][:, ::-1])
+    assert np.abs(backwards - turns * image[:, :, ::-1]).max() <= 1
+    ramp = np.broadcast_to(np.arange(60)[None, :, None] * 50, (1, 60, 1))
+    assert (cosine_image(ramp)[0, 1] < 0).all() and (cosine_image(-ramp)[0, 1] > 0).all()
+    chosen = Preparation(channels=3, window=60, form="cosines", gain=256)
+    moving = chosen.moving(windows[:, :60] + 1000)
+    assert abs(moving[:, 0].sum()) < 60 and chosen.inputs(moving).shape == (2, 3, 10, 6)
 
 
 def test_the_transformer_image_is_normalised() -> None:

@@ -14,7 +14,13 @@ from torch import nn
 from max78k.datasets.dataset import Dataset, Split
 from max78k.errors import InputError
 from max78k.training.average import Average
-from max78k.training.distillation import Lessons, Student, new_projection, outputs_and_features
+from max78k.training.distillation import (
+    Lessons,
+    Student,
+    load_teacher,
+    new_projection,
+    outputs_and_features,
+)
 from max78k.training.layers import Conv2d, Linear
 from max78k.training.losses import LOSSES, class_weights, cosine, cross_entropy
 from max78k.training.mixing import Mixture
@@ -285,6 +291,31 @@ def test_a_teacher_with_the_same_scores_adds_nothing():
     assert float(Lessons(model, options).loss(outputs.sum(), outputs, None, real)) < 1e-6
     other = Lessons(model, replace(options, temperature=1.0))
     assert float(other.loss(outputs.sum(), outputs + torch.randn(5, 3), None, real)) > 0.01
+
+
+def test_several_teachers_teach_the_mean_of_their_shares(tmp_path):
+    file = tmp_path / "plain.py"
+    file.write_text(
+        "from torch import nn\nclass Plain(nn.Sequential):\n"
+        "    def __init__(self, classes=3):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(16, classes))\n"
+    )
+    alone = [nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) for _ in range(3)]
+    paths = [tmp_path / f"{number}.pt" for number in range(3)]
+    for path, teacher in zip(paths, alone, strict=True):
+        torch.save(teacher.state_dict(), path)
+    options = TrainOptions(
+        teacher=", ".join(map(str, paths)), teacher_network=f"{file}:Plain", distillation=1.0
+    )
+    data = torch.randn(5, 1, 4, 4)
+    together = load_teacher(options, 3, (1, 4, 4))
+    wanted = torch.stack([teacher(data).softmax(1) for teacher in alone]).mean(0)
+    assert torch.allclose(together(data).softmax(1), wanted, atol=1e-6)
+    assert torch.isfinite(together(1e4 * data)).all()
+    with pytest.raises(InputError, match="E-TEACHER-SEVERAL"):
+        load_teacher(replace(options, feature_distillation=1.0), 3, (1, 4, 4))
+    with pytest.raises(InputError, match=r"E-CHECKPOINT-NETWORK.*0\.pt"):
+        load_teacher(options, 4, (1, 4, 4))
 
 
 def test_options_of_the_table_are_checked():
