@@ -47,7 +47,8 @@ class PortOption(click.Option):
 @click.option(
     "--elf",
     type=click.Path(path_type=Path),
-    help="--port sim boots this; of another board it goes into a failure's bundle.",
+    help="--port sim boots this (else what was flashed, else the firmware of --model, or fer7); "
+    "of another board it goes into a failure's bundle.",
 )
 @grouped(
     _INPUTS,
@@ -201,6 +202,7 @@ def command(context: click.Context, /, **choices: Any) -> None:
 def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
     from max78k.flows.bench import BenchOptions, bench_boards
     from max78k.flows.bench_inputs import Source
+    from max78k.flows.firmware import booted
 
     source = Source(
         choices["data"],
@@ -210,8 +212,9 @@ def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
         "seconds", "repeats", "warmup", "pipeline", "self_test", "cold", "max_baud",
         "current_ma", "voltage_v", "meter",
     )})  # fmt: skip
-    with _shared_progress("bench") as share:
-        runs = bench_boards(choices["port"], options, out, elf=choices["elf"], share=share)
+    with booted(choices["port"], choices["elf"], source.model, say) as elf:
+        with _shared_progress("bench") as share:
+            runs = bench_boards(choices["port"], options, out, elf=elf, share=share)
     _show(runs, out, as_json)
 
 

@@ -192,7 +192,7 @@ def convert(
 @click.argument("spec")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the data without repeats.")
 @click.option("--delete", is_flag=True, help="Folders: delete the files that repeat others.")
-@click.option("--dry-run", is_flag=True, help="With --delete: list the files, delete nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would go; write and delete nothing.")
 @click.option(
     "--part", type=click.Choice(("train", "test", "final")), help="Look into this part alone."
 )
@@ -217,6 +217,7 @@ def duplicates(
     Examples:
       max78k data duplicates fer2013.csv
       max78k data duplicates fer2013.csv --out clean.npz
+      max78k data duplicates fer2013.csv --dry-run
       max78k data duplicates pictures/ --delete --dry-run
       max78k data duplicates pictures/ --delete --part train
 
@@ -231,12 +232,13 @@ def duplicates(
     dataset = None if folder.is_dir() and out is None else _load(spec, seed, skip_bad_rows)
     items = repeated.items_in(folder) if dataset is None else repeated.items_of(dataset)
     found = repeated.find_duplicates(one for one in items if part in (None, one.part))
-    if out is not None and dataset is not None:
+    if out is not None and dataset is not None and not dry_run:
         _write(repeated.without_repeats(dataset, found), out)
     deleted = 0
-    if delete and dry_run:
+    if dry_run:
         for item in found.repeats:
-            say(f"would delete {item.name}")
+            place = item.name if dataset is None else f"{item.part} {item.name}"
+            say(f"would go: {place} ({item.class_name})")
     elif delete and found.repeats:
         if not yes:
             click.confirm(f"Delete {len(found.repeats):,} files?", abort=True, err=True)
@@ -407,6 +409,21 @@ def _told(found: Any, deleted: int) -> str:
         lines.append(
             "  two labels: " + ", ".join(f"{x.name} ({x.part}, {x.class_name})" for x in group)
         )
+    if found.repeats:
+        lines.append(_what_stays(found))
     if deleted:
         lines.append(f"{deleted:,} files deleted")
     return "\n".join(lines)
+
+
+def _what_stays(found: Any) -> str:
+    """By class and part: samples, and those of them that could go."""
+    from max78k.report.tables import count, table
+
+    parts = list(found.counts)
+    rows = []
+    for name, cells in found.by_class().items():
+        numbers = [cells.get(part, (0, 0)) for part in parts]
+        rows.append([name, *(count(value) for pair in numbers for value in pair)])
+    headers = ["class", *(text for part in parts for text in (part, "repeats"))]
+    return table(headers, rows)

@@ -234,6 +234,7 @@ def test_files_hold_the_mistakes(
         "confusion.png",
         "robustness.png",
         "mistakes-noise.png",
+        "samples-noise.png",
         "mistakes-faces.csv",
         "spoilt-noise.png",
         "spoilt-faces.png",
