@@ -23,6 +23,7 @@ from max78k.report.robustness import Points, draw_robustness
 
 GALLERY_SIZE = 48
 SAMPLES = 8
+OVERFITTED = 10.0  # points of accuracy between the train and the test part
 SPOILT_EXAMPLES = 6
 _COLOURS = ((1,), (3,))  # channels of pictures: grey; red, green, blue
 _AXES = {
@@ -63,7 +64,20 @@ def write_files(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
 def told(evaluations: Sequence[Evaluation]) -> str:
     """All of them for people, with a table of them where there are several."""
     texts = list(map(_text, evaluations))
-    return "\n\n".join([*texts, _together(evaluations)] if texts[1:] else texts)
+    together = [_together(evaluations), *_gaps(evaluations)] if texts[1:] else []
+    return "\n\n".join([*texts, *together])
+
+
+def _gaps(evaluations: Sequence[Evaluation]) -> list[str]:
+    """How much better the train part of a data set is known than its test part."""
+    tested = {one.data: one.scores.accuracy for one in evaluations if one.part == "test"}
+    said = []
+    for one in evaluations:
+        if one.part == "train" and one.data in tested:
+            gap = 100 * (one.scores.accuracy - tested[one.data])
+            note = ": it is learnt by heart" if gap > OVERFITTED else ""
+            said.append(f"{one.data}: the train part {gap:+.1f} points from the test part{note}")
+    return said
 
 
 def _text(result: Evaluation) -> str:
