@@ -49,7 +49,8 @@ class PortOption(click.Option):
 @click.option(
     "--elf",
     type=click.Path(path_type=Path),
-    help="--port sim boots this; of another board it goes into a failure's bundle.",
+    help="--port sim boots this (else what was flashed, else the firmware of --model, or fer7); "
+    "of another board it goes into a failure's bundle.",
 )
 @grouped(
     _INPUTS,
@@ -207,17 +208,19 @@ def _bench(choices: dict[str, Any], out: Path, as_json: bool) -> None:
     from max78k.flows.bench import BenchOptions, bench_boards, bench_plans
     from max78k.flows.bench_inputs import Source
     from max78k.flows.bench_runs import PAGE_FILE
+    from max78k.flows.firmware import booted
 
     source = Source(choices["data"], **_of(Source, choices))
     options = BenchOptions(source, **_of(BenchOptions, choices))
-    if choices["dry_run"]:
-        plans = bench_plans(choices["port"], options, out, elf=choices["elf"])
-        data = plans[0] if len(plans) == 1 else {"boards": plans}
-        text = "\n\n".join(_plan_text(plan) for plan in plans)
-        emit(f"{text}\npage: {out / PAGE_FILE}\n{NOTHING}", {**data, "dry_run": True}, as_json)
-        return
-    with _shared_progress("bench") as share:
-        runs = bench_boards(choices["port"], options, out, elf=choices["elf"], share=share)
+    with booted(choices["port"], choices["elf"], source.model, say) as elf:
+        if choices["dry_run"]:
+            plans = bench_plans(choices["port"], options, out, elf=elf)
+            data = plans[0] if len(plans) == 1 else {"boards": plans}
+            text = "\n\n".join(_plan_text(plan) for plan in plans)
+            emit(f"{text}\npage: {out / PAGE_FILE}\n{NOTHING}", {**data, "dry_run": True}, as_json)
+            return
+        with _shared_progress("bench") as share:
+            runs = bench_boards(choices["port"], options, out, elf=elf, share=share)
     _show(runs, out, as_json)
 
 

@@ -220,6 +220,7 @@ def duplicates(
     Examples:
       max78k data duplicates fer2013.csv
       max78k data duplicates fer2013.csv --out clean.npz
+      max78k data duplicates fer2013.csv --dry-run
       max78k data duplicates pictures/ --delete --dry-run
       max78k data duplicates pictures/ --delete --part train
 
@@ -237,9 +238,10 @@ def duplicates(
     if out is not None and dataset is not None:
         _write(repeated.without_repeats(dataset, found), out)
     deleted = 0
-    if delete and rehearsed() is not None:
+    if rehearsed() is not None:
         for item in found.repeats:
-            say(f"would delete {item.name}")
+            place = item.name if dataset is None else f"{item.part} {item.name}"
+            say(f"would go: {place} ({item.class_name})")
     elif delete and found.repeats:
         if not yes:
             click.confirm(f"Delete {len(found.repeats):,} files?", abort=True, err=True)
@@ -412,6 +414,21 @@ def _told(found: Any, deleted: int) -> str:
         lines.append(
             "  two labels: " + ", ".join(f"{x.name} ({x.part}, {x.class_name})" for x in group)
         )
+    if found.repeats:
+        lines.append(_what_stays(found))
     if deleted:
         lines.append(f"{deleted:,} files deleted")
     return "\n".join(lines)
+
+
+def _what_stays(found: Any) -> str:
+    """By class and part: samples, and those of them that could go."""
+    from max78k.report.tables import count, table
+
+    parts = list(found.counts)
+    rows = []
+    for name, cells in found.by_class().items():
+        numbers = [cells.get(part, (0, 0)) for part in parts]
+        rows.append([name, *(count(value) for pair in numbers for value in pair)])
+    headers = ["class", *(text for part in parts for text in (part, "repeats"))]
+    return table(headers, rows)

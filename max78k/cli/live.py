@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from max78k.flows.live import Infer
     from max78k.network import Network
 
+_WINDOW = "max78k"
+
 
 @click.command("live")
 @click.argument("model", default="fer7")
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     "Without it the middle of each picture is taken.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for annotated pictures.")
-@click.option("--window", is_flag=True, help="Show them in a window; q ends.")
+@click.option("--window", is_flag=True, help="Show them in a window; q, or closing it, ends.")
 @click.option("--count", type=click.IntRange(1), help="Stop after this many answers.")
 @click.option("--reference", is_flag=True, help="Let the integer reference answer, not a board.")
 @port_option
@@ -59,18 +61,20 @@ def command(
       max78k live fer7 --camera video.mp4 --detector yunet.onnx --out annotated
       max78k live fer7 --camera pictures/ --reference --json
 
-    Pictures are prepared as in training. With --port sim (the default) the virtual board must have
-    been flashed with the model's firmware. With --json one object a line.
+    Pictures are prepared as in training. --port sim (the default) boots what was flashed to the
+    virtual board, or, where nothing was, the model's firmware. With --json one object a line.
     """
     from max78k.datasets.face_finder import FaceFinder
     from max78k.datasets.frames import frames
     from max78k.flows.live import annotated, answers
     from max78k.flows.models import load_model
 
+    if window:
+        _open_window()
     network = load_model(model).network
     finder = None if detector is None else FaceFinder(detector)
     done = without = 0
-    with _inference(network, None if reference else port) as infer:
+    with _inference(network, model, None if reference else port) as infer:
         try:
             for answer in answers(network, infer, frames(camera), finder):
                 if isinstance(answer, str):
@@ -80,6 +84,7 @@ def command(
                 done += 1
                 best, share = names[answer.best], float(answer.shares[answer.best])
                 line = {"picture": answer.name, "class": best, "share": round(share, 4),
+                        "shares": dict(zip(names, answer.shares.round(4).tolist(), strict=True)),
                         "board_us": answer.board_us}  # fmt: skip
                 time = "" if answer.board_us is None else f", {answer.board_us / 1000:.2f} ms"
                 text = f"{answer.name:<24} {best:<10} {100 * share:3.0f} %{time}"
@@ -97,16 +102,20 @@ def command(
 
 
 @contextmanager
-def _inference(network: Network, port: str | None) -> Iterator[Infer]:
+def _inference(network: Network, model: str, port: str | None) -> Iterator[Infer]:
     if port is None:
         from max78k.network import reference
 
         yield lambda one: (reference.outputs(network, one[None])[0], None)
         return
+    from max78k.flows.firmware import booted
     from max78k.host.messages import BAUD_RATES
     from max78k.host.session import connect
 
-    with connect(port, highest_baud=BAUD_RATES[-1]) as device:
+    with (
+        booted((port,), None, model, say) as elf,
+        connect(port, elf=elf, highest_baud=BAUD_RATES[-1]) as device,
+    ):
         if device.info.network_name != network.name:
             raise InputError(
                 "E-LIVE-NETWORK",
@@ -130,16 +139,23 @@ def _save(path: Path, picture: Uint8Array) -> None:
     write_bytes(path, cv2.imencode(".png", picture)[1].tobytes())
 
 
-def _show(picture: Uint8Array) -> bool:
-    """Draw in the window; True if the user wants to end."""
+def _open_window() -> None:
     import cv2
 
     try:
-        cv2.imshow("max78k", picture)
-        return cv2.waitKey(1) & 0xFF == ord("q")
+        cv2.namedWindow(_WINDOW)
     except cv2.error:
         raise InputError(
             "E-LIVE-WINDOW",
             "this OpenCV cannot show windows.",
             "--out FOLDER, or opencv-python instead of opencv-python-headless.",
         ) from None
+
+
+def _show(picture: Uint8Array) -> bool:
+    """Draw in the window; True if the user ends it, or has closed it."""
+    import cv2
+
+    cv2.imshow(_WINDOW, picture)
+    key = cv2.waitKey(1) & 0xFF
+    return key == ord("q") or cv2.getWindowProperty(_WINDOW, cv2.WND_PROP_VISIBLE) < 1

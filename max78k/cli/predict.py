@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 @click.command("predict")
 @click.argument("given", nargs=-1, required=True, metavar="MODEL PICTURE")
 @click.option(
+    "--detector",
+    type=click.Path(path_type=Path),
+    help="YuNet's ONNX file, see docs/data.md: the largest face is taken, not the middle.",
+)
+@click.option(
     "--draw", type=click.Path(path_type=Path), help="Write the picture with its shares as PNG."
 )
 @click.option(
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
 @json_option
 def command(
     given: tuple[str, ...],
+    detector: Path | None,
     draw: Path | None,
     level: str,
     run_folder: Path | None,
@@ -43,13 +49,14 @@ def command(
     port: str,
     as_json: bool,
 ) -> None:
-    """Run MODEL on PICTURE, or on its middle if it has other proportions.
+    """Run MODEL on PICTURE, or on its middle if it has other proportions, or on the face in it.
 
     \b
     Examples:
       max78k predict fer7-model face.png
       max78k predict fer7 face.jpg --json
       max78k predict fer7 face.jpg --draw answer.png
+      max78k predict fer7 photo.jpg --detector face_detection_yunet_2023mar.onnx
       max78k predict fer7 face.jpg --level board --port auto
       max78k predict face.jpg --level float --run runs/fer7
 
@@ -71,10 +78,10 @@ def command(
         )
     loaded = load_model(source[0]) if source else None
     chosen = next(one for one in LEVELS if one == level)
-    pixels = None if loaded is None else _read(picture, subject(loaded))
+    pixels = None if loaded is None else _read(picture, subject(loaded), detector)
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
         if pixels is None or chosen == "float":
-            pixels = _read(picture, answer.subject)
+            pixels = _read(picture, answer.subject, detector)
         values = answer(pixels[None])[0]
     shares = softmax(values[None] * answer.subject.output_step)[0]
     names = answer.subject.class_names or tuple(f"class {n}" for n in range(len(values)))
@@ -96,12 +103,21 @@ def command(
     emit("\n".join(lines), data, as_json)
 
 
-def _read(picture: Path, network: Subject) -> Uint8Array:
-    from max78k.datasets.images import load_image
+def _read(picture: Path, network: Subject, detector: Path | None) -> Uint8Array:
+    from max78k.datasets import face_finder
+    from max78k.datasets.images import as_input, decoded, load_image
 
     if len(network.input_shape) != 3:
         raise InputError("E-PREDICT-SHAPE", f"network {network.name} takes no pictures.")
-    return load_image(picture, network.input_shape, crop=True)
+    if detector is None:
+        return load_image(picture, network.input_shape, crop=True)
+    seen = decoded(picture)
+    box = face_finder.FaceFinder(detector).find(seen)
+    if box is None:
+        raise InputError(
+            "E-PREDICT-FACE", f"no face is found in {picture}.", "without --detector its middle."
+        )
+    return as_input(face_finder.cut(seen, box), network.input_shape, crop=True)
 
 
 def _plain(value: float) -> float | int:

@@ -69,7 +69,7 @@ def _numbers(kind: type) -> Any:
 def command(model: str, out: Path | None, as_json: bool, **choices: Any) -> None:
     """Turn MODEL into a model folder, without training.
 
-    MODEL is an ONNX file, path/to/file.py:Class, a run's folder (its best.pt) or a checkpoint in
+    MODEL is an ONNX file, path/to/file.py:Class, a run's folder (its float.pt) or a checkpoint in
     it, or a checkpoint of ai8x-training (with --rule vendor: the -q checkpoint is written).
 
     \b

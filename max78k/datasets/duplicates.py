@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,18 @@ class Item:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Groups of samples with the same content, each with what is kept first."""
+    """Groups of samples with the same content, each with what is kept first.
+
+    ``counts``: all samples, by part and class.
+    """
 
     groups: tuple[tuple[Item, ...], ...]
-    samples: int
+    counts: Mapping[str, Mapping[str, int]]
+
+    @property
+    def samples(self) -> int:
+        """All samples."""
+        return sum(sum(classes.values()) for classes in self.counts.values())
 
     @property
     def repeats(self) -> list[Item]:
@@ -65,6 +73,15 @@ class Duplicates:
                 counts[part] += number - 1
         return {part: number for part, number in sorted(counts.items()) if number}
 
+    def by_class(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Samples and how many of them could go, by class, by part."""
+        gone = Counter((item.part, item.class_name) for item in self.repeats)
+        table: dict[str, dict[str, tuple[int, int]]] = {}
+        for part, classes in self.counts.items():
+            for name, count in classes.items():
+                table.setdefault(name, {})[part] = (count, gone[part, name])
+        return table
+
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data; groups as lists of part, class and name."""
         return {
@@ -73,6 +90,13 @@ class Duplicates:
             "within": self.within(),
             "across": self.across(),
             "contradictions": len(self.contradictions),
+            "by_class": {
+                name: {
+                    part: {"samples": count, "repeats": gone}
+                    for part, (count, gone) in parts.items()
+                }
+                for name, parts in self.by_class().items()
+            },
             "groups": [
                 [[item.part, item.class_name, item.name] for item in group] for group in self.groups
             ],
@@ -82,17 +106,17 @@ class Duplicates:
 def find_duplicates(items: Iterable[Item]) -> Duplicates:
     """Group what has the same digest."""
     groups: defaultdict[bytes, list[Item]] = defaultdict(list)
-    samples = 0
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         groups[item.digest].append(item)
-        samples += 1
+        counts[item.part][item.class_name] += 1
     order = {part: number for number, part in enumerate(KEEPING)}
     repeated = [
         tuple(sorted(group, key=lambda item: order.get(item.part, len(order))))
         for group in groups.values()
         if len(group) > 1
     ]
-    return Duplicates(tuple(repeated), samples)
+    return Duplicates(tuple(repeated), counts)
 
 
 def items_of(dataset: Dataset) -> Iterable[Item]:

@@ -125,6 +125,12 @@ def _network(model: str | None, info: DeviceInfo) -> Network | None:
         fits = found is not None and math.prod(found.input_shape) == info.input_bytes
         return found if fits else None
     network = load_model(model).network
+    if network.name != info.network_name:
+        raise InputError(
+            "E-BENCH-MODEL",
+            f"the board runs network {info.network_name}, not {network.name}.",
+            f"`max78k synthesize {model}`, `build` and `flash`; or --model {info.network_name}",
+        )
     if math.prod(network.input_shape) != info.input_bytes:
         raise InputError(
             "E-BENCH-MODEL",

@@ -1,4 +1,4 @@
-"""The whole way on embedded data, no board: what ``max78k demo`` does, step by step."""
+"""The whole way without a board: what ``max78k demo`` does, step by step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from max78k.codegen.build import BuildResult, build
-from max78k.datasets.dataset import Dataset
-from max78k.datasets.load import load
+from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.load import FACES, load
 from max78k.errors import InputError
 from max78k.files import write_text
 from max78k.flows.bench import SINGLES
@@ -30,7 +30,7 @@ from max78k.flows.bench_runs import (
 )
 from max78k.flows.cost import Cost, cost
 from max78k.flows.export import export
-from max78k.flows.models import ONNX_FILE
+from max78k.flows.models import ONNX_FILE, load_model
 from max78k.flows.synthesis import Synthesis, synthesize
 from max78k.flows.truth_chain import ChainReport, TruthChain
 from max78k.host.bench import run_bench
@@ -38,7 +38,7 @@ from max78k.host.bench_result import BenchResult
 from max78k.host.bench_rows import csv_log
 from max78k.host.messages import BAUD_RATES
 from max78k.host.session import SIM, connect
-from max78k.network import Network
+from max78k.network import Network, reference
 from max78k.report.contact_sheet import draw_contact_sheet
 from max78k.report.latency import draw_latency
 from max78k.report.layers import draw_layers
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from max78k.training.fit import TrainResult
     from max78k.training.options import ProgressCallback, TrainOptions
 
+SHIPPED = "fer7"
+_PICTURE = (1, 48, 48)  # of the network that the demo trains
+_BATCH = 250
 MARKER = "demo.json"  # a folder that holds it was made by the demo and may be replaced
 
 
@@ -56,7 +59,9 @@ class DemoOptions:
 
     Attributes:
         folder: where everything goes.
-        training: options of the training run; its folder is replaced by ``folder/run``.
+        training: options of the training run; its folder is replaced by ``folder/run``. None: a
+            trained network is shown.
+        shipped: the name of that one.
         data: data set specification.
         chain_inputs: inputs of the truth chain.
         board_inputs: test samples that the virtual board classifies.
@@ -64,7 +69,8 @@ class DemoOptions:
     """
 
     folder: Path
-    training: TrainOptions
+    training: TrainOptions | None
+    shipped: str = SHIPPED
     data: str = "faces"
     chain_inputs: int = 8
     board_inputs: int = 100
@@ -73,9 +79,12 @@ class DemoOptions:
 
 @dataclass
 class DemoResult:
-    """What the demo gave."""
+    """What the demo gave; accuracies are those of the test part."""
 
-    training: TrainResult
+    network: Network
+    data: str
+    training: TrainResult | None  # None where a shipped network was shown
+    integer_accuracy: float
     cost: Cost
     chain: ChainReport
     bench: BenchResult
@@ -86,8 +95,10 @@ class DemoResult:
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {
-            "float_accuracy": self.training.float_accuracy,
-            "integer_accuracy": self.training.accuracy,
+            "network": self.network.name,
+            "data": self.data,
+            "float_accuracy": None if self.training is None else self.training.float_accuracy,
+            "integer_accuracy": self.integer_accuracy,
             "board_accuracy": self.bench.accuracy,
             "reference_accuracy_on_board_inputs": self.reference_accuracy,
             "chain": self.chain.to_json(),
@@ -114,12 +125,13 @@ class Demo:
 
     def run(self) -> DemoResult:
         """All steps; raises MismatchError or another Max78kError where one fails."""
+        shipped = None
+        if self.options.training is None:
+            shipped = load_model(self.options.shipped).network
         self._prepare()
-        with self._step("draw faces"):
-            dataset = self._draw()
-        with self._step("train, float then quantization-aware"):
-            trained = self._train(dataset)
-        network = _integers(trained)
+        with self._step(f"read the data: {self.options.data}"):
+            dataset = self._read(shipped)
+        network, trained, accuracy = self._network(shipped, dataset)
         with self._step("export: integers, ONNX, YAML, vendor checkpoint"):
             exported = export(network, self._folder / "model")
             price = cost(network, exported.placement)
@@ -133,9 +145,12 @@ class Demo:
         with self._step("compile"):
             built = build(synthesis.project)
         with self._step("boot the virtual board, verify, bench"):
-            chain, bench = self._on_board(dataset, trained, synthesis, built)
-        reference_accuracy = _reference_accuracy(network, dataset, len(bench.rows))
-        result = DemoResult(trained, price, chain, bench, built, reference_accuracy, self._seconds)
+            chain, bench = self._on_board(dataset, network, trained, synthesis, built)
+        same = dataset.test.take(np.arange(len(bench.rows)))
+        result = DemoResult(
+            network, dataset.name, trained, accuracy, price, chain, bench, built,
+            _accuracy(network, same), self._seconds,
+        )  # fmt: skip
         write_text(self._folder / MARKER, json.dumps(result.to_json(), indent=2) + "\n")
         return result
 
@@ -156,8 +171,12 @@ class Demo:
         yield
         self._seconds[title] = time.perf_counter() - started
 
-    def _draw(self) -> Dataset:
-        dataset = load(self.options.data, seed=self.options.seed)
+    def _read(self, shipped: Network | None) -> Dataset:
+        shape = _PICTURE if shipped is None else shipped.picture_shape
+        dataset = load(self.options.data, input_shape=shape, seed=self.options.seed)
+        if shipped is not None:
+            dataset = dataset.named_like(shipped.class_names)
+            _require_classes(shipped, dataset)
         part = dataset.train.sample(63, self.options.seed)
         draw_contact_sheet(
             self._folder / "faces.png",
@@ -165,27 +184,41 @@ class Demo:
             part.labels.tolist(),
             dataset.class_names,
             columns=9,
-            title="Drawn faces",
+            title="Drawn faces" if self.options.data.startswith(FACES) else dataset.name,
         )
         return dataset
 
-    def _train(self, dataset: Dataset) -> TrainResult:
-        from dataclasses import replace
-
+    def _network(
+        self, shipped: Network | None, dataset: Dataset
+    ) -> tuple[Network, TrainResult | None, float]:
+        """The integers, what trained them, and their accuracy on the test part."""
+        if shipped is not None:
+            with self._step(f"ask {shipped.name}, as it is shipped"):
+                return shipped, None, _accuracy(shipped, dataset.test)
         from max78k.training.fit import train
 
-        options = replace(self.options.training, folder=self._folder / "run")
-        return train(options, dataset, progress=self._train_progress)
+        assert self.options.training is not None
+        with self._step("train, float then quantization-aware"):
+            options = replace(self.options.training, folder=self._folder / "run")
+            trained = train(options, dataset, progress=self._train_progress)
+        assert trained.network is not None  # the demo's network has layers of the chip
+        assert trained.accuracy is not None
+        return trained.network, trained, trained.accuracy
 
     def _on_board(
-        self, dataset: Dataset, trained: TrainResult, synthesis: Synthesis, built: BuildResult
+        self,
+        dataset: Dataset,
+        network: Network,
+        trained: TrainResult | None,
+        synthesis: Synthesis,
+        built: BuildResult,
     ) -> tuple[ChainReport, BenchResult]:
-        from max78k.training.checkpoint import load_model
-
-        network = _integers(trained)
         inputs = network.from_pixels(dataset.test.inputs)
         chain = TruthChain(network, inputs[: self.options.chain_inputs])
-        chain.torch(load_model(trained.folder.best).model)
+        if trained is not None:
+            from max78k.training import checkpoint
+
+            chain.torch(checkpoint.load_model(trained.folder.best).model)
         chain.onnx(self._folder / "model" / ONNX_FILE)
         chain.reference()
         chain.accelerator(synthesis.image)
@@ -227,13 +260,19 @@ class Demo:
         )
 
 
-def _integers(trained: TrainResult) -> Network:
-    assert trained.network is not None  # the demo's network has layers of the chip
-    return trained.network
+def _require_classes(network: Network, dataset: Dataset) -> None:
+    if dataset.class_names != network.class_names:
+        raise InputError(
+            "E-DEMO-CLASSES",
+            f"{network.name} knows {', '.join(network.class_names)}, {dataset.name} has "
+            f"{', '.join(dataset.class_names)}.",
+            "`max78k data convert --classes` maps classes.",
+        )
 
 
-def _reference_accuracy(network: Network, dataset: Dataset, samples: int) -> float:
-    from max78k.network import reference
-
-    values = reference.outputs(network, network.from_pixels(dataset.test.inputs[:samples]))
-    return float(np.mean(values.argmax(axis=1) == dataset.test.labels[:samples]))
+def _accuracy(network: Network, split: Split) -> float:
+    answers = [
+        reference.outputs(network, network.from_pixels(split.inputs[start : start + _BATCH]))
+        for start in range(0, len(split), _BATCH)
+    ]
+    return float(np.mean(np.concatenate(answers).argmax(axis=1) == split.labels))

@@ -18,9 +18,12 @@ from max78k.flows.evaluation import Evaluation
 from max78k.report import tables
 from max78k.report.confusion import draw_confusions
 from max78k.report.contact_sheet import draw_contact_sheet
+from max78k.report.probabilities import draw_samples
 from max78k.report.robustness import Points, draw_robustness
 
 GALLERY_SIZE = 48
+SAMPLES = 8
+OVERFITTED = 10.0  # points of accuracy between the train and the test part
 SPOILT_EXAMPLES = 6
 _COLOURS = ((1,), (3,))  # channels of pictures: grey; red, green, blue
 _AXES = {
@@ -36,7 +39,8 @@ def write_files(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
     ``robustness.png`` where it was measured; for each data set NAME ``answers-NAME.csv``,
     ``mistakes-NAME.csv``, the confusion matrix as ``confusion-NAME.csv`` (counts) and
     ``confusion-NAME-shares.csv`` and, for pictures, ``mistakes-NAME.png``, the most confident
-    mistakes first, and ``spoilt-NAME.png``, some spoilt pictures with their answers.
+    mistakes first, ``samples-NAME.png``, some samples with the share of every class, and
+    ``spoilt-NAME.png``, some spoilt pictures with their answers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / name for name in ("report.json", "report.txt", "confusion.png")]
@@ -60,7 +64,20 @@ def write_files(evaluations: Sequence[Evaluation], folder: Path) -> list[Path]:
 def told(evaluations: Sequence[Evaluation]) -> str:
     """All of them for people, with a table of them where there are several."""
     texts = list(map(_text, evaluations))
-    return "\n\n".join([*texts, _together(evaluations)] if texts[1:] else texts)
+    together = [_together(evaluations), *_gaps(evaluations)] if texts[1:] else []
+    return "\n\n".join([*texts, *together])
+
+
+def _gaps(evaluations: Sequence[Evaluation]) -> list[str]:
+    """How much better the train part of a data set is known than its test part."""
+    tested = {one.data: one.scores.accuracy for one in evaluations if one.part == "test"}
+    said = []
+    for one in evaluations:
+        if one.part == "train" and one.data in tested:
+            gap = 100 * (one.scores.accuracy - tested[one.data])
+            note = ": it is learnt by heart" if gap > OVERFITTED else ""
+            said.append(f"{one.data}: the train part {gap:+.1f} points from the test part{note}")
+    return said
 
 
 def _text(result: Evaluation) -> str:
@@ -140,6 +157,8 @@ def _write_answers(one: Evaluation, folder: Path, stem: str) -> list[Path]:
     made = [folder / name for name in texts]
     if one.split.inputs.shape[1:-2] not in _COLOURS:
         return made
+    made.append(folder / f"samples-{stem}.png")
+    _draw_samples(made[-1], one)
     if len(one.wrong):
         made.append(folder / f"mistakes-{stem}.png")
         _draw_mistakes(made[-1], one)
@@ -147,6 +166,18 @@ def _write_answers(one: Evaluation, folder: Path, stem: str) -> list[Path]:
         made.append(folder / f"spoilt-{stem}.png")
         _draw_spoilt(made[-1], one)
     return made
+
+
+def _draw_samples(path: Path, one: Evaluation) -> None:
+    rows = np.sort(permutation(len(one.split), one.seed)[:SAMPLES])
+    draw_samples(
+        path,
+        one.split.inputs[rows],
+        one.split.labels[rows].tolist(),
+        one.shares[rows],
+        one.class_names,
+        f"{one.data}: some samples; green: their class, red: a wrong answer",
+    )
 
 
 def _draw_mistakes(path: Path, one: Evaluation) -> None:

@@ -21,6 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 Infer = Callable[[npt.NDArray[np.int8]], tuple[npt.ArrayLike, float | None]]
 
 _GREEN, _GREY = (90, 190, 60), (150, 150, 150)  # blue first
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ def answers(
 
 
 def annotated(answer: Answer, class_names: tuple[str, ...]) -> Uint8Array:
-    """The picture with the face's frame, the label, and a bar for each class; blue first."""
+    """The picture with the face's frame, a bar for each class, and the board's time; blue first."""
     import cv2
 
     drawn = answer.picture.copy()
@@ -95,5 +96,17 @@ def annotated(answer: Answer, class_names: tuple[str, ...]) -> Uint8Array:
         colour = _GREEN if number == answer.best else _GREY
         cv2.rectangle(drawn, (4, y - 10), (4 + round(100 * float(share)), y + 2), colour, -1)
         text = f"{name} {100 * share:.0f} %"
-        cv2.putText(drawn, text, (8, y), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+        _write(drawn, text, (8, y))
+    if answer.board_us is not None:
+        _write(drawn, f"{answer.board_us / 1000:.2f} ms", (8, 16 + 18 * len(class_names)))
     return np.asarray(drawn, np.uint8)
+
+
+def _write(picture: Uint8Array, text: str, place: tuple[int, int]) -> None:
+    """White with a black rim, to be read on any picture."""
+    import cv2
+
+    for colour, thickness in ((_BLACK, 3), (_WHITE, 1)):
+        cv2.putText(
+            picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thickness, cv2.LINE_AA
+        )

@@ -37,7 +37,7 @@ from max78k.report.metrics import accuracy
 from max78k.training.augment import to_integers
 from max78k.training.bits import BitPolicy, BitSearch, choose_bits
 from max78k.training.calibrate import CALIBRATION, calibrate
-from max78k.training.checkpoint import BEST, LAST, TrainedModel, load_checkpoint, load_model
+from max78k.training.checkpoint import TrainedModel, float_checkpoint, load_checkpoint, load_model
 from max78k.training.convert import to_network
 from max78k.training.layer_report import exponents_of
 from max78k.training.post_training import QuantizeMethod, quantize_trained
@@ -164,19 +164,20 @@ def _quantize(options: QuantizeOptions) -> QuantizeResult:
 
 
 def _checkpoint(source: str) -> Path | None:
-    """The checkpoint that is named, or the best one of a run's folder."""
+    """The checkpoint that is named, or that of a run's folder."""
     path = Path(source)
     if path.suffix == ".pt":
         return path
     if not path.is_dir() or source in known_networks():
         return None
-    found = [path / name for name in (BEST, LAST) if (path / name).is_file()]
-    if not found:
+    found = float_checkpoint(path)
+    if not found.is_file():
         raise InputError(
-            "E-MODEL-FOLDER", f"{path} holds no {BEST} and no {LAST}.",
+            "E-MODEL-FOLDER",
+            f"{path} holds no checkpoint.",
             "the folder of a `max78k train-qat` run; what `max78k export` wrote are integers.",
-        )  # fmt: skip
-    return found[0]
+        )
+    return found
 
 
 def _vendor_weights(module: nn.Module, options: QuantizeOptions) -> tuple[str, ...]:

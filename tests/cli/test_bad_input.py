@@ -190,8 +190,9 @@ def test_a_failed_self_test_names_layer_channel_and_position(
     place = image.output_runs[2]
     failure = (1, 5, place.address, 0x00001000, 0x00001001)
     board = FakeBoard(
-        input_bytes=2304, output_values=7, self_test=failure, network_id=network_id(image)
-    )
+        input_bytes=2304, output_values=7, self_test=failure, network_id=network_id(image),
+        name=b"tiny7",
+    )  # fmt: skip
     with on_terminal(board) as path:
         arguments = (
             "bench",

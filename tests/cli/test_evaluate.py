@@ -78,6 +78,25 @@ def test_repeats_of_training_pictures_are_left_out_beside(
     assert evaluate(capsys, model, "--data", tmp_path / "d.npz", "--part", "train")["n"] == 14
 
 
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_what_is_learnt_by_heart_is_said(
+    tiny_network: Network,
+    model: Path,
+    pictures: np.ndarray,
+    tmp_path: Path,
+    capsys: Capture,
+    wrong: int,
+) -> None:
+    outputs = reference.outputs(tiny_network, tiny_network.from_pixels(pictures[:, None]))
+    labels = outputs.argmax(axis=1)
+    labels[20 : 20 + wrong] = (labels[20 : 20 + wrong] + 1) % 7
+    np.savez(tmp_path / "d.npz", images=pictures, labels=labels, usage=np.arange(30) // 20)
+    told = run(capsys, "evaluate", model, "--data", tmp_path / "d.npz", "--part", "each").out
+    line = told.splitlines()[-1]
+    assert line.startswith(f"d.npz: the train part +{10 * wrong}.0 points from the test part")
+    assert line.endswith(": it is learnt by heart") == (wrong > 0)
+
+
 def test_repeats_within_a_part_are_counted_once(
     tiny_network: Network, model: Path, pictures: np.ndarray, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -234,6 +253,7 @@ def test_files_hold_the_mistakes(
         "confusion.png",
         "robustness.png",
         "mistakes-noise.png",
+        "samples-noise.png",
         "mistakes-faces.csv",
         "spoilt-noise.png",
         "spoilt-faces.png",

@@ -15,7 +15,7 @@ from max78k.datasets.faces import faces
 from max78k.datasets.frames import frames
 from max78k.datasets.images import as_input, load_image
 from max78k.errors import InputError
-from max78k.flows.live import Answer, answers
+from max78k.flows.live import Answer, annotated, answers
 from max78k.network import Network, reference
 
 Capture = pytest.CaptureFixture[str]
@@ -58,6 +58,8 @@ def test_answers_are_the_networks(
         pixels = load_image(folder / line["picture"], GREY, crop=True)
         values = reference.outputs(tiny_network, tiny_network.from_pixels(pixels)[None])[0]
         assert line["class"] == tiny_network.class_names[int(values.argmax())]
+        assert list(line["shares"]) == list(tiny_network.class_names)
+        assert line["share"] == max(line["shares"].values())
         assert line["board_us"] is None
         drawn = cv2.imread(str(out / line["picture"]))
         assert drawn is not None
@@ -93,6 +95,49 @@ def test_the_face_is_cut_out_and_pictures_without_are_named(
     assert np.array_equal(cut(frame, box), expected)
     assert np.array_equal(first.pixels, as_input(expected, GREY, crop=True))
     assert first.board_us == 5.0
+
+
+def test_the_boards_time_is_written_on_the_picture(tiny_network: Network, folder: Path) -> None:
+    seen = [
+        next(answers(tiny_network, lambda one, us=us: (np.zeros(7), us), frames(str(folder)), None))
+        for us in (None, 5890.0, 1230.0)
+    ]
+    drawn = [annotated(one, tiny_network.class_names) for one in seen]
+    bars = 16 + 18 * 6 + 4
+    assert all(np.array_equal(one[:bars], drawn[0][:bars]) for one in drawn)
+    assert len({one.tobytes() for one in drawn}) == 3
+
+
+@pytest.mark.parametrize(("key", "visible", "shown"), [(-1, 1.0, 5), (ord("q"), 1.0, 1),
+                                                       (-1, 0.0, 1)])  # fmt: skip
+def test_a_window_shows_every_picture_until_it_is_ended(
+    model: Path,
+    folder: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    key: int,
+    visible: float,
+    shown: int,
+) -> None:
+    pictures: list[np.ndarray] = []
+    monkeypatch.setattr(cv2, "namedWindow", lambda name: None)
+    monkeypatch.setattr(cv2, "imshow", lambda name, picture: pictures.append(picture))
+    monkeypatch.setattr(cv2, "waitKey", lambda ms: key)
+    monkeypatch.setattr(cv2, "getWindowProperty", lambda name, which: visible)
+    outcome = run(capsys, "live", model, "--camera", folder, "--reference", "--window")
+    assert outcome.code == 0, outcome.err
+    assert len(pictures) == len(outcome.out.splitlines()) == shown
+
+
+def test_a_machine_without_windows_is_told_before_anything_is_read(
+    model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        raise cv2.error("no GUI")
+
+    monkeypatch.setattr(cv2, "namedWindow", refuse)
+    outcome = run(capsys, "live", model, "--camera", "none.png", "--reference", "--window")
+    assert_one_error(outcome, 2, "E-LIVE-WINDOW", "--out")
 
 
 def test_videos_come_frame_by_frame(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -108,6 +109,11 @@ def test_files_are_deleted_only_when_said(dataset: Dataset, tmp_path: Path) -> N
     report = json.loads(dry.stdout)
     assert (report["repeats"], report["deleted"]) == (1, 0)
     assert report["groups"][0][1] == ["train", "sad", str(copy)]
+    assert report["by_class"]["sad"]["train"] == {"samples": 4, "repeats": 1}
+    assert copy.exists()
+    tried = run.invoke(cli, ["data", "duplicates", str(root), "--delete", "--dry-run"])
+    assert f"would go: {copy} (sad)" in tried.output
+    assert re.search(r"^sad +4 +1 +2 +0 +1 +0$", tried.stdout, re.MULTILINE)
     assert copy.exists()
     refused = run.invoke(cli, ["data", "duplicates", str(root), "--delete"], input="n\n")
     assert refused.exit_code != 0
@@ -116,6 +122,21 @@ def test_files_are_deleted_only_when_said(dataset: Dataset, tmp_path: Path) -> N
     assert json.loads(done.stdout)["deleted"] == 1
     assert not copy.exists()
     assert not find_duplicates(items_in(root)).groups
+
+
+def test_a_dry_run_writes_no_cleaned_data(dataset: Dataset, tmp_path: Path) -> None:
+    inputs = dataset.train.inputs.copy()
+    inputs[20] = inputs[3]
+    write_npz(
+        dataset.with_parts({**dataset.parts(), "train": Split(inputs, dataset.train.labels)}),
+        tmp_path / "d.npz",
+    )
+    arguments = ["data", "duplicates", str(tmp_path / "d.npz"), "--out", str(tmp_path / "c.npz")]
+    told = CliRunner().invoke(cli, [*arguments, "--dry-run"])
+    assert "would go: train 20 (neutral)" in told.output
+    assert not (tmp_path / "c.npz").exists()
+    CliRunner().invoke(cli, arguments)
+    assert len(load(str(tmp_path / "c.npz")).train) == 20
 
 
 # --- sizes ----------------------------------------------------------------------------------------
@@ -421,7 +442,7 @@ def test_a_dry_run_lists_and_deletes_nothing(dataset: Dataset, tmp_path: Path) -
     before = sorted((tmp_path / "p").rglob("*.png"))
     command = ["data", "duplicates", str(tmp_path / "p"), "--delete", "--dry-run"]
     result = CliRunner().invoke(cli, command)
-    assert result.exit_code == 0 and result.output.count("would delete") == 7
+    assert result.exit_code == 0 and result.output.count("would go") == 7
     assert sorted((tmp_path / "p").rglob("*.png")) == before
     other = CliRunner().invoke(cli, [*command, "--part", "test"])
     assert "would delete" not in other.output and "14 samples, 0 of them" in other.output

@@ -38,6 +38,29 @@ def test_the_face_is_found_in_pictures_of_any_size(dynamic: bool, tmp_path: Path
     assert finder.find(np.zeros((200, 300, 3), np.uint8)) is None
 
 
+def test_predict_takes_the_face(tiny_network: Network, tmp_path: Path) -> None:
+    model, path = tmp_path / "tiny7.npz", tmp_path / "photo.png"
+    tiny_network.save(model)
+    detector = write_face_network(tmp_path / "faces.onnx")
+    seen = picture(240, 320, 96, 160)
+    seen[100:110, 170:180] = (40, 90, 200)
+    cv2.imwrite(str(path), seen)
+    box = FaceFinder(detector).find(seen)
+    assert box is not None
+    pixels = as_input(cut(seen, box), tiny_network.input_shape, crop=True)
+    values = reference.outputs(tiny_network, tiny_network.from_pixels(pixels)[None])[0]
+    arguments = ["predict", str(model), str(path), "--json"]
+    whole = CliRunner().invoke(cli, arguments)
+    found = CliRunner().invoke(cli, [*arguments, "--detector", str(detector)])
+    expected = dict(zip(tiny_network.class_names, values.tolist(), strict=True))
+    assert json.loads(found.stdout)["scores"] == expected
+    assert json.loads(whole.stdout)["scores"] != json.loads(found.stdout)["scores"]
+    cv2.imwrite(str(path), np.zeros((240, 320, 3), np.uint8))
+    none = CliRunner().invoke(cli, [*arguments, "--detector", str(detector)])
+    assert isinstance(none.exception, InputError)
+    assert none.exception.code == "E-PREDICT-FACE"
+
+
 def test_large_pictures_are_searched_smaller_and_boxes_are_of_the_large_one(tmp_path: Path) -> None:
     finder = FaceFinder(write_face_network(tmp_path / "faces.onnx"))
     box = finder.find(picture(960, 1280, 64, 128, side=64))

@@ -17,6 +17,7 @@ from max78k.report.latency import draw_latency
 from max78k.report.layers import draw_layers
 from max78k.report.memory import MemoryMap, Span, draw_memory
 from max78k.report.pareto import Point, draw_pareto
+from max78k.report.probabilities import draw_samples
 from max78k.report.style import layer_colour
 
 LOSS = [2.0, 1.2, 0.9, 0.8]
@@ -48,6 +49,12 @@ def contact_sheet(path: Path) -> None:
                        predictions=[0, 0, 0, 1, 1], confidences=[0.5] * 5, columns=3)  # fmt: skip
 
 
+def samples(path: Path) -> None:
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])
+    images = np.arange(3 * 36, dtype=np.uint8).reshape(3, 1, 6, 6)
+    draw_samples(path, images, [0, 1, 1], shares, ("cat", "dog", "ant"), "three")
+
+
 def memory_map() -> MemoryMap:
     return MemoryMap(
         name="net",
@@ -67,7 +74,7 @@ def memory(path: Path) -> None:
     draw_memory(path, memory_map())
 
 
-DRAWINGS = (curves, confusion, latency, layers, contact_sheet, memory)
+DRAWINGS = (curves, confusion, latency, layers, contact_sheet, samples, memory)
 
 
 @pytest.mark.parametrize("draw", DRAWINGS, ids=lambda draw: draw.__name__)
