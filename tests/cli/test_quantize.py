@@ -144,7 +144,7 @@ def test_numbers_that_are_none_and_models_that_are_not_there(
     command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-NETWORK-MISSING")
 
 
-def test_the_folder_of_a_run_is_taken_for_its_best_checkpoint(
+def test_the_folder_of_a_run_is_taken_for_its_float_network(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "own.py").write_text(
@@ -154,18 +154,18 @@ def test_the_folder_of_a_run_is_taken_for_its_best_checkpoint(
         "        super().__init__(Conv2d(1, 4, pool=4), Linear(4 * 9, classes))\n"
     )
     common = ("--data", folder / "data.npz", "--network", f"{folder}/own.py:Own")
-    trained = command.run(capsys, "train-qat", *common, "--epochs", 1,
+    trained = command.run(capsys, "train-qat", *common, "--epochs", 2,
                           "--batch-size", 40, "--out", folder / "run")  # fmt: skip
     assert trained.code == 0, trained.err
     accuracies = []
-    for number, source in enumerate((folder / "run", folder / "run" / "best.pt")):
+    for number, source in enumerate((folder / "run", folder / "run" / "float.pt")):
         words = ("quantize", source, *common, "--out", folder / f"model{number}", "--json")
         outcome = command.run(capsys, *words)
         assert outcome.code == 0, outcome.err
         accuracies.append(json.loads(outcome.out)["accuracy"])
     assert accuracies[0] == accuracies[1]
     outcome = command.run(capsys, "quantize", folder, *common)
-    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-MODEL-FOLDER", "best.pt")
+    command.assert_one_error(outcome, ExitCode.USER_FIXABLE, "E-MODEL-FOLDER", "checkpoint")
 
 
 def test_widths_are_searched_for_a_budget_and_drawn(
