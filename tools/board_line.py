@@ -204,7 +204,7 @@ class BoardPort:
         most = min(seconds, self._before_step())
         self._move()
         for queue in (self._outbound, self._inbound):
-            if queue:
+            if queue and queue[0][0] > self.board.now:  # else it waits for room on the line
                 most = min(most, queue[0][0] - self.board.now)
         if self.board.has_work:
             self.board.run(max(min(most, _BUSY_STEP_S), _SHORTEST_S))
