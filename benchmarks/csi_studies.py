@@ -7,7 +7,7 @@
     python benchmarks/csi_studies.py arrow csi_gesture_esp32.npz --out runs
 
 ``made`` is a made room of 16 persons. Every line is printed as a row of the tables in docs/csi.md.
-The epoch is not chosen: what the last epoch leaves is judged, in integers.
+The epoch is not chosen: what the last epoch leaves is judged, in integers (``arrow``: float).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from max78k.csi.channel import CLASS_NAMES, person, record
 from max78k.csi.collection import Collection, Labelled, read_collection
@@ -26,7 +27,8 @@ from max78k.csi.splits import Split
 from max78k.csi.windows import Windows, make_windows
 from max78k.flows.csi_answers import score_windows
 from max78k.flows.weight_sources import network_of_run
-from max78k.report.metrics import Scores
+from max78k.report.metrics import Scores, scores
+from max78k.training.distillation import load_teacher
 from max78k.training.fit import train
 from max78k.training.options import Augmentation, TrainOptions
 
@@ -36,6 +38,12 @@ FOLDS = tuple(f"fold:{fold}/5" for fold in range(5))
 LENGTHS = (300, 600, 1200)
 THIN = 2  # 1,200 packets at once are more values than a layer takes
 BREATHING = Preparation(window=2400, step=400, thin=4)  # 24 s: in 6 s there are one or two breaths
+ARROW = TrainOptions(
+    network="csi5_1d",
+    epochs=18, optimizer="adamw", learning_rate=0.003, weight_decay=0.05, schedule="one-cycle",
+    batch_size=64, ema=0.98, label_smoothing=0.0, distillation=0.0, cutmix=1.0,
+    augmentation=Augmentation(brightness=0.0, contrast=0.3),
+)  # fmt: skip
 OPTIONS = TrainOptions(
     epochs=14, qat_epochs=3, optimizer="adamw", learning_rate=0.003,
     qat_learning_rate=0.0005, weight_decay=0.05, schedule="one-cycle", batch_size=32, ema=0.98,
@@ -102,22 +110,35 @@ def emotion(collection: Collection, out: Path, honest: str) -> None:
 
 
 def arrow(collection: Collection, out: Path, honest: str) -> None:
-    """Push and pull alone, each also learnt backwards as the other: what the direction tells."""
-    two = [name for name in collection.class_names if name in ("push", "pull")]
-    chosen = tuple(
-        replace(one, label=two.index(collection.class_names[one.label]))
-        for one in collection.recordings
-        if collection.class_names[one.label] in two
-    )
-    alone = Collection(collection.name, tuple(two), chosen)
-    for median in (1, 5):
-        preparation = Preparation(window=600, step=25, thin=4, median=median)
-        windows = make_windows(alone, preparation, Split("time"), "=".join(two))
-        for seed in (1, 2, 3):
-            options = replace(values(600 // 4), seed=seed, cutmix=1.0, batch_size=64)
-            judge(
-                f"median {median}, seed {seed}", [windows], out / f"arrow-{median}-{seed}", options
-            )
+    """How much windows played backwards should weigh, where push was not met in the last session.
+
+    Float networks, alone and the mean of what they say.
+    """
+    for share in (0.0, 0.5, 1.0):
+        reverse = "push=pull" if share else ""
+        preparation = Preparation(window=600, step=25)
+        windows = make_windows(
+            collection, preparation, Split("time"), reverse, reverse_share=share or 1.0
+        )
+        alone = []
+        for seed in (100, 101, 102):
+            place = out / f"arrow-{share}-{seed}"
+            train(replace(ARROW, folder=place, seed=seed), windows.data)
+            alone.append(place / "last.pt")
+        each = [said_by([path], windows) for path in alone]
+        line(f"reversed {share:g}, three seeds", each)
+        line(f"reversed {share:g}, their mean", [said_by(alone, windows)])
+
+
+def said_by(stored: list[Path], windows: Windows) -> Scores:
+    """What float networks say together of the test part."""
+    options = replace(ARROW, teacher=",".join(map(str, stored)))
+    test, shape = windows.data.test, windows.data.input_shape
+    real = (torch.from_numpy(test.inputs).float() - 128) / 128
+    teacher = load_teacher(options, len(windows.data.class_names), shape)
+    with torch.no_grad():
+        answers = teacher(real).argmax(dim=1).numpy()
+    return scores(test.labels, answers, len(windows.data.class_names))
 
 
 STUDIES = {"length": length, "leakage": leakage, "emotion": emotion, "arrow": arrow}
@@ -141,8 +162,8 @@ def judge(name: str, cuts: Iterable[Windows], folder: Path, options: TrainOption
 
 def line(name: str, found: list[Scores]) -> None:
     """A row: what, accuracy over all, the range of single divisions, windows, recalls."""
-    confusion = sum(scores.confusion for scores in found)
-    each = [scores.accuracy for scores in found]
+    confusion = sum(one.confusion for one in found)
+    each = [one.accuracy for one in found]
     total, right = int(np.sum(confusion)), int(np.trace(confusion))
     span = f"{min(each):.1%} to {max(each):.1%}" if len(each) > 1 else ""
     recalls = ", ".join(f"{x:.0%}" for x in np.diag(confusion) / np.sum(confusion, axis=1))

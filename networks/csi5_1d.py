@@ -1,14 +1,13 @@
 """Gestures from Wi-Fi CSI: the amplitude of 52 subcarriers over 600 packets.
 
-One-dimensional convolutions, a max pool of two before each but the first; the mean over the window
-of what is left goes to a linear layer.
+Ordinary layers of ``torch.nn``: it is trained in real numbers, and ``max78k quantize`` makes it a
+network of the chip. What the answer is, the mean over the window decides: it does not matter when
+a movement was made.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-
-from max78k.training.layers import Conv1d, Linear
 
 
 class Csi5OneD(nn.Module):
@@ -16,26 +15,28 @@ class Csi5OneD(nn.Module):
 
     Args:
         classes: number of outputs.
-        width: channels of the first three convolutions; the next two have half as many more.
+        width: channels of all convolutions.
     """
 
     input_shape = (52, 600)
 
-    def __init__(self, classes: int = 5, width: int = 64) -> None:
+    def __init__(self, classes: int = 5, width: int = 32) -> None:
         super().__init__()
-        last = width * 3 // 2
-        self.conv1 = Conv1d(52, width, 5, padding=2)
-        self.conv2 = Conv1d(width, width, 5, padding=2, pool=2)
-        self.conv3 = Conv1d(width, width, 5, padding=2, pool=2)
-        self.conv4 = Conv1d(width, last, 5, padding=2, pool=2)
-        self.conv5 = Conv1d(last, last, 3, padding=1, pool=2)
-        self.conv6 = Conv1d(last, width, 1, padding=0, pool=12, pool_kind="avg")
+        layers: list[nn.Module] = [nn.AvgPool1d(4)]
+        channels = 52
+        for kernel, pools in ((5, True), (5, True), (5, True), (5, False), (1, False)):
+            layers += [
+                nn.Conv1d(channels, width, kernel, padding=kernel // 2, bias=False),
+                nn.BatchNorm1d(width),
+                nn.ReLU(),
+            ]
+            layers += [nn.MaxPool1d(2)] if pools else []
+            channels = width
+        self.features = nn.Sequential(*layers)
         self.drop = nn.Dropout(0.3)
-        self.output = Linear(width * 3, classes, wide=True)
+        self.output = nn.Linear(width, classes)
 
     def forward(self, window: Tensor) -> Tensor:
         """Scores of the classes."""
-        data = self.conv3(self.conv2(self.conv1(window)))
-        data = self.conv6(self.conv5(self.conv4(data)))
-        scores: Tensor = self.output(self.drop(data))
+        scores: Tensor = self.output(self.drop(self.features(window).mean(dim=2)))
         return scores

@@ -41,7 +41,7 @@ _PREPARATION = (
         default="series",
         show_default=True,
         help="[channels, window / thin]; log spectrograms [channels, 32, 32]; or cosine transforms "
-        "of every ten values [channels, 10, window / thin / 10].",
+        "of every four values [channels, 4, window / thin / 4].",
     ),
     click.option("--rate", type=float, default=0.0, help="Resample to this many packets/s."),
     click.option("--spikes", is_flag=True, help="Replace single spikes (Hampel filter)."),

@@ -35,8 +35,8 @@ class Preparation:
             broken packets go. Unlike ``spikes`` it needs no later packets, so it can be streamed.
         thin: the mean of so many packets is one value of a window; divides ``window``.
         form: "series" [channels, window / thin], or "image": the logarithm of a spectrogram for
-            each subcarrier, [channels, 32, 32]; or "cosines": the cosine transform of every ten
-            values, [channels, 10, window / thin / 10].
+            each subcarrier, [channels, 32, 32]; or "cosines": the cosine transform of every four
+            values, [channels, 4, window / thin / 4].
         rate: packets per second to bring recordings with a clock to; 0 leaves them.
         spikes: whether single spikes are replaced by the median around them (Hampel).
         cutoff: Hz, of a low-pass filter (Butterworth); 0 is none. Needs a rate.

@@ -11,7 +11,7 @@ SIDE = 32  # rows (frequencies) and columns (times) of an image for the chip
 SEGMENT = 64  # packets of one column: 32 frequencies above 0
 UNITS_PER_DECIBEL = 16
 
-COSINES = 10  # packets of one column of a cosine image, and its rows
+COSINES = 4  # packets of one column of a cosine image, and its rows
 
 TRANSFORMER_SEGMENT = 200
 TRANSFORMER_SIDE = 224
@@ -52,13 +52,13 @@ def log_image(windows: Int64Array) -> Int64Array:
 
 
 def cosine_image(windows: Int64Array) -> Int64Array:
-    """The orthonormal cosine transform (DCT-II) of every ten packets: nothing of a window is lost.
+    """The orthonormal cosine transform (DCT-II) of every four packets: nothing of a window is lost.
 
     A logarithm of power keeps neither how strong a subcarrier is nor which way a movement went. The
-    rows of this image are signed: the mean of ten packets, their slope, their curvature and so on.
+    rows of this image are signed: the mean of four packets, their slope, their curvature, the rest.
 
     Args:
-        windows: int64 [N, packets, channels] without their mean; what is left of whole tens at
+        windows: int64 [N, packets, channels] without their mean; what is left of whole fours at
             their beginning is not used.
 
     Returns:
@@ -66,11 +66,11 @@ def cosine_image(windows: Int64Array) -> Int64Array:
     """
     count, packets, channels = windows.shape
     columns = packets // COSINES
-    tens = windows[:, packets - columns * COSINES :].reshape(count, columns, COSINES, channels)
+    fours = windows[:, packets - columns * COSINES :].reshape(count, columns, COSINES, channels)
     rows, times = np.arange(COSINES)[:, None], np.arange(COSINES)[None] + 0.5
     cosines = np.cos(np.pi * rows * times / COSINES) * np.sqrt(2 / COSINES)
     cosines[0] /= np.sqrt(2)
-    return np.asarray(np.rint(np.einsum("rt,nctk->nrck", cosines, tens)), np.int64)
+    return np.asarray(np.rint(np.einsum("rt,nctk->nrck", cosines, fours)), np.int64)
 
 
 def transformer_image(window: FloatArray) -> npt.NDArray[np.float32]:

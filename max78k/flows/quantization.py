@@ -136,7 +136,11 @@ def _quantize(options: QuantizeOptions) -> QuantizeResult:
     path = _checkpoint(options.source)
     if path is not None:
         dataset = _data(options, tuple(load_checkpoint(path)["input_shape"]))
-        return _own(load_model(path, options.network), dataset, options, ())
+        trained = load_model(path, options.network)
+        if not is_chip_model(trained.model):
+            source = module_source(trained.model.eval(), trained.input_shape, trained.name)
+            return _foreign(source, dataset, options, ())
+        return _own(trained, dataset, options, ())
     if is_onnx(options.source):
         path = Path(options.source)
         proto = parse_onnx(path)
@@ -233,7 +237,7 @@ def _foreign(
         adapt(chip, batches, method=method.rounding, seed=method.seed)
     network = to_network(chip, name=model.name, input_shape=model.input_shape)
     if _fits(network, dataset):
-        network = replace(network, class_names=dataset.class_names)
+        network = replace(network, class_names=dataset.class_names, notes=_notes(network, dataset))
     written = export(network, options.folder or Path(f"{network.name}-model"))
     return QuantizeResult(
         export=written,
@@ -251,6 +255,11 @@ def _foreign(
         accuracy=_integer_accuracy(network, dataset),
         bits=bits,
     )
+
+
+def _notes(network: Network, dataset: Dataset) -> dict[str, str]:
+    """What the data say of themselves, as how they were prepared, stays with the network."""
+    return {**dataset.notes, **network.notes}
 
 
 def _bit_notes(bits: BitPolicy | BitSearch | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from max78k.datasets.load import load
 from max78k.errors import InputError
 from max78k.flows.csi_answers import preparation_of, score_windows
 from max78k.flows.export import export
+from max78k.flows.quantization import QuantizeOptions, quantize_model
 from max78k.flows.weight_sources import network_of_run
 from max78k.network import Network
 from max78k.training.checkpoint import load_checkpoint, load_model, save_checkpoint
@@ -66,3 +67,44 @@ def test_the_preparation_goes_from_windows_to_the_exported_network(tmp_path: Pat
     with pytest.raises(InputError, match=r"E-CHECKPOINT-FILE.*notes"):
         load_model(tmp_path / "bad.pt", spec)
     assert np.array_equal(windows.groups["test"] % 3, np.zeros(len(windows.groups["test"])))
+
+
+PLAIN = """
+from torch import nn
+
+class Plain(nn.Module):
+    input_shape = (52, 96)
+
+    def __init__(self, classes=2):
+        super().__init__()
+        self.conv = nn.Conv1d(52, 8, 3, padding=1)
+        self.out = nn.Linear(8, classes)
+
+    def forward(self, data):
+        return self.out(self.conv(data).relu().mean(dim=2))
+"""
+
+
+def test_a_run_of_ordinary_layers_is_quantized_with_its_preparation(tmp_path: Path) -> None:
+    emotions = ("neutral", "angry")
+    recordings = tuple(
+        Labelled(record(emotions[n % 2], person(n), n, seconds=4.0), n % 2) for n in range(6)
+    )
+    windows = make_windows(
+        Collection("made", emotions, recordings), Preparation(window=96, step=48), Split("fold:0/3")
+    )
+    write_windows(windows, tmp_path / "w.npz")
+    (tmp_path / "plain.py").write_text(PLAIN)
+    spec = f"{tmp_path / 'plain.py'}:Plain"
+    options = TrainOptions(network=spec, folder=tmp_path / "run", epochs=1, batch_size=8)
+    train(options, load(str(tmp_path / "w.npz"), input_shape=(52, 96)))
+    quantized = quantize_model(
+        QuantizeOptions(
+            str(tmp_path / "run" / "last.pt"), str(tmp_path / "w.npz"), tmp_path / "model",
+            network=spec,
+        )
+    )  # fmt: skip
+    network = Network.load(tmp_path / "model" / "network.npz")
+    assert network.name == "plain" and network.class_names == emotions
+    assert preparation_of(network) == windows.preparation
+    assert quantized.accuracy == score_windows(network, windows)[0].accuracy
