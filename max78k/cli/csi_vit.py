@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from max78k.cli.options import seed_option
+from max78k.cli.rehearsal import NOTHING, plan_option
 from max78k.cli.terminal import emit, json_option, progress
 from max78k.errors import InputError
 
@@ -43,6 +44,7 @@ from max78k.errors import InputError
 @click.option("--bf16", is_flag=True, help="Mixed precision.")
 @click.option("--device", default="cpu", show_default=True)
 @seed_option
+@plan_option
 @json_option
 def command(
     windows: Path,
@@ -51,6 +53,7 @@ def command(
     frames: Path | None,
     tiny: bool,
     frozen_layers: int,
+    dry_run: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
@@ -74,6 +77,14 @@ def command(
     if out.exists():
         raise InputError("E-CSI-OUT", f"{out} exists.", "give a folder that does not.")
     prepared, options = read_windows(windows), VitOptions(**choices)
+    if dry_run:
+        samples, batch = len(prepared.data.train), options.batch_size
+        text = (f"{out}: {options.epochs} epochs, batches of {batch}, {samples:,} windows to "
+                f"learn from; teacher: {teacher or 'none'}")  # fmt: skip
+        plan = {"out": str(out), "epochs": options.epochs, "train_samples": samples,
+                "batch_size": batch, "teacher": teacher, "dry_run": True}  # fmt: skip
+        emit(f"{text}\n{NOTHING}", plan, as_json)
+        return
     with progress("train", options.epochs) as advance:
         student = make_student(
             prepared, options, teacher=teacher, frames=frames, tiny=tiny,

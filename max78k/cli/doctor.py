@@ -137,6 +137,7 @@ def _way_to_a_board(port: str | None) -> Iterator[Finding]:
     if importlib.util.find_spec("serial") is None:
         return
     from max78k.host.ports import access_error, list_ports
+    from max78k.host.usb_devices import UDEV_RULE, closed_probes
 
     boards = [found for found in list_ports() if found.likely_board]
     if not boards:
@@ -150,6 +151,13 @@ def _way_to_a_board(port: str | None) -> Iterator[Finding]:
         error = access_error(found.device)
         if error is not None:
             yield Finding(WRONG, "permission", f"{error.code} {error.message}", error.hint)
+    for file in closed_probes():
+        yield Finding(
+            WRONG if shutil.which("openocd") else MISSING, "debugger",
+            f"{file} may not be opened: OpenOCD does not reach the probe",
+            f"put the line {UDEV_RULE} into /etc/udev/rules.d/60-daplink.rules, then "
+            "`sudo udevadm control --reload`, and plug the board in again",
+        )  # fmt: skip
     asked = port or (boards[0].device if len(boards) == 1 else None)
     if asked is not None:
         yield _tried("firmware", lambda: _firmware(asked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "ppk2": KNOWN[(0x1915, 0xC00A)],
 }
 _SYSTEM = Path("/sys/bus/usb/devices")
+_PROBE = tuple(f"{number:04x}" for number in DAPLINK)
+# For a file such as /etc/udev/rules.d/60-daplink.rules.
+UDEV_RULE = f'ATTRS{{idVendor}}=="{_PROBE[0]}", ATTRS{{idProduct}}=="{_PROBE[1]}", TAG+="uaccess"'
 
 
 def name_device(usb_id: tuple[int | None, int | None], words: str) -> tuple[str, str]:
@@ -67,6 +71,28 @@ def without_ports(folder: Path = _SYSTEM) -> list[UsbDevice]:
         if name:
             found.append(UsbDevice(name, ":".join(ids).upper(), use))
     return found
+
+
+def closed_probes(folder: Path = _SYSTEM, devices: Path = Path("/dev")) -> list[Path]:
+    """Probes by which a debugger may not reach a part: their files, which this user may not open.
+
+    A debugger takes the probe's HID file or its USB one; one of them is enough. udev gives both to
+    root alone unless a rule says otherwise. Linux alone has such files.
+    """
+    closed = []
+    for entry in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if (_text(entry / "idVendor"), _text(entry / "idProduct")) != _PROBE:
+            continue
+        try:
+            numbers = int(_text(entry / "busnum")), int(_text(entry / "devnum"))
+        except ValueError:
+            continue
+        whole = devices / "bus" / "usb" / f"{numbers[0]:03}" / f"{numbers[1]:03}"
+        files = [whole, *(devices / one.name for one in entry.glob("*/*/hidraw/hidraw*"))]
+        there = [file for file in files if file.exists()]
+        if there and not any(os.access(file, os.R_OK | os.W_OK) for file in there):
+            closed.append(there[0])
+    return closed
 
 
 def _text(path: Path) -> str:

@@ -95,6 +95,33 @@ def terminal():
         yield path
 
 
+def test_a_probe_that_udev_keeps_from_the_user_is_told_with_the_rule(
+    capsys, machine, monkeypatch, tmp_path
+):
+    system_tree, devices = tmp_path / "sys", tmp_path / "dev"
+    entry = system_tree / "1-2"
+    (entry / "1-2:1.0" / "0003" / "hidraw" / "hidraw0").mkdir(parents=True)
+    for name, text in (("idVendor", "0d28"), ("idProduct", "0204"), ("busnum", "1"),
+                       ("devnum", "7")):  # fmt: skip
+        (entry / name).write_text(text)
+    whole = devices / "bus" / "usb" / "001" / "007"
+    whole.parent.mkdir(parents=True)
+    whole.touch()
+    (devices / "hidraw0").touch()
+    allowed = set()
+    monkeypatch.setattr(usb_devices.os, "access", lambda file, mode: file in allowed)
+    assert usb_devices.closed_probes(system_tree, devices) == [whole]
+    allowed.add(devices / "hidraw0")
+    assert usb_devices.closed_probes(system_tree, devices) == []
+    monkeypatch.setattr(usb_devices, "closed_probes", lambda: [whole])
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: "/usr/bin/openocd")
+    outcome = run(capsys, "doctor")
+    assert outcome.code == 2
+    assert str(whole) in outcome.out and usb_devices.UDEV_RULE in outcome.out
+    page = usb_devices.Path(__file__).parents[2] / "docs" / "start-with-board.md"
+    assert usb_devices.UDEV_RULE in page.read_text("utf-8")
+
+
 @pty
 def test_doctor_asks_the_board_for_its_firmware(capsys, machine, terminal):
     machine((terminal, "mbed", 0x0D28, 0x0204))
