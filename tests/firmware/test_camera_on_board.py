@@ -106,7 +106,7 @@ def test_every_picture_becomes_the_hosts_input_and_the_references_answer(
 ) -> None:
     board = VirtualBoard(elf, strict=True, seed=1)
     board.camera.show(scenes())
-    events = listen(BoardPort(board))
+    events = listen(BoardPort(board), silence_s=600)
     for number, scene in enumerate(scenes(), 1):
         frame = until(events, CameraFrame)[-1]
         assert isinstance(frame, CameraFrame)
@@ -132,7 +132,7 @@ def test_a_folded_network_reads_the_hosts_input(tmp_path: Path) -> None:
     network = chain_network(fold=True)
     board = VirtualBoard(built(network, tmp_path), strict=True, seed=1)
     board.camera.show(scenes())
-    events = listen(BoardPort(board))
+    events = listen(BoardPort(board), silence_s=600)
     for scene in scenes():
         frame = until(events, CameraFrame)[-1]
         assert isinstance(frame, CameraFrame)
@@ -152,7 +152,7 @@ def test_a_recorded_picture_is_the_cameras_and_its_answer_is_checked(
     board = VirtualBoard(elf, seed=1)
     scene = scenes()[4]
     board.camera.show(scene for _ in range(20))
-    recorded = until(listen(BoardPort(board), pictures=1), CameraPicture)[-1]
+    recorded = until(listen(BoardPort(board), pictures=1, silence_s=600), CameraPicture)[-1]
     assert isinstance(recorded, CameraPicture)
     assert recorded.raw == bus_bytes(scene)
     check(recorded, tiny_network)
@@ -176,7 +176,7 @@ def test_after_a_stop_no_old_picture_is_answered(elf: Path, tiny_network: Networ
     board = VirtualBoard(elf, seed=1)
     seen = [scenes()[0]]
     board.camera.show(seen[0] for _ in range(20))
-    events = listen(BoardPort(board))
+    events = listen(BoardPort(board), silence_s=600)
     until(events, CameraFrame)
     press(board, "SW1")
     until(events, CameraText)
@@ -191,7 +191,7 @@ def test_after_a_stop_no_old_picture_is_answered(elf: Path, tiny_network: Networ
 def test_sw1_stops_and_starts_and_sw2_sends_a_picture(elf: Path) -> None:
     board = VirtualBoard(elf, seed=1)
     board.camera.show(scenes()[3] for _ in range(100))
-    events = listen(BoardPort(board))
+    events = listen(BoardPort(board), silence_s=600)
     until(events, CameraFrame)
     press(board, "SW1")
     assert until(events, CameraText)[-1] == CameraText("state=stopped")
@@ -210,7 +210,7 @@ def test_sw1_stops_and_starts_and_sw2_sends_a_picture(elf: Path) -> None:
 
 def test_without_pictures_the_line_says_so(elf: Path) -> None:
     board = VirtualBoard(elf, seed=1)
-    events = listen(BoardPort(board))
+    events = listen(BoardPort(board), silence_s=600)
     started = until(events, CameraText)[-1]
     assert started.text.startswith("network=tiny7 id=") and "rows=144 columns=192" in started.text
     assert until(events, CameraText)[-1] == CameraText("error=no-picture")
