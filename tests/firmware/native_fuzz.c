@@ -19,7 +19,7 @@
 
 static uint32_t state;
 static uint32_t now;
-static unsigned long long fed, sound, bad, replies;
+static unsigned long long fed, sound, bad, replies, windows;
 volatile uint32_t cnn_time;
 
 uint32_t timer_now(void) { return now += 10U; }
@@ -82,7 +82,13 @@ static void check_reply(const struct server_reply *reply)
             exit(2);
         }
     }
-    replies += reply->count != 0U;
+    if (reply->count != 0U) {
+        struct link_reply_prefix prefix;
+        memcpy(&prefix, frame.payload, sizeof prefix);
+        windows += frame.header.type == (LINK_TYPE_CSI_WINDOW | LINK_REPLY_FLAG) &&
+                   prefix.status == LINK_STATUS_OK;
+        replies++;
+    }
 }
 
 static void feed(const uint8_t *bytes, size_t count)
@@ -122,19 +128,41 @@ static void feed_noise(void)
     feed(bytes, count);
 }
 
+/* Numbers of a CSI window, most of which can be; then packets are taken and windows made. */
+static size_t draw_csi_setup(uint8_t *payload)
+{
+    const uint32_t channels = 1U + draw(4U);
+    const struct link_csi_setup setup = {.channels = (uint16_t)channels,
+                                         .values = (uint16_t)((2U << draw(4U)) + draw(33U) / 32U),
+                                         .gain = draw(40000U)};
+    memcpy(payload, &setup, sizeof setup);
+    for (uint32_t channel = 0; channel < channels; channel++) {
+        payload[sizeof setup + channel] = (uint8_t)draw(draw(32U) == 0U ? 256U : setup.values / 2U + 1U);
+    }
+    return sizeof setup + channels;
+}
+
 static void feed_frame(bool damaged)
 {
-    static const uint8_t types[] = {1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x11, 0x11, 0x12, 0x55, 0x91};
+    static const uint8_t types[] = {1, 2,  3,  4,    5,    6,    7,    8,    8,    9,   9,
+                                    9, 10, 10, 0x10, 0x11, 0x11, 0x11, 0x11, 0x12, 0x55, 0x91};
     static const uint8_t delimiter = 0U; /* half of them follow noise directly */
     uint8_t payload[LINK_MAX_PAYLOAD];
     uint8_t bytes[LINK_MAX_ENCODED];
     size_t count = draw(16U) == 0U ? draw(LINK_MAX_PAYLOAD + 1U) : draw(24U);
-    for (size_t index = 0; index < count; index++) {
+    count = draw(3U) == 0U ? 0U : count; /* many requests have none */
+    for (size_t index = 0; index < sizeof payload; index++) {
         const uint32_t low = draw(NETWORK_INPUT_BYTES + 2U);
         const bool number = index < 8U && draw(8U) != 0U; /* mostly small: a frame, an offset */
         payload[index] = (uint8_t)(!number ? draw(256U) : index % 4U == 0U ? low : 0U);
     }
-    count = link_encode(types[draw(sizeof types)], (uint16_t)draw(8U), payload, count, bytes);
+    const uint8_t type = types[draw(sizeof types)];
+    if (type == LINK_TYPE_CSI_SETUP && draw(4U) != 0U) {
+        count = draw_csi_setup(payload);
+    } else if (type == LINK_TYPE_CSI_PACKETS && draw(4U) != 0U) {
+        count = 16U * draw(LINK_MAX_PAYLOAD / 16U + 1U); /* whole packets of most set-ups */
+    }
+    count = link_encode(type, (uint16_t)draw(8U), payload, count, bytes);
     if (damaged) {
         bytes[draw((uint32_t)count)] ^= (uint8_t)(1U << draw(8U));
         count -= draw(8U) == 0U;
@@ -161,6 +189,7 @@ int main(int argc, char **argv)
             break;
         }
     }
-    printf("bytes %llu frames %llu bad %llu replies %llu\n", fed, sound, bad, replies);
+    printf("bytes %llu frames %llu bad %llu replies %llu CSI windows %llu\n", fed, sound, bad,
+           replies, windows);
     return 0;
 }
