@@ -35,6 +35,11 @@ static inline half narrow(float value) /* to the nearest, halves to even */
     return (half)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+static inline float larger(float a, float b) /* NaN if one of them is */
+{
+    return (a >= b) | (a != a) ? a : b;
+}
+
 /* what a pass over rows reads and writes, and two sums of each channel */
 struct pass {
     const half *data, *result, *gradient;
@@ -106,7 +111,7 @@ static void scale(struct pass *p)
         half *restrict out = p->out + row * n;
         for (int c = 0; c < n; c++) {
             const float value = p->a[c] * wide(data[c]) + p->b[c];
-            out[c] = narrow(value > floor ? value : floor);
+            out[c] = narrow(value < floor ? floor : value);
         }
     }
 }
@@ -168,7 +173,7 @@ void norm_forward(const half *x, half *y, int64_t rows, int64_t channels, const 
     for (int c = 0; c < channels; c++) {
         const double shift = one[c] / rows, square = two[c] / rows - shift * shift;
         mean[c] = (float)(origin[c] + shift);
-        variance[c] = (float)(square > 0 ? square : 0);
+        variance[c] = (float)(square < 0 ? 0 : square);
         factor[c] = (float)(weight[c] / sqrt(variance[c] + eps));
         offset[c] = bias[c] - mean[c] * factor[c];
     }
@@ -209,10 +214,9 @@ static void pool_rows(struct pass *p) /* rows are rows of the output */
             const half *restrict low = top + 2 * width * n;
             half *restrict out = p->out + (row * width + x) * n;
             for (int c = 0; c < n; c++) {
-                const float left = wide(top[c]) >= wide(low[c]) ? wide(top[c]) : wide(low[c]);
-                const float right =
-                    wide(top[n + c]) >= wide(low[n + c]) ? wide(top[n + c]) : wide(low[n + c]);
-                out[c] = narrow(left >= right ? left : right);
+                const float left = larger(wide(top[c]), wide(low[c]));
+                const float right = larger(wide(top[n + c]), wide(low[n + c]));
+                out[c] = narrow(larger(left, right));
             }
         }
     }

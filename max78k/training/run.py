@@ -47,7 +47,7 @@ from max78k.training.registry import build, input_shape, network_name
 from max78k.training.run_folder import Row, RunFolder
 from max78k.training.samples import Samples, tensors
 from max78k.training.tensorboard import TensorBoardLog
-from max78k.training.trainer import Figures, Trainer
+from max78k.training.trainer import Figures, Trainer, require_finite
 
 _DROPOUT = 3  # stream of random numbers; the others are in samples.py
 
@@ -133,6 +133,7 @@ class Run:
         self._processes.agree(self._model)
         training_seconds = time.perf_counter() - started
         loss, accuracy = self._measure(self._trainer.measured, phase.mode)
+        require_finite(loss, epoch, self._samples.steps - 1)
         seen = self._samples.steps * self._samples.batch_size
         row: Row = {
             "epoch": epoch,

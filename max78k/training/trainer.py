@@ -124,11 +124,11 @@ class Trainer:
             tally += torch.stack([loss.detach().to(tally), hits.to(tally)])
             if self._is_checked(step):
                 value = float(loss.detach())
-                _require_finite(value, epoch, step)
+                require_finite(value, epoch, step)
             progress(TrainProgress(epoch, epochs, mode.value, step + 1, samples.steps, value))
         total = self._processes.total(tally)
         count = samples.steps * self._processes.count
-        _require_finite(float(total[0]), epoch, samples.steps - 1)
+        require_finite(float(total[0]), epoch, samples.steps - 1)
         seen = samples.steps * samples.batch_size
         return Figures(float(total[0]) / count, float(total[1]) / seen, rate)
 
@@ -220,7 +220,8 @@ def _tally_device(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device  # which has no float64
 
 
-def _require_finite(value: float, epoch: int, step: int) -> None:
+def require_finite(value: float, epoch: int, step: int) -> None:
+    """Raise InputError ``E-TRAIN-DIVERGED`` unless the loss is a number."""
     if not math.isfinite(value):
         raise InputError(
             "E-TRAIN-DIVERGED",

@@ -89,6 +89,19 @@ def test_pooling_gives_the_first_of_equal_pixels_the_gradient() -> None:
 
 
 @needs_compiler
+def test_what_is_no_number_stays_none() -> None:
+    """So that a training that diverges is seen to."""
+    data = _data(4)
+    data[1, 2, 3, 5] = torch.nan
+    data.requires_grad_()
+    pooled = fused.largest_pool(data, _POOL)
+    assert torch.equal(pooled.isnan(), F.max_pool2d(data, 2).isnan())
+    normed = fused.norm_relu(_norm(4), data)
+    assert torch.equal(normed.isnan(), F.relu(_norm(4)(data)).isnan())
+    assert pooled.isnan().sum() == 1 and normed.isnan().any()
+
+
+@needs_compiler
 def test_other_windows_are_left_to_pytorch() -> None:
     odd = _data(4, side=7).requires_grad_()
     assert torch.equal(fused.largest_pool(odd, _POOL), F.max_pool2d(odd, 2))
