@@ -33,7 +33,7 @@ _ASKED = (
     ("QAT, bytes, bfloat16 backward", "plain", 0.9),
     ("QAT, bytes, bfloat16 backward", "QAT, float32, channels last", 1.0),
     ("float phase, bfloat16", "float phase, float32", 1 / 1.7),
-    ("float phase, bfloat16", "plain, batch norm, bfloat16", 0.8),
+    ("float phase, bfloat16", "plain, batch norm, bfloat16", 0.95),
 )
 
 
