@@ -1,8 +1,8 @@
 /* Batch norm with ReLU, and 2 x 2 max pooling, of bfloat16 pictures with their channels innermost.
  *
- * A batch of pictures is a matrix of rows (pixels) and channels. Work is split by rows; each thread
- * adds up in its own sums, which are joined in the order of the threads, so that a number of threads
- * always gives the same bits. Sums run in float over BLOCK rows and in double over blocks. */
+ * A batch of pictures is a matrix of rows (pixels) and channels. Work is split by rows; each
+ * thread adds up in its own sums, which are joined in the order of the threads, so that a number of
+ * threads always gives the same bits. Sums run in float over BLOCK rows, in double over blocks. */
 
 #include <math.h>
 #include <stdint.h>
@@ -22,10 +22,10 @@ static inline float wide(half value)
     return result;
 }
 
-/* value where the result is not zero or all is set, else 0; without a branch, to vectorise */
-static inline float passed(half value, half result, half all)
+/* value where the result is not zero, else 0; without a branch, to vectorise */
+static inline float passed(half value, half result)
 {
-    return wide(value & (half) - ((result | all) != 0));
+    return wide(value & (half) - (result != 0));
 }
 
 static inline half narrow(float value) /* to the nearest, halves to even */
@@ -46,7 +46,7 @@ struct pass {
     half *out;
     const float *a, *b, *c;
     int64_t first, end;
-    int channels, relu, width;
+    int channels, width;
     double *one, *two;
 };
 
@@ -101,17 +101,16 @@ static void moments(struct pass *p)
     }
 }
 
-/* a * data + b, not below 0 with relu */
+/* a * data + b, not below 0 */
 static void scale(struct pass *p)
 {
     const int n = p->channels;
-    const float floor = p->relu ? 0.0f : -INFINITY;
     for (int64_t row = p->first; row < p->end; row++) {
         const half *restrict data = p->data + row * n;
         half *restrict out = p->out + row * n;
         for (int c = 0; c < n; c++) {
             const float value = p->a[c] * wide(data[c]) + p->b[c];
-            out[c] = narrow(value < floor ? floor : value);
+            out[c] = narrow(value < 0.0f ? 0.0f : value);
         }
     }
 }
@@ -120,7 +119,6 @@ static void scale(struct pass *p)
 static void products(struct pass *p)
 {
     const int n = p->channels;
-    const half all = !p->relu;
     float one[CHANNELS], two[CHANNELS];
     for (int64_t block = p->first; block < p->end; block += BLOCK) {
         const int64_t end = block + BLOCK < p->end ? block + BLOCK : p->end;
@@ -130,7 +128,7 @@ static void products(struct pass *p)
             const half *restrict data = p->data + row * n, *restrict result = p->result + row * n;
             const half *restrict gradient = p->gradient + row * n;
             for (int c = 0; c < n; c++) {
-                const float arrived = passed(gradient[c], result[c], all);
+                const float arrived = passed(gradient[c], result[c]);
                 one[c] += arrived;
                 two[c] += arrived * (wide(data[c]) - p->a[c]);
             }
@@ -146,13 +144,12 @@ static void products(struct pass *p)
 static void spread_gradient(struct pass *p)
 {
     const int n = p->channels;
-    const half all = !p->relu;
     for (int64_t row = p->first; row < p->end; row++) {
         const half *restrict data = p->data + row * n, *restrict result = p->result + row * n;
         const half *restrict gradient = p->gradient + row * n;
         half *restrict out = p->out + row * n;
         for (int c = 0; c < n; c++) {
-            const float arrived = passed(gradient[c], result[c], all);
+            const float arrived = passed(gradient[c], result[c]);
             out[c] = narrow(p->a[c] * arrived + p->b[c] * wide(data[c]) + p->c[c]);
         }
     }
@@ -160,7 +157,7 @@ static void spread_gradient(struct pass *p)
 
 /* mean and inverse deviation of each channel; y = relu((x - mean) * inverse * weight + bias) */
 void norm_forward(const half *x, half *y, int64_t rows, int64_t channels, const float *weight,
-                  const float *bias, double eps, int64_t relu, float *mean, float *variance,
+                  const float *bias, double eps, float *mean, float *variance,
                   int64_t threads)
 {
     double one[CHANNELS] = {0}, two[CHANNELS] = {0};
@@ -168,7 +165,7 @@ void norm_forward(const half *x, half *y, int64_t rows, int64_t channels, const 
     for (int c = 0; c < channels; c++)
         origin[c] = wide(x[c]); /* keeps the difference of large sums small */
     struct pass pass = {.data = x, .out = y, .a = origin,
-                        .channels = (int)channels, .relu = (int)relu, .one = one, .two = two};
+                        .channels = (int)channels, .one = one, .two = two};
     spread(moments, &pass, rows, threads);
     for (int c = 0; c < channels; c++) {
         const double shift = one[c] / rows, square = two[c] / rows - shift * shift;
@@ -183,15 +180,14 @@ void norm_forward(const half *x, half *y, int64_t rows, int64_t channels, const 
 
 /* gradients of the input, the weight and the bias of norm_forward */
 void norm_backward(const half *x, const half *y, const half *gradient, half *out, int64_t rows,
-                   int64_t channels, const float *weight, double eps, int64_t relu,
-                   const float *mean,
+                   int64_t channels, const float *weight, double eps, const float *mean,
                    const float *variance, float *weight_gradient, float *bias_gradient,
                    int64_t threads)
 {
     double one[CHANNELS] = {0}, two[CHANNELS] = {0};
     float a[CHANNELS], b[CHANNELS], c_[CHANNELS];
     struct pass pass = {.data = x, .result = y, .gradient = gradient, .out = out, .a = mean,
-                        .channels = (int)channels, .relu = (int)relu, .one = one, .two = two};
+                        .channels = (int)channels, .one = one, .two = two};
     spread(products, &pass, rows, threads);
     for (int c = 0; c < channels; c++) {
         const double inverse = 1.0 / sqrt(variance[c] + eps), slope = two[c] * inverse * inverse;

@@ -1,10 +1,10 @@
 """Batch norm with ReLU, and 2 x 2 max pooling, in one pass each while training in bfloat16.
 
 PyTorch's own operations take more of a training step on a processor with matrix instructions than
-the convolutions do: they pass over the data more often, and by one element at a time where there
-are few channels. These are compiled once in a process by whatever C compiler there is; without one,
-elsewhere than on the CPU, and for data of another kind, PyTorch's operations are used. Statistics
-are of the same numbers, results differ by the rounding of bfloat16.
+the convolutions do: they pass over the data more often. These are compiled once in a process
+by whatever C compiler there is; without one, elsewhere than on the CPU, and for data of another
+kind, PyTorch's operations are used. Statistics are of the same numbers, results differ by the
+rounding of bfloat16.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def _fits(data: Tensor) -> bool:
         and data.device.type == "cpu"
         and data.ndim == 4
         and data.shape[1] <= _MOST_CHANNELS
+        and data.numel() > data.shape[1]  # one value has no variance: PyTorch says so
         and data.requires_grad
         and data.is_contiguous(memory_format=torch.channels_last)
         and _library() is not None
@@ -71,9 +72,10 @@ def _fits(data: Tensor) -> bool:
 
 def _learns(norm: nn.Module) -> bool:
     return (
-        isinstance(norm, nn.BatchNorm2d)
+        type(norm) is nn.BatchNorm2d  # others, as that over several processes, compute otherwise
         and norm.training
         and norm.affine
+        and norm.weight.dtype is torch.float32
         and norm.momentum is not None
         and norm.track_running_stats
     )
@@ -88,7 +90,7 @@ class _NormRelu(Function):
         channels = data.shape[1]
         rows = data.numel() // channels
         mean, variance = torch.empty(channels), torch.empty(channels)
-        _call("norm_forward", data, out, rows, channels, weight, bias, norm.eps, 1, mean, variance)
+        _call("norm_forward", data, out, rows, channels, weight, bias, norm.eps, mean, variance)
         with torch.no_grad():
             share = norm.momentum or 0.0
             cast(Tensor, norm.running_mean).lerp_(mean, share)
@@ -107,7 +109,7 @@ class _NormRelu(Function):
         of_weight, of_bias = torch.empty(channels), torch.empty(channels)
         _call(
             "norm_backward", data, out, gradient, result, data.numel() // channels, channels,
-            weight, ctx.eps, 1, mean, variance, of_weight, of_bias,
+            weight, ctx.eps, mean, variance, of_weight, of_bias,
         )  # fmt: skip
         return result, of_weight, of_bias, None
 

@@ -24,6 +24,10 @@ def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "_library", lambda: None)
 
 
+class _Other(nn.BatchNorm2d):
+    """A batch norm that may compute otherwise, as the one over several processes."""
+
+
 def _norm(channels: int) -> nn.BatchNorm2d:
     norm = nn.BatchNorm2d(channels, momentum=0.05)
     nn.init.uniform_(norm.weight, -0.5, 1.5)
@@ -70,7 +74,11 @@ def test_norm_relu_uses_its_own_operation_where_it_can() -> None:
     assert "NormRelu" in type(fused.norm_relu(norm, data).grad_fn).__name__
     for other in (data.float(), data.contiguous(), data.detach()):
         assert "NormRelu" not in type(fused.norm_relu(norm, other).grad_fn).__name__
-    assert "NormRelu" not in type(fused.norm_relu(norm.eval(), data).grad_fn).__name__
+    others = (norm.eval(), copy.deepcopy(norm).train().bfloat16(), _Other(8))
+    for one in others:
+        assert "NormRelu" not in type(fused.norm_relu(one, data).grad_fn).__name__
+    with pytest.raises(ValueError, match="more than 1 value"):
+        fused.norm_relu(_norm(8), _data(8, side=1, samples=1).requires_grad_())
 
 
 @needs_compiler
