@@ -79,6 +79,8 @@ class Lessons:
                 scores = self.teacher(real)
             else:
                 scores, wanted = outputs_and_features(self.teacher, real)
+            if options.teacher_flip:
+                scores = mean_of_shares([scores, self.teacher(real.flip(-1))])
         if options.distillation:
             heat = options.temperature
             taught = F.kl_div(
@@ -168,8 +170,13 @@ class Several(nn.Module):
 
     def forward(self, data: Tensor) -> Tensor:
         """Logarithms of the mean shares, float32 [N, classes]."""
-        shares = [teacher(data).float().flatten(1).softmax(dim=1) for teacher in self.teachers]
-        return torch.stack(shares).mean(dim=0).clamp_min(1e-12).log()
+        return mean_of_shares([teacher(data) for teacher in self.teachers])
+
+
+def mean_of_shares(scores: list[Tensor]) -> Tensor:
+    """Scores [N, classes] whose softmax is the mean of the softmax of each of ``scores``."""
+    shares = [one.float().flatten(1).softmax(dim=1) for one in scores]
+    return torch.stack(shares).mean(dim=0).clamp_min(1e-12).log()
 
 
 def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ...]) -> nn.Module:

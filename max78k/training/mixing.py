@@ -18,7 +18,8 @@ class Mixture:
     Attributes:
         share: float32 [N], how much of itself a sample keeps.
         paste: whether a box is pasted (cutmix), else all is blended (mixup).
-        places: float32 [N, axes], middles of the boxes as shares of the lengths.
+        places: float32 [N, axes], middles of the boxes as shares of the lengths; the last axes of
+            the samples, a box goes over the whole length of the others.
     """
 
     share: Tensor
@@ -55,11 +56,13 @@ class Mixture:
         share = self.share.to(values.device)
         others = values[partner]
         if self.paste:
-            lengths = values.shape[2:]
-            width = (1 - share) ** (1 / len(lengths))
             places = self.places.to(values.device)
+            axes = places.shape[1]
+            lengths = values.shape[-axes:]
+            width = (1 - share) ** (1 / axes)
             middles = [(places[:, axis] * n).floor() for axis, n in enumerate(lengths)]
             mask = box(lengths, middles, [width * n for n in lengths])
+            mask = mask.reshape(len(values), *(1,) * (values.ndim - 1 - axes), *lengths)
             share = 1 - mask.float().flatten(1).mean(1)  # boxes are cut off at the edges
             mixed = torch.where(mask, others, values)
         else:

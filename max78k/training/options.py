@@ -128,6 +128,10 @@ class TrainOptions:
             10,
         ),
     )
+    cutmix_columns: bool = option(
+        False,
+        About(_BATCHES, "Paste whole columns: for images whose columns are points in time."),
+    )
 
     optimizer: str = option(
         "sgd", About(_OPTIMIZER, "sgd is with Nesterov momentum.", choices=OPTIMIZERS)
@@ -227,6 +231,10 @@ class TrainOptions:
             "checkpoint, or a folder of `csi train-vit`, in both phases; several with commas teach "
             "the mean of what they say.",
         ),
+    )
+    teacher_flip: bool = option(
+        False,
+        About(_TEACHER, "The teacher says the mean of what it says of a picture and its mirror."),
     )
     teacher_network: str | None = option(
         None,

@@ -233,6 +233,12 @@ class Run:
         options = self.options
         if not (options.distillation or options.feature_distillation):
             return None
+        if options.teacher_flip and len(self.dataset.input_shape) != 3:
+            raise InputError(
+                "E-TEACHER-FLIP",
+                f"inputs of {self.dataset.input_shape} are no pictures that could be mirrored.",
+                "leave --teacher-flip away.",
+            )
         if options.teacher == SELF:
             return None if own is None else Lessons(own, options)
         classes, shape = len(self.dataset.class_names), self.dataset.input_shape

@@ -75,7 +75,7 @@ class Samples:
         if options.mixup or options.cutmix:
             shares = targets if targets.ndim > 1 else F.one_hot(targets, self._classes).float()
             numbers = (options.seed, epoch, step, _MIX)
-            axes = pixels.ndim - 2
+            axes = 1 if options.cutmix_columns else pixels.ndim - 2
             mixture = Mixture.draw(size, axes, numbers, mixup=options.mixup, cutmix=options.cutmix)
             integers, targets = mixture.part(part).apply(integers, shares)
         return Batch(integers, targets, labels)

@@ -163,6 +163,27 @@ def test_a_checkpoint_of_a_run_can_teach_another(options, dataset, tmp_path):
     assert len(train(taught, dataset).history) == 2
 
 
+def test_only_of_pictures_a_teacher_sees_the_mirror_too(options, dataset, tmp_path):
+    plan = replace(options, epochs=2, qat_epochs=1, teacher_flip=True, distillation=0.5)
+    assert len(train(plan, dataset).history) == 2
+    train_part, test_part = (
+        replace(part, inputs=part.inputs.reshape(len(part), 1, -1))
+        for part in (dataset.train, dataset.test)
+    )
+    series = replace(dataset, train=train_part, test=test_part)
+    file = tmp_path / "flat.py"
+    file.write_text(
+        "from torch import nn\nclass Flat(nn.Sequential):\n"
+        "    def __init__(self, classes=3):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(144, classes))\n"
+    )
+    with pytest.raises(InputError, match="E-TEACHER-FLIP"):
+        train(
+            replace(plan, network=f"{file}:Flat", qat_epochs=None, folder=tmp_path / "series"),
+            series,
+        )
+
+
 def test_arguments_reach_the_network_and_its_checkpoint(options, dataset):
     wide = replace(
         options, network=f"{NETWORKS}:Wide", network_arguments={"width": 5}, epochs=1, qat_epochs=1

@@ -175,6 +175,16 @@ def test_mixing_keeps_integers_and_the_shares_of_what_is_seen(shape, mixup, cutm
     torch.testing.assert_close(own, kept, atol=0.05 if mixup else 1e-5, rtol=0)
 
 
+def test_whole_columns_can_be_pasted():
+    values, targets = pairs(12, (2, 5, 30))
+    mixture = Mixture.draw(12, 1, (1, 2, 3), mixup=0.0, cutmix=1.0)
+    mixed, shares = mixture.apply(values, targets)
+    assert torch.equal(mixed, mixed[:, :1, :1].expand_as(mixed))  # rows and channels alike
+    own = (mixed == values).float().mean((1, 2, 3))
+    torch.testing.assert_close(own, (shares * targets).sum(1))
+    assert 0.2 < float(own.mean()) < 0.8 and len(set(own.tolist())) > 6
+
+
 def test_a_part_of_a_mixture_is_what_the_whole_gives_there():
     values, targets = pairs(12, (1, 8, 8))
     mixture = Mixture.draw(12, 2, (5,), mixup=0.4, cutmix=1.0)
@@ -316,6 +326,19 @@ def test_several_teachers_teach_the_mean_of_their_shares(tmp_path):
         load_teacher(replace(options, feature_distillation=1.0), 3, (1, 4, 4))
     with pytest.raises(InputError, match=r"E-CHECKPOINT-NETWORK.*0\.pt"):
         load_teacher(options, 4, (1, 4, 4))
+
+
+def test_a_teacher_can_say_the_mean_for_a_picture_and_its_mirror():
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    data, outputs = torch.randn(5, 1, 4, 4), torch.randn(5, 3)
+    options = TrainOptions(distillation=1.0, temperature=1.0, teacher_flip=True)
+    found = Lessons(teacher, options).loss(torch.zeros(()), outputs, None, data)
+    wanted = (teacher(data).softmax(1) + teacher(data.flip(3)).softmax(1)) / 2
+    torch.testing.assert_close(
+        found, F.kl_div(outputs.log_softmax(1), wanted, reduction="batchmean")
+    )
+    alone = Lessons(teacher, replace(options, teacher_flip=False))
+    assert not torch.allclose(alone.loss(torch.zeros(()), outputs, None, data), found)
 
 
 def test_options_of_the_table_are_checked():
