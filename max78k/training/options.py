@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,11 @@ class Augmentation:
         ),
     )
 
+    def only_mirrors(self) -> Augmentation:
+        """Pictures are mirrored as before, and not changed otherwise."""
+        still: dict[str, Any] = {item.name: 0 for item in fields(self) if item.name != "flip"}
+        return replace(self, **still)
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -104,6 +109,15 @@ class TrainOptions:
             _LENGTH,
             "Checkpoint whose weights the run starts from; layers of another shape, as the last "
             "one for other classes, begin anew.",
+        ),
+    )
+    clean_epochs: int = option(
+        0,
+        About(
+            _LENGTH,
+            "The last epochs, whose samples are at most mirrored, neither changed nor blended: "
+            "batch norm and weights then meet what the network will be asked.",
+            0,
         ),
     )
 
@@ -290,6 +304,10 @@ class TrainOptions:
                 f"qat_epochs is {self.qat_epochs} of {self.epochs} epochs.",
                 "at least one, at most all of them.",
             )
+
+    def is_clean(self, epoch: int) -> bool:
+        """Whether the samples of an epoch are left as they are, mirrors apart."""
+        return epoch >= self.epochs - self.clean_epochs
 
     @property
     def float_epochs(self) -> int:

@@ -69,10 +69,12 @@ class Samples:
         pixels, labels = self.pixels[rows], self.labels[rows]
         generator = seeded_generator(options.seed, epoch, step, _AUGMENT)
         shape = torch.Size([size, *pixels.shape[1:]])
-        draws = Draws.draw(shape, options.augmentation, generator).part(part)
-        integers = apply(pixels, options.augmentation, draws)
+        is_clean = options.is_clean(epoch)
+        changes = options.augmentation.only_mirrors() if is_clean else options.augmentation
+        draws = Draws.draw(shape, changes, generator).part(part)
+        integers = apply(pixels, changes, draws)
         targets = labels if self.soft is None else self.soft[rows]
-        if options.mixup or options.cutmix:
+        if (options.mixup or options.cutmix) and not is_clean:
             shares = targets if targets.ndim > 1 else F.one_hot(targets, self._classes).float()
             numbers = (options.seed, epoch, step, _MIX)
             axes = 1 if options.cutmix_columns else pixels.ndim - 2

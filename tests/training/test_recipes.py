@@ -256,6 +256,22 @@ def test_parts_of_processes_make_the_joined_batch():
         Samples(few([3, 2]), options, Processes(0, 3, torch.device("cpu")))
 
 
+def test_samples_of_the_last_epochs_are_at_most_mirrored():
+    data = few([3, 5])
+    options = TrainOptions(
+        epochs=3, qat_epochs=1, clean_epochs=2, mixup=0.4, batch_size=8,
+        augmentation=Augmentation(noise=0.1, cutout=2),
+    )  # fmt: skip
+    samples = Samples(data, options, Processes(0, 1, torch.device("cpu")))
+    for epoch in range(3):
+        order = samples.order(epoch)
+        found = samples.batch(order, epoch, 0)
+        untouched = samples.pixels[order[:8]].float() - 128
+        same = ((found.integers == untouched) | (found.integers == untouched.flip(-1))).all()
+        assert bool(same) == (epoch > 0)
+        assert torch.equal(found.targets, found.labels) == (epoch > 0)
+
+
 class Small(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
