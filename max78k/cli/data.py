@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from max78k.cli import data_teach
 from max78k.cli.options import seed_option
 from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, progress, say
@@ -48,10 +49,14 @@ def command() -> None:
       max78k data duplicates pictures/
       max78k data augment fer2013.csv --sheet changes.png
       max78k data faces photos/ --detector yunet.onnx --out faces/
+      max78k data teach soft.npz runs/fer7 --out taught.npz
 
     SPEC: `faces` or `faces:train=4000,test=1000` (drawn faces), a fer2013.csv, an .npz of images
     and labels, a folder with one folder of images for each class, or the folder of CK+.
     """
+
+
+command.add_command(data_teach.teach)
 
 
 @command.command(SHOW)

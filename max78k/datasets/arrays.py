@@ -93,11 +93,12 @@ def load_npz(
 
 
 def sample_shape(path: Path) -> tuple[int, ...] | None:
-    """Shape of one sample of ``images``, channels first; None for a file of another layout.
+    """Shape of one sample, channels first; None for a file of another layout.
 
     Raises InputError ``E-DATA-FILE``.
     """
-    images = _read(path).get("images")
+    arrays = _read(path)
+    images = arrays.get("images", arrays.get("train_images"))
     if images is None or images.ndim < 2:
         return None
     shape = images.shape[1:]

@@ -123,3 +123,14 @@ def find_device(name: str) -> torch.device:
             "E-TRAIN-DEVICE", f"the device {name} cannot be used ({reason}).", "--device cpu."
         ) from None
     return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu":
+        return False
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    checks = [getattr(torch.cpu, name, None) for name in names]
+    return any(check() for check in checks if check is not None)

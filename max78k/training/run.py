@@ -42,7 +42,7 @@ from max78k.training.options import (
     TrainProgress,
 )
 from max78k.training.phases import phases
-from max78k.training.processes import Processes
+from max78k.training.processes import Processes, has_fast_bf16
 from max78k.training.registry import build, input_shape, network_name
 from max78k.training.run_folder import Row, RunFolder
 from max78k.training.samples import Samples, tensors
@@ -79,7 +79,7 @@ class Run:
         self._processes = processes
         self._progress = progress
         self._device = processes.device
-        self._bf16 = _has_fast_bf16(self._device) if options.bf16 is None else options.bf16
+        self._bf16 = has_fast_bf16(self._device) if options.bf16 is None else options.bf16
         self._phase, self._phase_epoch, self._best = 0, 0, State()
         torch.manual_seed(options.seed)
         self._model = self._new_model()
@@ -422,16 +422,6 @@ class Run:
 def _copied(model: nn.Module) -> State:
     """Numbers of their own, on the CPU: a state dict alone changes with the model."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
-
-def _has_fast_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    if device.type != "cpu":
-        return False
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    checks = [getattr(torch.cpu, name, None) for name in names]
-    return any(check() for check in checks if check is not None)
 
 
 def _fingerprint(dataset: Dataset) -> dict[str, int]:
