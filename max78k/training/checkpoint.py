@@ -165,10 +165,12 @@ def fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     model.load_state_dict(state)
 
 
-def fill_matching(model: nn.Module, path: Path) -> tuple[str, ...]:
-    """Load those weights of the checkpoint ``path`` that ``model`` has in the same shape.
+def fill_matching(model: nn.Module, *paths: Path) -> tuple[str, ...]:
+    """Load those weights of a checkpoint that ``model`` has in the same shape.
 
-    Widths of weights stay the model's own: they belong to its quantization.
+    Of several checkpoints it is the mean of their weights, which is better than each of them where
+    one was trained from the other (arXiv:2203.05482). Widths of weights stay the model's own: they
+    belong to its quantization.
 
     Returns:
         Keys of the model that were not in the file, or had another shape.
@@ -176,18 +178,34 @@ def fill_matching(model: nn.Module, path: Path) -> tuple[str, ...]:
     Raises:
         InputError: those of :func:`load_checkpoint`; E-INITIAL-NETWORK if no weights match.
     """
-    stored, own = load_checkpoint(path)["model"], model.state_dict()
+    stored, own = _mean([load_checkpoint(path)["model"] for path in paths]), model.state_dict()
     keys = [key for key in own if not key.endswith("weight_bits")]
     found = [key for key in keys if key in stored and stored[key].shape == own[key].shape]
     if not any(own[key].ndim > 1 for key in found):
         raise InputError(
             "E-INITIAL-NETWORK",
-            f"{path} has no weights of {type(model).__name__}: {len(found)} of {len(keys)} of its "
-            "keys have the same name and shape, none of them a layer's weights.",
+            f"{', '.join(map(str, paths))} does not fit {type(model).__name__}: {len(found)} of "
+            f"{len(keys)} keys have the same name and shape, none of them a layer's weights.",
             "a checkpoint of the same network, perhaps for other classes.",
         )
     model.load_state_dict({key: stored[key] for key in found}, strict=False)
     return tuple(key for key in keys if key not in found)
+
+
+def _mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of what all states have in the same shape; integers are those of the first."""
+    first = states[0]
+    common = [
+        key
+        for key in first
+        if all(key in state and state[key].shape == first[key].shape for state in states)
+    ]
+    return {
+        key: torch.stack([state[key] for state in states]).mean(dim=0)
+        if first[key].is_floating_point()
+        else first[key]
+        for key in common
+    }
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

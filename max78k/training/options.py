@@ -108,7 +108,7 @@ class TrainOptions:
         About(
             _LENGTH,
             "Checkpoint whose weights the run starts from; layers of another shape, as the last "
-            "one for other classes, begin anew.",
+            "one for other classes, begin anew; several with commas: the mean of their weights.",
         ),
     )
     clean_epochs: int = option(

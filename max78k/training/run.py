@@ -96,7 +96,8 @@ class Run:
             if processes.is_first:
                 self.folder.require_new()
             if options.initial is not None:
-                fill_matching(self._model, float_checkpoint(Path(options.initial)))
+                names = [Path(name.strip()) for name in options.initial.split(",")]
+                fill_matching(self._model, *map(float_checkpoint, names))
             if self._phases[0].mode is Mode.QAT:
                 self._quantize()
             self._trainer = self._new_trainer(self._new_lessons())

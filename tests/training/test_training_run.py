@@ -107,6 +107,32 @@ def test_layers_of_another_shape_begin_anew(options, dataset, tmp_path):
         fill_matching(torch.nn.Linear(3, 4), options.folder / "best.pt")
 
 
+def test_the_mean_of_several_checkpoints_can_be_started_from(options, dataset, tmp_path):
+    train(replace(options, epochs=2), dataset)
+    first = options.folder / "best.pt"
+    other, narrow = load_checkpoint(first), load_checkpoint(first)
+    other["model"] = {
+        key: value + 3 if value.is_floating_point() else value + 1
+        for key, value in other["model"].items()
+    }
+    narrow["model"]["conv2.weight"] = narrow["model"]["conv2.weight"][:2]
+    paths = tmp_path / "other.pt", tmp_path / "narrow.pt"
+    for path, content in zip(paths, (other, narrow), strict=True):
+        torch.save(content, path)
+    model, single = build(options.network, 3), build(options.network, 3)
+    fill_matching(single, first)
+    assert fill_matching(model, first, paths[0]) == ()
+    torch.testing.assert_close(model.conv1.weight, single.conv1.weight + 1.5)
+    assert int(model.conv1.out_exponent) == int(single.conv1.out_exponent)
+    assert fill_matching(model, first, paths[1]) == ("conv2.weight",)
+    both = replace(
+        options, folder=tmp_path / "both", epochs=1, qat_epochs=1, initial=f"{first}, {first}"
+    )
+    alone = replace(both, folder=tmp_path / "alone", initial=str(first))
+    again = [train(one, dataset).history for one in (both, alone)]
+    assert again[0][0]["test_loss"] == again[1][0]["test_loss"]
+
+
 def test_a_run_leaves_its_files(options, dataset):
     result = train(options, dataset)
     with (options.folder / "metrics.csv").open() as stream:
