@@ -18,6 +18,7 @@ from max78k.files import rehearsed
 
 if TYPE_CHECKING:
     from max78k.datasets.dataset import Dataset
+    from max78k.datasets.duplicates import Item
 
 SHOW = "show"
 _PICTURE = (1, 48, 48)  # where the data do not say
@@ -233,11 +234,13 @@ def duplicates(
     final or test part stays, since results are measured there; within a part the first stays.
     """
     from max78k.datasets import duplicates as repeated
+    from max78k.datasets.ckplus import is_published
 
     folder = Path(spec)
-    if delete and not folder.is_dir():
-        raise InputError("E-DATA-DELETE", f"{spec} is no folder.", "--out FILE.npz")
-    dataset = None if folder.is_dir() and out is None else _load(spec, seed, skip_bad_rows)
+    by_file = folder.is_dir() and not is_published(folder)
+    if delete and not by_file:
+        raise InputError("E-DATA-DELETE", f"{spec} is no folder of class folders.", "--out FILE")
+    dataset = None if by_file and out is None else _load(spec, seed, skip_bad_rows)
     items = repeated.items_in(folder) if dataset is None else repeated.items_of(dataset)
     found = repeated.find_duplicates(one for one in items if part in (None, one.part))
     if out is not None and dataset is not None:
@@ -245,8 +248,7 @@ def duplicates(
     deleted = 0
     if rehearsed() is not None:
         for item in found.repeats:
-            place = item.name if dataset is None else f"{item.part} {item.name}"
-            say(f"would go: {place} ({item.class_name})")
+            say(f"would go: {_place(item)}")
     elif delete and found.repeats:
         if not yes:
             click.confirm(f"Delete {len(found.repeats):,} files?", abort=True, err=True)
@@ -296,7 +298,8 @@ def augment(
     """
     from max78k.datasets import named_augmentations as named
 
-    names = tuple(named.CHANGES) if only is None else tuple(x.strip() for x in only.split(","))
+    chosen = named.CHANGES if only is None else (x.strip() for x in only.split(","))
+    names = tuple(dict.fromkeys(chosen))
     if out is None and sheet is None:
         raise InputError(
             "E-DATA-OUT", "nothing is asked for.", "--out FILE.npz or --sheet FILE.png"
@@ -353,6 +356,8 @@ def cut_faces(folder: Path, detector: Path, out: Path, as_json: bool) -> None:
     from max78k.datasets.face_finder import FaceFinder
     from max78k.datasets.frames import IMAGES
 
+    if not folder.is_dir():
+        raise InputError("E-DATA-FOLDER", f"{folder} is no folder.", "a folder of photographs.")
     finder = FaceFinder(detector)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
     if not files:
@@ -405,6 +410,12 @@ def _summary(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def _place(item: Item) -> str:
+    """Where the user finds a sample, and its class."""
+    name = f"row {item.name}" if item.name.isdecimal() else item.name
+    return f"{name} ({item.part}, {item.class_name})"
+
+
 def _told(found: Any, deleted: int) -> str:
     lines = [
         f"{found.samples:,} samples, {len(found.repeats):,} of them repeat another "
@@ -416,9 +427,7 @@ def _told(found: Any, deleted: int) -> str:
         for pair, count in found.across().items()
     ]
     for group in found.contradictions[:5]:
-        lines.append(
-            "  two labels: " + ", ".join(f"{x.name} ({x.part}, {x.class_name})" for x in group)
-        )
+        lines.append("  two labels: " + " and ".join(map(_place, group)))
     if found.repeats:
         lines.append(_what_stays(found))
     if deleted:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 import numpy.typing as npt
@@ -109,10 +109,12 @@ def sample_shape(path: Path) -> tuple[int, ...] | None:
 
 def _read(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            return {key: archive[key] for key in archive.files}
+        with path.open("rb") as stream:
+            if not is_zipfile(stream):  # what else NumPy reads, and what it advises, is not for us
+                raise ValueError("it is no archive, or not all of one")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
     except OSError as error:
         raise InputError("E-DATA-FILE", f"{path} cannot be read: {error}.") from None
     except (

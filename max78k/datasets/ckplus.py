@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from max78k.datasets.class_names import meaning
 from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.dice import permutation
 from max78k.datasets.images import load_image
@@ -29,7 +30,6 @@ TEST_SHARE = 0.15  # of the persons
 
 _IMAGES, _LABELS = "cohn-kanade-images", "Emotion"
 _FILE = re.compile(r"(S\d{3})_\d{3}_\d{8}", re.IGNORECASE)
-_OTHER_NAMES = {"anger": "angry", "happiness": "happy", "sadness": "sad"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,16 @@ class _Face:
 
 def is_ckplus(root: Path) -> bool:
     """Whether a folder is CK+ in either layout."""
-    if (root / _IMAGES).is_dir():
+    if is_published(root):
         return True
     folders = [entry for entry in root.iterdir() if entry.is_dir()]
     first = (next(iter(sorted(folder.glob("*.png"))), None) for folder in folders)
     return bool(folders) and all(path is not None and _FILE.match(path.name) for path in first)
+
+
+def is_published(root: Path) -> bool:
+    """Whether a folder is CK+ as published, whose pictures are not in folders of classes."""
+    return (root / _IMAGES).is_dir()
 
 
 def load_ckplus(root: Path, input_shape: tuple[int, ...], *, seed: int = 0) -> Dataset:
@@ -60,8 +65,7 @@ def load_ckplus(root: Path, input_shape: tuple[int, ...], *, seed: int = 0) -> D
         InputError: E-DATA-CKPLUS for a folder without labels or with a label that is none,
             E-DATA-IMAGE for a file that is no image.
     """
-    published = (root / _IMAGES).is_dir()
-    faces = list(_published(root) if published else _by_class(root))
+    faces = list(_published(root) if is_published(root) else _by_class(root))
     if not faces:
         raise InputError(
             "E-DATA-CKPLUS",
@@ -106,7 +110,7 @@ def _label(note: Path) -> int:
 
 def _by_class(root: Path) -> Iterator[_Face]:
     for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
-        name = _OTHER_NAMES.get(folder.name.lower(), folder.name.lower())
+        name = meaning(folder.name)
         if name not in CLASS_NAMES:
             raise InputError(
                 "E-DATA-CKPLUS",

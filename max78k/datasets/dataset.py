@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from max78k.datasets.class_names import meaning
 from max78k.datasets.dice import permutation
 from max78k.errors import InputError
 
@@ -185,17 +186,17 @@ class Dataset:
                 raise _empty(self.name, part)
 
     def named_like(self, class_names: tuple[str, ...]) -> Dataset:
-        """The same with its labels in the order of ``class_names``, a network's.
+        """The same with its labels in the order of ``class_names``, a network's, and its names.
 
-        Data with the same names in another order are renumbered; data without names (0, 1, ...)
-        get them. Others are left as they are.
+        Data whose names mean the same (:func:`max78k.datasets.class_names.meaning`) are renumbered;
+        data without names (0, 1, ...) get them. Others are left as they are.
         """
-        unnamed = self.class_names == tuple(str(n) for n in range(len(self.class_names)))
-        if unnamed and len(self.class_names) <= len(class_names):
+        if is_unnamed(self.class_names) and len(self.class_names) <= len(class_names):
             return self.renumbered(range(len(self.class_names)), class_names)
-        if self.class_names == class_names or set(self.class_names) != set(class_names):
+        own, wanted = list(map(meaning, self.class_names)), list(map(meaning, class_names))
+        if self.class_names == class_names or sorted(own) != sorted({*wanted}):
             return self
-        return self.renumbered([class_names.index(n) for n in self.class_names], class_names)
+        return self.renumbered([wanted.index(name) for name in own], class_names)
 
     def renumbered(self, number: Sequence[int], class_names: tuple[str, ...]) -> Dataset:
         """The same with class n called ``class_names[number[n]]``; -1 leaves its samples out."""
@@ -229,6 +230,11 @@ class Dataset:
         if self.skipped_rows:
             lines.append(f"{self.skipped_rows} bad rows were left out")
         return "\n".join(lines)
+
+
+def is_unnamed(class_names: tuple[str, ...]) -> bool:
+    """Whether these are no names, but the numbers 0, 1, ..."""
+    return class_names == tuple(str(n) for n in range(len(class_names)))
 
 
 def joined(splits: Sequence[Split]) -> Split:

@@ -23,12 +23,20 @@ KEEPING = ("final", "test", "train")
 
 @dataclass(frozen=True)
 class Item:
-    """One sample: its part, its class, what to call it, and a digest of its content."""
+    """One sample.
+
+    Attributes:
+        part, class_name: where it is.
+        name: where the user finds it: a path, or its row in the data's file.
+        digest: of its content.
+        row: in its part; of a file that was not loaded -1.
+    """
 
     part: str
     class_name: str
     name: str
     digest: bytes
+    row: int = -1
 
 
 @dataclass(frozen=True)
@@ -120,11 +128,12 @@ def find_duplicates(items: Iterable[Item]) -> Duplicates:
 
 
 def items_of(dataset: Dataset) -> Iterable[Item]:
-    """The samples of a data set, by their bytes; names are row numbers in their part."""
+    """The samples of a data set, by their bytes; names are their origins, else rows in parts."""
     for part, split in dataset.parts().items():
-        digests = _digests(split.inputs)
-        for row, (digest, label) in enumerate(zip(digests, split.labels.tolist(), strict=True)):
-            yield Item(part, dataset.class_names[label], str(row), digest)
+        digests, labels = _digests(split.inputs), split.labels.tolist()
+        names = range(len(split)) if split.origin is None else split.origin.tolist()
+        for row, (digest, label, name) in enumerate(zip(digests, labels, names, strict=True)):
+            yield Item(part, dataset.class_names[label], str(name), digest, row)
 
 
 def also_in(inputs: Uint8Array, others: Sequence[Uint8Array]) -> BoolArray:
@@ -154,7 +163,7 @@ def without_repeats(dataset: Dataset, found: Duplicates) -> Dataset:
     """The data set without the samples that :attr:`Duplicates.repeats` names."""
     gone: defaultdict[str, set[int]] = defaultdict(set)
     for item in found.repeats:
-        gone[item.part].add(int(item.name))
+        gone[item.part].add(item.row)
     kept = {part: _without(split, gone[part]) for part, split in dataset.parts().items()}
     return dataset.with_parts(kept)
 

@@ -6,6 +6,7 @@ package: the user gives its path. See :data:`WHERE`.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ WHERE = (
 LONGEST_SIDE = 640  # of what is searched: YuNet is for faces of about 10 to 300 pixels
 LEAST_SCORE = 0.7
 _POINTER = b"version https://git-lfs"  # what stands in a clone without Git LFS
+_PLACE = re.compile(r"^OpenCV\S* \S+: error: ")  # in its source
 MARGIN = 0.1  # of the face's size that is added on every side
 
 
@@ -53,7 +55,7 @@ class FaceFinder:
             )
             self.find(np.zeros((64, 64, 3), np.uint8))  # another network fails here
         except (cv2.error, ValueError, OSError) as error:
-            reason = str(error).strip().splitlines()[-1].rstrip(".")
+            reason = _PLACE.sub("", str(error).strip().splitlines()[-1]).rstrip(".")
             raise InputError(
                 "E-FACE-MODEL", f"{model} cannot find faces: {reason}.", WHERE + "."
             ) from None

@@ -69,7 +69,7 @@ def load_csv(path: Path, *, skip_bad_rows: bool = False, seed: int = 0) -> Datas
         raise InputError(
             "E-DATA-ROW",
             f"{path} {first_bad}; {bad} such {'row' if bad == 1 else 'rows'} in all.",
-            "mend the file, or let bad rows be skipped.",
+            "mend the file, or leave such rows out: --skip-bad-rows.",
         )
     final = parts["final"].split() if parts["final"].labels else None
     train, test = parts["train"].split(), parts["test"].split()

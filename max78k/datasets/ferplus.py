@@ -93,7 +93,7 @@ def with_votes(
 
     Raises:
         InputError: E-FERPLUS-CLASSES for other classes than FER-2013's, E-FERPLUS-ROWS for another
-            number of rows.
+            number of rows, or rows in another order, where most votes differ from the labels.
     """
     if dataset.class_names != fer.CLASS_NAMES:
         raise InputError(
@@ -119,6 +119,13 @@ def with_votes(
     judged = Judged(
         int(agree.sum()), int((~silent & ~agree).sum()), int(silent.sum()), int(no_face.sum())
     )
+    if judged.differ > judged.agree:
+        raise InputError(
+            "E-FERPLUS-ROWS",
+            f"{judged.differ:,} of {len(train):,} votes differ from the label: {dataset.name} does "
+            "not have the rows of the file of votes in their order.",
+            "give fer2013.csv, or an .npz made from it; folders are ordered by class.",
+        )
     if calibrated:
         soft = _labels_of_votes(own, hard)
     mixed = np.asarray(share * soft + (1 - share) * hard, np.float32)

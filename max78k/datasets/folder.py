@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from max78k.datasets import fer
+from max78k.datasets.class_names import meaning
 from max78k.datasets.dataset import Dataset, Split
 from max78k.datasets.images import load_image
 from max78k.errors import InputError
@@ -31,7 +32,7 @@ def load_folder(
 ) -> Dataset:
     """Read all images under ``root``, resized to ``input_shape``; hidden files are left out.
 
-    Classes are in the order of FER-2013 where all their names are FER-2013's, else sorted.
+    Classes are in the order of FER-2013 where all their names mean one of its, else sorted.
 
     Args:
         root: the folder.
@@ -75,14 +76,21 @@ def load_folder(
 def image_files(root: Path) -> Iterator[tuple[str, str, Path]]:
     """Part, class and path of every file under ``root``, as :func:`load_folder` takes them.
 
-    Files of a folder without parts are of the part "all".
+    Files of a folder without parts are of the part "all". Raises InputError ``E-DATA-FOLDER``.
     """
     parts = {"train": _TRAIN_NAMES, "test": _TEST_NAMES, "final": (_FINAL_NAME,)}
     found = {part: _subfolder(root, names) for part, names in parts.items()}
     folders = {part: folder for part, folder in found.items() if folder is not None}
     for part, folder in (folders or {"all": root}).items():
         for name in _classes(folder):
-            yield from ((part, name, path) for path in _files(folder / name))
+            for path in _files(folder / name):
+                if not path.is_file():
+                    raise InputError(
+                        "E-DATA-FOLDER",
+                        f"{path} is no file.",
+                        "class folders hold pictures alone, without folders of their own.",
+                    )
+                yield part, name, path
 
 
 def _subfolder(root: Path, names: Iterable[str]) -> Path | None:
@@ -103,8 +111,8 @@ def _classes(folder: Path) -> tuple[str, ...]:
             "put the images into one folder for each of two or more classes.",
         )
     order = {name: number for number, name in enumerate(fer.CLASS_NAMES)}
-    if all(name in order for name in names):
-        names.sort(key=order.__getitem__)
+    if all(meaning(name) in order for name in names):
+        names.sort(key=lambda name: order[meaning(name)])
     return tuple(names)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.datasets.corruptions import CORRUPTIONS
-from max78k.datasets.dataset import ALL, Dataset, Split, Uint8Array
+from max78k.datasets.dataset import ALL, Dataset, Split, Uint8Array, is_unnamed
 from max78k.datasets.duplicates import also_in, repeated
 from max78k.errors import InputError
 from max78k.flows.levels import Answers, FloatArray, Level, Subject
@@ -266,18 +266,32 @@ def require_classes(datasets: Sequence[Dataset], subject: Subject, outputs: int)
     """Raise InputError ``E-EVALUATE-CLASSES`` unless all have the classes that are answered."""
     named = [one.named_like(subject.class_names) for one in datasets]
     hint = "`max78k data convert --classes` maps classes."
+    code = "E-EVALUATE-CLASSES"
     for one in named:
-        if len(one.class_names) != outputs:
+        found = one.class_names
+        if len(found) > outputs and is_unnamed(found):
             raise InputError(
-                "E-EVALUATE-CLASSES",
-                f"{subject.name} has {outputs} outputs, {one.name} has {len(one.class_names)} "
-                "classes.",
+                code, f"{one.name} has the label {len(found) - 1}, {subject.name} has {outputs} "
+                "outputs.", f"use labels 0 ... {outputs - 1}.",
+            )  # fmt: skip
+        if len(found) != outputs:
+            raise InputError(
+                code, f"{subject.name} has {outputs} outputs, {one.name} has {len(found)} classes.",
                 hint,
-            )
-        if one.class_names != named[0].class_names:
-            raise InputError(
-                "E-EVALUATE-CLASSES", f"{named[0].name} and {one.name} have other classes.", hint
-            )
+            )  # fmt: skip
+        if not (is_unnamed(subject.class_names) or is_unnamed(found)):
+            _require_alike(subject.name, subject.class_names, one, hint)
+        _require_alike(named[0].name, named[0].class_names, one, hint)
+
+
+def _require_alike(whose: str, wanted: tuple[str, ...], dataset: Dataset, hint: str) -> None:
+    if wanted and dataset.class_names != wanted:
+        raise InputError(
+            "E-EVALUATE-CLASSES",
+            f"{whose} knows {', '.join(wanted)}; {dataset.name} has "
+            f"{', '.join(dataset.class_names)}.",
+            hint,
+        )
 
 
 def rounds(flip: bool, robustness: bool) -> int:

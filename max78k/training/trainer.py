@@ -13,6 +13,7 @@ from max78k.errors import InputError
 from max78k.training.average import Average
 from max78k.training.base import is_plain
 from max78k.training.distillation import Lessons, Student, new_projection
+from max78k.training.dropped import dropouts_before_norms, measure_norms
 from max78k.training.evaluate import model_input
 from max78k.training.graph import trace
 from max78k.training.integer_conv import fast_integers
@@ -27,6 +28,7 @@ from max78k.training.samples import Batch, Samples
 from max78k.training.schedules import Watch, factor
 
 _NORMS_FOLLOW = 0.5  # share of the quantized phase in which batch norm follows the data
+_STATISTICS = 32  # batches that statistics behind dropout are measured with
 _EXPONENTS_LEARN = 0.8  # and in which learned exponents move
 _CHECKED_EVERY = 32  # steps between readings of the loss on other devices than the CPU
 
@@ -78,9 +80,10 @@ class Trainer:
         self._weights = weights
         self._bf16 = bf16
         projection = None
+        sample = torch.zeros(1, *samples.pixels.shape[1:], device=processes.device)
+        set_mode(model, Mode.FLOAT)
+        self._dropouts = [] if is_plain(model) else dropouts_before_norms(model, sample)
         if lessons is not None and lessons.reads_features:
-            set_mode(model, Mode.FLOAT)
-            sample = torch.zeros(1, *samples.pixels.shape[1:], device=processes.device)
             projection = new_projection(model, lessons.teacher, sample)
         self._exponents: ExponentLearner | None = None
         if phase.mode is Mode.QAT and options.exponents == LEARNED:
@@ -113,6 +116,9 @@ class Trainer:
         order = samples.order(epoch)
         self.model.train()
         set_mode(self.model, mode)
+        if mode is Mode.QAT:
+            for dropout in self._dropouts:
+                dropout.eval()
         tally = torch.zeros(2, dtype=torch.float64, device=_tally_device(self._processes.device))
         value, rate = math.nan, 0.0
         for step in range(samples.steps):
@@ -126,6 +132,8 @@ class Trainer:
                 value = float(loss.detach())
                 require_finite(value, epoch, step)
             progress(TrainProgress(epoch, epochs, mode.value, step + 1, samples.steps, value))
+        if mode is Mode.FLOAT and self._dropouts:
+            self._measure_norms(order, epoch)
         total = self._processes.total(tally)
         count = samples.steps * self._processes.count
         require_finite(float(total[0]), epoch, samples.steps - 1)
@@ -176,6 +184,15 @@ class Trainer:
         with reals, fast_integers(self._bf16 and mode is Mode.QAT):
             outputs, features = self._wrapped(model_input(integers, mode))
         return outputs.float().flatten(1), features
+
+    def _measure_norms(self, order: Tensor, epoch: int) -> None:
+        """Statistics without dropout, of the first batches of an epoch."""
+        model, samples = self.measured, self._samples
+        set_mode(model, Mode.FLOAT)
+        steps = range(min(samples.steps, _STATISTICS))
+        inputs = (samples.batch(order, epoch, step).integers for step in steps)
+        with torch.autocast(self._processes.device.type, torch.bfloat16, enabled=self._bf16):
+            measure_norms(model, (model_input(one, Mode.FLOAT) for one in inputs))
 
     def _set_rate(self, done: int) -> float:
         phase, steps = self.phase, self.phase.epochs * self._samples.steps
