@@ -107,3 +107,16 @@ def test_a_port_that_fails_is_named():
 
         port.read = gone
         assert "Input/output error" in failure("E-LINK-PORT", device.hello)
+
+
+def test_a_terminal_that_fails_as_its_rate_changes_is_named():
+    """Its errors are not of the kind that all others of a port are."""
+    termios = pytest.importorskip("termios")
+    device, _, port, _ = rig()
+    with device:
+
+        def gone():
+            raise termios.error(5, "Input/output error")
+
+        port.reset_input_buffer = gone
+        assert "Input/output error" in failure("E-LINK-PORT", device.negotiate_baud)
