@@ -24,13 +24,6 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def model(tiny_network: Network, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny7.npz"
-    tiny_network.save(path)
-    return path
-
-
-@pytest.fixture
 def pty() -> Iterator[tuple[int, str]]:
     """Master descriptor and path of a raw pseudo-terminal."""
     master, slave = os.openpty()
