@@ -417,6 +417,16 @@ def test_joulescope_parts_are_joined_by_their_sample_numbers(package):
     assert not Driver.last.handlers
 
 
+@pytest.mark.parametrize("signal", ["s/i", "s/v"])
+@pytest.mark.parametrize("values", [(np.nan, np.nan), ()])
+def test_a_joulescope_that_gives_no_number_is_named(package, monkeypatch, signal, values):
+    monkeypatch.setitem(PARTS, signal, [(1000, 10, amperes(*values))])
+    with open_meter("joulescope:123") as meter:
+        meter.start()
+        with pytest.raises(ToolError, match=r"E-METER-LOST.*no number"):
+            meter.stop()
+
+
 def test_which_joulescope_must_be_clear(package):
     with pytest.raises(DeviceNotFoundError, match="E-METER-NONE"), open_meter("joulescope:9"):
         pass
