@@ -130,6 +130,17 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path: Path, model: Path, capsys
     assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("verb", ["synthesize --out", "check --picture"])
+def test_a_place_that_cannot_be_written(
+    verb: str, tmp_path: Path, model: Path, capsys: Capture
+) -> None:
+    name, option = verb.split()
+    (tmp_path / "file").write_text("precious")
+    outcome = run(capsys, name, model, option, tmp_path / "file" / "inside.png")
+    assert_one_error(outcome, 2, "E-FILE", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "precious"
+
+
 def test_a_port_that_does_not_exist(tmp_path: Path, capsys: Capture) -> None:
     outcome = run(capsys, "bench", "--port", "/dev/ttyNOWHERE", "--out", tmp_path)
     assert_one_error(outcome, 3, "E-PORT-MISSING", "/dev/ttyNOWHERE")
