@@ -195,6 +195,7 @@ static uint16_t send_output(const struct request *request)
 static uint16_t self_test(const struct request *request)
 {
     uint32_t load_ticks;
+    stream_settle(request->may_sleep); /* of a session that was broken off */
     cnn_spoil_output();
     cnn_clear_buffers(); /* the expected answer is that of a first inference */
     if (!run_network(network.sample_input, request->may_sleep, &load_ticks)) {

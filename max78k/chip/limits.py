@@ -31,7 +31,6 @@ KERNEL_ALIGNMENT = 4  # columns; a layer's first column is a multiple of this
 BIAS_BYTES_PER_QUADRANT = 512
 BIAS_BYTES = QUADRANTS * BIAS_BYTES_PER_QUADRANT
 
-TRAM_WORDS = 3072  # line buffer of one processor
 LINE_ENTRY = 4095  # highest line-buffer entry at which a streaming layer may begin
 
 WEIGHT_BITS = (1, 2, 4, 8)
@@ -45,7 +44,6 @@ FIFO_CHANNELS = 16  # HWC channels that the FIFOs feed, four each
 POOL_SIZE = 16
 POOL_STRIDE = 16
 FLATTEN_STEPS = 256  # height * width * input passes of a flattened input
-FLATTEN_PIXELS = 256
 FLATTEN_INPUTS = 16384
 ELTWISE_OPERANDS = 16
 BIAS_UNIT = 128  # one bias step in accumulator units

@@ -9,16 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from max78k.chip import addresses
-from max78k.codegen.program_files import (
-    Segment,
-    intel_hex,
-    load_segments,
-    plain_binary,
-    section_sizes,
-)
+from max78k.codegen.program_files import Segment, load_segments, plain_binary, section_sizes
 from max78k.codegen.toolchain import Compiler, find_compiler
 from max78k.errors import InputError, ToolError
 from max78k.files import write_bytes, write_text
+from max78k.host.intel_hex import intel_hex
 
 _COMPILE_SECONDS = 600
 _MESSAGE_LINES = 40
@@ -52,13 +47,16 @@ def build(project: Path, *, compiler: Compiler | None = None) -> BuildResult:
     output = folder / "build"
     output.mkdir(exist_ok=True)
     fresh = output / "firmware.elf.new"
-    _compile(folder, compiler, fresh)
-    segments, sizes = load_segments(fresh), section_sizes(fresh)
-    _require_flash(segments)
     elf = output / "firmware.elf"
-    fresh.replace(elf)
+    try:
+        _compile(folder, compiler, fresh)
+        segments, sizes = load_segments(fresh), section_sizes(fresh)
+        _require_flash(segments)
+        fresh.replace(elf)
+    finally:
+        fresh.unlink(missing_ok=True)
     result_hex, result_bin = elf.with_suffix(".hex"), elf.with_suffix(".bin")
-    write_text(result_hex, intel_hex(segments))
+    write_text(result_hex, intel_hex((part.load_address, part.content) for part in segments))
     write_bytes(result_bin, plain_binary(segments))
     return BuildResult(elf, result_hex, result_bin, *sizes)
 

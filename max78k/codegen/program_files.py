@@ -1,4 +1,4 @@
-"""What a linked program puts where, as Intel HEX and as a plain binary."""
+"""What a linked program puts where."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 
 from max78k.errors import ToolError
 
-_HEX_BYTES = 16
-_DATA, _END, _UPPER_ADDRESS = 0, 1, 4
 _ERASED = b"\xff"
 _WRITABLE, _ALLOCATED = 1, 2  # section flags
 
@@ -77,31 +75,3 @@ def plain_binary(segments: list[Segment]) -> bytes:
         gap = segment.load_address - segments[0].load_address - len(image)
         image += _ERASED * gap + segment.content
     return bytes(image)
-
-
-def intel_hex(segments: list[Segment]) -> str:
-    """The content as Intel HEX with 32-bit addresses."""
-    lines = []
-    upper = None
-    for segment in segments:
-        for start in range(0, len(segment.content), _HEX_BYTES):
-            address = segment.load_address + start
-            # A record must not cross a 64 KiB border.
-            for offset, part in _split_at_border(address, segment.content[start:][:_HEX_BYTES]):
-                if offset >> 16 != upper:
-                    upper = offset >> 16
-                    lines.append(_record(_UPPER_ADDRESS, 0, upper.to_bytes(2, "big")))
-                lines.append(_record(_DATA, offset & 0xFFFF, part))
-    lines.append(_record(_END, 0, b""))
-    return "\n".join(lines) + "\n"
-
-
-def _split_at_border(address: int, content: bytes) -> list[tuple[int, bytes]]:
-    room = 0x10000 - (address & 0xFFFF)
-    parts = [(address, content[:room]), (address + room, content[room:])]
-    return [(start, part) for start, part in parts if part]
-
-
-def _record(kind: int, address: int, content: bytes) -> str:
-    body = bytes([len(content)]) + address.to_bytes(2, "big") + bytes([kind]) + content
-    return ":" + (body + bytes([-sum(body) & 0xFF])).hex().upper()

@@ -14,7 +14,7 @@ from max78k.datasets.images import as_input, from_rgb565
 from max78k.errors import LinkError, MismatchError
 from max78k.files import write_bytes
 from max78k.host.camera_lines import RECORD, CameraEvent, CameraLines, CameraPicture, CameraText
-from max78k.host.ports import Port
+from max78k.host.ports import Port, open_port_errors
 from max78k.network import Network, reference
 
 SILENCE_S = 30.0  # a virtual board may need as long for one picture
@@ -28,15 +28,16 @@ def listen(port: Port, *, pictures: int = 0, silence_s: float = SILENCE_S) -> It
     A picture that was damaged on the way is asked for again.
 
     Raises:
-        LinkError: E-CAMERA-SILENT, nothing came for ``silence_s`` seconds.
+        LinkError: E-CAMERA-SILENT, nothing came for ``silence_s`` seconds; E-LINK-PORT.
     """
     lines, left, patience = CameraLines(), pictures, 0
     heard = time.monotonic()
     while True:
-        if left > 0 and patience == 0:
-            port.write(RECORD)
-            patience = _PATIENCE
-        data = port.read(min(max(port.in_waiting, 1), _READ_BYTES))
+        with open_port_errors():
+            if left > 0 and patience == 0:
+                port.write(RECORD)
+                patience = _PATIENCE
+            data = port.read(min(max(port.in_waiting, 1), _READ_BYTES))
         heard = time.monotonic() if data else heard
         if time.monotonic() - heard > silence_s:
             raise LinkError(

@@ -243,12 +243,14 @@ def esp32_lines(source: str, baud: int) -> Iterator[bytes]:
         with Path(source).open("rb") as stream:
             yield from stream
         return
-    from max78k.host.ports import open_port
+    from max78k.host.ports import open_port, open_port_errors
 
     port, rest = open_port(source, baud), b""
     try:
         while True:
-            *lines, rest = (rest + port.read(max(1, port.in_waiting))).split(b"\n")
+            with open_port_errors():
+                data = port.read(max(1, port.in_waiting))
+            *lines, rest = (rest + data).split(b"\n")
             yield from lines
     finally:
         port.close()

@@ -80,21 +80,23 @@ class CameraLines:
         return events
 
     def _line(self, text: str) -> list[CameraEvent]:
+        is_row = text.startswith("row=")
+        lost = [] if is_row else self._give_up()
         try:
-            if text.startswith("row="):
-                return self._row(_items(text))
-            lost = self._give_up()
-            if text.startswith("frame="):
-                return [*lost, _frame(text)]
-            if text.startswith("picture="):
-                self._header = _items(text)
-                rows, columns = int(self._header["rows"]), int(self._header["columns"])
-                if not (0 < rows <= _MOST_ROWS and 0 < columns):
-                    raise ValueError
-                return lost
+            return lost + (self._row(_items(text)) if is_row else self._other(text))
         except (KeyError, ValueError):
-            return self._give_up() or [CameraText(text[:80], damaged=True)]
-        return [*lost, CameraText(text)]
+            return lost + (self._give_up() or [CameraText(text[:80], damaged=True)])
+
+    def _other(self, text: str) -> list[CameraEvent]:
+        if text.startswith("frame="):
+            return [_frame(text)]
+        if not text.startswith("picture="):
+            return [CameraText(text)]
+        self._header = _items(text)
+        rows, columns = int(self._header["rows"]), int(self._header["columns"])
+        if not (0 < rows <= _MOST_ROWS and 0 < columns):
+            raise ValueError
+        return []
 
     def _row(self, items: dict[str, str]) -> list[CameraEvent]:
         if self._header is None:

@@ -136,10 +136,12 @@ def read_trace(path: Path) -> CurrentTrace:
         with path.open(newline="", encoding="utf-8") as stream:
             voltage = float(stream.readline().split(" V,")[0].rpartition(" ")[2])
             for row in csv.DictReader(stream):
-                start, duration, low, high = (float(row[name]) for name in _TRACE_COLUMNS)
+                start, duration, low, high = values = [float(row[name]) for name in _TRACE_COLUMNS]
+                if not all(map(math.isfinite, values)):
+                    raise ValueError(f"{values} are not all numbers")
                 marks = int(row["marks"] or 0)
                 spans[row["kind"]].append(Span(start, duration, low, high, marks))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(
             "E-BENCH-METER",
             f"{path} is not a current trace of the virtual board: {error}",

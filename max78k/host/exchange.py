@@ -8,12 +8,11 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from max78k.errors import LinkError
 from max78k.host import messages
 from max78k.host.diagnosis import echo, wrong_version
 from max78k.host.framing import Decoder, Frame, Statistics, pack
 from max78k.host.messages import Type
-from max78k.host.ports import Port
+from max78k.host.ports import Port, open_port_errors
 from max78k.host.replies import Reply, reply_of
 
 
@@ -183,11 +182,9 @@ class Exchange:
     def set_rate(self, rate: int) -> None:
         """Change the host's side; bytes received at another rate mean nothing and are dropped."""
         if self.baud != rate:
-            try:
+            with open_port_errors():
                 self._port.baudrate = rate
                 self._port.reset_input_buffer()
-            except (OSError, ValueError) as error:
-                raise _port_error(error) from error
             self._decoder.restart()
         self._hear(rate)
         self.forget()
@@ -241,27 +238,13 @@ class Exchange:
             self.late_replies += 1
 
     def _write(self, data: bytes) -> None:
-        try:
+        with open_port_errors():
             self._port.write(data)
-        except OSError as error:  # pySerial's errors are OSErrors
-            raise _port_error(error) from error
 
     def _waiting(self) -> int:
-        try:
+        with open_port_errors():
             return self._port.in_waiting
-        except OSError as error:
-            raise _port_error(error) from error
 
     def _read(self) -> bytes:
-        try:
+        with open_port_errors():
             return self._port.read(max(1, self._port.in_waiting))
-        except OSError as error:
-            raise _port_error(error) from error
-
-
-def _port_error(error: Exception) -> LinkError:
-    return LinkError(
-        "E-LINK-PORT",
-        f"the port failed while open: {error}.",
-        "check the cable and whether the board is still there: `max78k ports`",
-    )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from max78k.chip.addresses import FLASH_BASE, FLASH_BYTES, SRAM_BASE, SRAM_BYTES
 from max78k.errors import InputError
+from max78k.host.intel_hex import intel_hex
 
 _FLASH_END = FLASH_BASE + FLASH_BYTES
 _FILE_LIMIT = 64 << 20  # an ELF with debug information has a few MB
@@ -21,7 +22,6 @@ _ELF_HEADER = struct.Struct("<16sHHIIIIIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIIIIIII")
 _PT_LOAD = 1
 _EM_ARM = 40
-_HEX_RECORD_BYTES = 16
 _UNIT = 16
 
 
@@ -40,21 +40,7 @@ class FirmwareImage:
 
     def to_hex(self) -> bytes:
         """The same contents as an Intel HEX file."""
-        lines = []
-        upper = None
-        for address, data in self.segments:
-            position = 0
-            while position < len(data):
-                here = address + position
-                if here >> 16 != upper:
-                    upper = here >> 16
-                    lines.append(_hex_record(0, 4, upper.to_bytes(2, "big")))
-                room = min(_HEX_RECORD_BYTES, 0x10000 - (here & 0xFFFF))
-                part = data[position : position + room]
-                lines.append(_hex_record(here & 0xFFFF, 0, part))
-                position += len(part)
-        lines.append(_hex_record(0, 1, b""))
-        return "".join(f"{line}\n" for line in lines).encode("ascii")
+        return intel_hex(self.segments).encode("ascii")
 
     def to_bin(self) -> bytes:
         """The same contents from the start of flash, gaps and the last 16 bytes filled with 0xFF.
@@ -169,11 +155,6 @@ def _hex_fields(path: Path, number: int, line: bytes) -> tuple[int, int, bytes]:
     if len(record) < 5 or len(record) != record[0] + 5 or sum(record) & 0xFF:
         raise _damaged(path, f"length or checksum of line {number} is wrong")
     return int.from_bytes(record[1:3], "big"), record[3], record[4:-1]
-
-
-def _hex_record(address: int, kind: int, content: bytes) -> str:
-    record = bytes([len(content), address >> 8, address & 0xFF, kind]) + content
-    return ":" + (record + bytes([-sum(record) & 0xFF])).hex().upper()
 
 
 def _check_range(path: Path, segments: list[tuple[int, bytes]]) -> None:

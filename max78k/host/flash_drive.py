@@ -7,6 +7,7 @@ the file; FAIL.TXT then holds the reason, DETAILS.TXT the probe's number and mod
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from max78k.errors import DeviceNotFoundError, ToolError
 from max78k.host.diagnosis import printable
 
 BOOTLOADER = b"daplink mode: bootloader"  # the drive MAINTENANCE: it takes the probe's firmware
+_MOUNT_TABLE = Path("/proc/mounts")
 _MOUNT_HINT = "plug the board in and mount the drive DAPLINK, or use --method openocd"
 _UNLOCK = "`max78k unlock` erases a part that cannot be reached"
 _AGAIN = "copy again, with no other program on the drive, at another USB port or cable"
@@ -169,12 +171,13 @@ def _mounts() -> list[Path]:
     if sys.platform == "darwin":
         return sorted(Path("/Volumes").glob("*"))
     try:
-        lines = Path("/proc/mounts").read_text().splitlines()
+        lines = _MOUNT_TABLE.read_bytes().splitlines()
     except OSError:
         return []
-    fat = [line.split() for line in lines if line.split()[2:3] in (["vfat"], ["msdos"])]
-    # Spaces in a mount point are written as \040.
-    return [Path(fields[1].replace("\\040", " ")) for fields in fat]
+    fat = [line.split() for line in lines if line.split()[2:3] in ([b"vfat"], [b"msdos"])]
+    # The system writes a space or backslash of a name in octal, its other bytes as they are.
+    names = [re.sub(rb"\\([0-7]{3})", lambda it: bytes([int(it[1], 8)]), row[1]) for row in fat]
+    return [Path(os.fsdecode(name)) for name in names]
 
 
 # Unlocking

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from max78k.host.ports import Port
 
-MOST_BYTES = 4 << 20  # the last ones are kept
+MOST_BYTES = 16 << 20  # of memory, for the last ones
+_ENTRY_BYTES = 128  # beside the bytes themselves, which often come one by one
 
 
 class PortLog:
@@ -18,8 +19,8 @@ class PortLog:
         dropped: bytes at the beginning that had to make room.
     """
 
-    def __init__(self, port: Port, most_bytes: int = MOST_BYTES) -> None:
-        self._port, self._most = port, most_bytes
+    def __init__(self, port: Port) -> None:
+        self._port = port
         self._passed: deque[tuple[float, str, bytes]] = deque()
         self._held = 0
         self._start = time.perf_counter()
@@ -67,8 +68,8 @@ class PortLog:
 
     def _note(self, way: str, data: bytes) -> None:
         self._passed.append((time.perf_counter() - self._start, way, bytes(data)))
-        self._held += len(data)
-        while self._held > self._most:
+        self._held += _ENTRY_BYTES + len(data)
+        while self._held > MOST_BYTES:
             gone = self._passed.popleft()
-            self._held -= len(gone[2])
+            self._held -= _ENTRY_BYTES + len(gone[2])
             self.dropped += len(gone[2])

@@ -9,17 +9,47 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from max78k.errors import DeviceNotFoundError
+from max78k.errors import DeviceNotFoundError, LinkError
 from max78k.host.messages import DEFAULT_BAUD
 from max78k.host.usb_devices import DAPLINK, KNOWN, name_device
 
 AUTO = "auto"
 READ_TIMEOUT_S = 0.02  # of one read; the link keeps its own deadlines
 WRITE_TIMEOUT_S = 5.0
+
+
+def _port_errors() -> tuple[type[Exception], ...]:
+    """OSErrors mostly, ValueError for a rate that it does not have.
+
+    pySerial lets the errors of a Unix terminal through, which are none of these.
+    """
+    try:
+        import termios
+    except ImportError:
+        return OSError, ValueError
+    return OSError, ValueError, termios.error
+
+
+PORT_ERRORS = _port_errors()  # what an open port raises when it fails, as one that is unplugged
+
+
+@contextmanager
+def open_port_errors() -> Iterator[None]:
+    """Raise LinkError ``E-LINK-PORT`` for PORT_ERRORS."""
+    try:
+        yield
+    except PORT_ERRORS as error:
+        raise LinkError(
+            "E-LINK-PORT",
+            f"the port failed while open: {error}.",
+            "check the cable and whether the board is still there: `max78k ports`",
+        ) from error
 
 
 class Port(Protocol):

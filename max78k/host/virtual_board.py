@@ -70,7 +70,11 @@ class VirtualBoard:
         ]
         for reader in self._readers:
             reader.start()
-        in_time = self._ready.wait(self._start_timeout_s)
+        try:
+            in_time = self._ready.wait(self._start_timeout_s)
+        except BaseException:
+            self.close()
+            raise
         if not self.port:
             end = "ended" if in_time else f"said nothing within {self._start_timeout_s:g} s"
             self.close()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from max78k.chip import addresses, limits
 from max78k.chip import mcu_registers as mcu
-from max78k.simulator import delay_loops, peripherals, system_control
 from max78k.simulator import exceptions as exc
+from max78k.simulator import peripherals, system_control
 from max78k.simulator.adc import Adc
 from max78k.simulator.camera import Camera
 from max78k.simulator.clock import SECOND, Clock
@@ -29,19 +29,12 @@ from max78k.simulator.i2s import I2s
 from max78k.simulator.power import ChipDraws, Supply
 from max78k.simulator.program import read_program
 from max78k.simulator.signals import Signals, tell
+from max78k.simulator.slices import Slices
 from max78k.simulator.soc import Peripherals
 from max78k.simulator.spi import Spi
 from max78k.simulator.trace import Trace
 from max78k.simulator.uart import Uart
 
-_SLICE_CYCLES = 100_000  # the longest run without a look at the outside: 1 ms at 100 MHz
-# While an interrupt is held back, no hook tells of the unmasking: slices have one instruction at
-# first, then an eighth of the time it has waited, up to a limit.
-_MASKED_SHIFT, _LONGEST_MASKED_CYCLES = 3, 256
-_SPIN_INSTRUCTIONS = 1000  # a slice of so many that used up its time may end in a delay loop
-_AFTER_SKIP_CYCLES = 64  # to see whether the loop goes on
-_CPSIE_I = 0xB662
-_UNPRIVILEGED = 1  # CONTROL.nPRIV
 _INFORMATION_BLOCK, _INFORMATION_BYTES = 0x1080_0000, 0x4000
 
 
@@ -79,41 +72,63 @@ class VirtualBoard:
         write_trace: Callable[[str], None] = print,
     ) -> None:
         self._program = read_program(elf)
+        self._make_core(strict, report)
+        self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
+        self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
+        self._make_supply()
+        self._make_accelerator()
+        self._map()
+        self._make_chip(seed)
+        self._make_signals()
+        self.faults = self.debug.faults = Disturber(disturbances, seed)
+        for start, data in self._program.segments:
+            self.debug.program_flash(start, data)
+        self.faults.arm(self._clock, self._chip, self._brown_out, self._sleep.hang)
+        self.reset(power_on=True)
+
+    def _make_core(self, strict: bool, report: Callable[[Finding], None] | None) -> None:
+        """The processor, its clock and exceptions, and what looks at them."""
         self._cpu = Cpu()
-        self._unmasked = self._cpu.bank(("PRIMASK", "PC"))
-        self._next_instruction = self._cpu.bank(("PC", "CONTROL", "PRIMASK"))
-        self._masked_cycles = 0
-        self._spinning = self._watched = False
+        self._cpu.on_return = self._leave_handler
+        self._watched = self._reset_requested = self._power_lost = False
         self._clock = Clock(SECOND // mcu.ISO_HZ)
         self._clock.take_cycles = self._cpu.take_cycles
         self._clock.on_earlier = self._cpu.end_slice
         self._log = FindingLog(self._locate, strict, report)
         self._exceptions = exc.Exceptions(self._cpu)
-        self._faults = Faults(self._cpu, self._exceptions, self._log, self._program.name_of)
+        self._slices = Slices(self._cpu, self._clock, self._exceptions)
+        self._core_faults = Faults(self._cpu, self._exceptions, self._log, self._program.name_of)
+        self._core_checks = CoreChecks(
+            self._cpu, self._exceptions, self._log, self._program.symbols
+        )
         self._system = system_control.SystemControl(
             self._cpu, self._clock, self._exceptions, self._request_reset
         )
-        self._bus = peripherals.PeripheralBus(self._cpu, self._clock, self._log)
-        self._trace = Trace(trace, write_trace, lambda: self._locate()[1:], self._bus.name_of)
+        self.debug = DebugPort(self._cpu)
+
+    def _make_supply(self) -> None:
+        """The current, and the LEDs that draw from it."""
         self.supply = Supply(lambda: self._clock.now)
         self._draws = ChipDraws(self.supply)
-        self._cnn = CnnPort(
-            self._clock, self._cpu.stall,
-            lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
-            lambda message, address: self._log.add(
-                "E-BOARD-CNN", message, address, self._cnn.begun_at
-            ), self.supply, lambda: self._cpu.get("PC"),
-        )  # fmt: skip
         self._leds = Leds(
             lambda: self._clock.seconds,
             lambda count: self.supply.enter("leds", "led", load=count),
         )
-        self.debug = DebugPort(self._cpu)
-        self._reset_requested = self._power_lost = False
-        self._core_checks = CoreChecks(
-            self._cpu, self._exceptions, self._log, self._program.symbols
+
+    def _make_accelerator(self) -> None:
+        self._cnn = CnnPort(
+            self._clock,
+            self._cpu.stall,
+            set_irq=lambda level: self._exceptions.set_level(addresses.IRQ_CNN, level),
+            report=lambda message, address: self._log.add(
+                "E-BOARD-CNN", message, address, self._cnn.begun_at
+            ),
+            supply=self.supply,
+            place=lambda: self._cpu.get("PC"),
         )
-        self._map()
+
+    def _make_chip(self, seed: int | None) -> None:
+        """The peripherals, and what they do to the core's clock, sleep and current."""
         self._chip = Peripherals(
             self._cpu, self._clock, self._log, self._exceptions, self._system, self._bus,
             request_reset=self._request_reset, cnn_power=self._set_cnn_power,
@@ -125,21 +140,17 @@ class VirtualBoard:
         for uart in self._chip.uarts:
             uart.on_enable = lambda: self._draws.uarts(sum(u.enabled for u in self._chip.uarts))
         self._chip.sequencer.on_wake = self._power_returns
+        self._cnn.clocks = self._chip.gcr
         self._core_times = StateTimes(CORE_STATES, lambda: self._clock.now, self._draws.core)
         self._sleep = CoreSleep(
             self._exceptions, self._system, self._chip.sequencer, self._core_times
         )
-        self._cnn.clocks = self._chip.gcr
+
+    def _make_signals(self) -> None:
         self.signals = Signals(self._clock)
         self.signals.wire(self._exceptions, self.supply, self._cnn, self._chip.uarts)
         self.signals.exceptions.append(lambda number, entered: self._bus.interrupted(entered))
         self._trace.follow(self.signals)
-        self.faults = self.debug.faults = Disturber(disturbances, seed)
-        for start, data in self._program.segments:
-            self.debug.program_flash(start, data)
-        self._cpu.on_return = self._leave_handler
-        self.faults.arm(self._clock, self._chip, self._brown_out, self._sleep.hang)
-        self.reset(power_on=True)
 
     def _brown_out(self) -> None:
         self._power_lost = True
@@ -300,16 +311,17 @@ class VirtualBoard:
             return passed
         try:
             if self._exceptions.pending:
-                self._unmask()
+                self._slices.unmask()
                 self._enter_pending()
-            halt = self._execute(end)
+            halt = self._slices.run(end)
+            self._core_checks.look(self._system.fpu_enabled)
             if halt.stop is not Stop.END and not self._reset_requested:
                 self._stopped(halt)
         except exc.Lockup:
             raise SimulatorError(
                 "E-BOARD-LOCKUP",
                 "the core locked up: a fault inside a fault handler, or a stack pointer that "
-                f"points nowhere\n{self._faults.dump()}",
+                f"points nowhere\n{self._core_faults.dump()}",
             ) from None
         self._settle()
         return True
@@ -339,37 +351,6 @@ class VirtualBoard:
             self._clock.jump(min(times))
         return bool(times)
 
-    def _execute(self, end: int | None) -> Halt:
-        cycles = self._slice_cycles(end)
-        skipped = delay_loops.skip(self._cpu, cycles) if self._spinning else 0
-        if skipped:
-            self._cpu.pass_over(skipped)
-            cycles = min(self._slice_cycles(end), _AFTER_SKIP_CYCLES)
-        if self._exceptions.wakes:
-            cycles = min(cycles, (self._masked_cycles >> _MASKED_SHIFT) + 1, _LONGEST_MASKED_CYCLES)
-            self._masked_cycles += cycles
-        else:
-            self._masked_cycles = 0
-        self._clock.deadline = self._clock.now + cycles * self._clock.period
-        self._cpu.close_slice()
-        try:
-            halt = self._cpu.run(cycles)
-        finally:
-            self._clock.settle()
-            self._clock.deadline = 0
-        instructions = self._cpu.count.value + skipped
-        self._spinning = halt.stop is Stop.END and instructions > _SPIN_INSTRUCTIONS
-        self._core_checks.look(self._system.fpu_enabled)
-        return halt
-
-    def _slice_cycles(self, end: int | None) -> int:
-        now, period, time = self._clock.now, self._clock.period, self._clock.next_time
-        if time is None or (end is not None and end < time):
-            time = end
-        if time is None:
-            return _SLICE_CYCLES
-        return min(max((time - now + period - 1) // period, 1), _SLICE_CYCLES)
-
     def _stopped(self, halt: Halt) -> None:
         if halt.stop is Stop.WAIT_FOR_EVENT and self._cpu.has_sent_event(halt.address):
             self._exceptions.event = True
@@ -378,29 +359,16 @@ class VirtualBoard:
         elif halt.stop is Stop.EXCEPTION_RETURN:
             self._sleep.begin(Stop.WAIT_FOR_INTERRUPT)
         elif halt.stop is Stop.SUPERVISOR_CALL:
-            self._faults.check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
+            self._core_faults.check_handler(self._exceptions.raise_fault(exc.SUPERVISOR_CALL))
         elif halt.stop is Stop.DEBUG or (halt.stop is Stop.BREAKPOINT and self.debug.attached):
             self.debug.stop(halt.address)
         else:
-            self._faults.take(halt)
+            self._core_faults.take(halt)
 
     def _enter_pending(self) -> None:
         entered = self._exceptions.enter_pending()
         if entered is not None:
-            self._faults.check_handler(entered)
-
-    def _unmask(self) -> None:
-        """Carry out a CPSIE that comes next, as it does after most WFI."""
-        pc, control, primask = self._next_instruction.read()
-        if not primask or control & _UNPRIVILEGED:
-            return
-        try:
-            unmasks = self._cpu.halfword(pc) == _CPSIE_I
-        except LookupError:
-            return
-        if unmasks:
-            self._unmasked.write([0, pc + 2 | 1])
-            self._cpu.stall(1)
+            self._core_faults.check_handler(entered)
 
     def _leave_handler(self) -> bool:
         """Carry out an exception return; False if the core is to sleep then."""
@@ -408,7 +376,7 @@ class VirtualBoard:
         sleeps = unit.leave()
         entered = unit.enter_pending(exc.CHAIN_CYCLES) if unit.pending else None
         if entered is not None:
-            self._faults.check_handler(entered)
+            self._core_faults.check_handler(entered)
         else:
             self._cpu.stall(exc.RETURN_CYCLES)
             if sleeps:

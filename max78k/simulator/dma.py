@@ -23,7 +23,6 @@ _IPEND, _BUS_ERR = _STATUS.field("IPEND").mask, _STATUS.field("BUS_ERR").mask
 _RELOAD_EN = io.DMA_CNTRLD.field("EN").mask
 _CYCLES_PER_ACCESS = 2
 _CHUNK_BYTES = 32  # of a memory transfer between two events
-_SPAN = io.DMA_CHANNELS * io.DMA_CHANNEL_STRIDE
 
 
 _SRCINC, _DSTINC = _CTRL.field("SRCINC").mask, _CTRL.field("DSTINC").mask

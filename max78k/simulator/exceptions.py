@@ -29,7 +29,6 @@ _FP_FRAME = (*(f"S{n}" for n in range(16)), "FPSCR")
 _FP_BYTES = 72
 _FPCA = 4
 _SPSEL = 2
-_IT_BITS = 0x0600_FC00
 _ALIGNED = 1 << 9  # in the stacked XPSR: the frame was moved down by 4 bytes
 _THUMB = 1 << 24
 

@@ -117,7 +117,7 @@ class GdbServer:
     def _detach(self) -> None:
         if self._client is not None:
             self._client.close()
-        self._client = None
+        self._client, self._received = None, b""
         self._board.debug.clear()
         self.halted = False
 
@@ -128,9 +128,12 @@ class GdbServer:
         self._send(reason)
 
     def _send(self, text: str) -> None:
+        self._write(_frame(text))
+
+    def _write(self, data: bytes) -> None:
         if self._client is not None:
             try:
-                self._client.sendall(_frame(text))
+                self._client.sendall(data)
             except OSError:
                 self._detach()
 
@@ -152,9 +155,9 @@ class GdbServer:
             packet, check = self._received[1:end], self._received[end + 1 : end + 3]
             self._received = self._received[end + 3 :]
             good = check.lower() == b"%02x" % (sum(packet) & 0xFF)
-            if self._acknowledge and self._client is not None:
-                self._client.sendall(b"+" if good else b"-")
-            if good:
+            if self._acknowledge:
+                self._write(b"+" if good else b"-")
+            if good and self._client is not None:
                 self._answer(packet.decode("latin-1"))
 
     def _answer(self, packet: str) -> None:

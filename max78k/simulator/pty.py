@@ -9,7 +9,9 @@ from pathlib import Path
 from max78k.errors import ToolError
 
 _READ_BYTES = 4096
-_HELD_BYTES = 65536  # for a reader that is slow; older bytes are lost, as with a port nobody reads
+# Towards the host for a reader that is slow, where older bytes are lost, as with a port that nobody
+# reads; from the host in one go.
+_HELD_BYTES = 65536
 
 
 class PseudoTerminal:
@@ -47,10 +49,10 @@ class PseudoTerminal:
         return [self._master]
 
     def read(self) -> bytes:
-        """All that the host has sent, without waiting."""
+        """What the host has sent, without waiting; a host that goes on has the next call."""
         received = bytearray()
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._master, _READ_BYTES):
+            while len(received) < _HELD_BYTES and (data := os.read(self._master, _READ_BYTES)):
                 received += data
         return bytes(received)
 

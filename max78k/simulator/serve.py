@@ -32,6 +32,7 @@ _STDIN = 0
 _WORK_SECONDS = 0.001  # host time between two looks at the outside while bytes are on the line
 _SHOWN_SECONDS = 0.1  # the longest wait between two looks at the screen
 _GRACE_SECONDS = 1.0  # after the time is over, for a step of the model that takes long
+_WAITING_BYTES = 65536  # for the firmware; while there are so many, the rest stays in the port
 _AHEAD_SECONDS = 0.002  # virtual time may be this much ahead before it waits
 
 
@@ -169,8 +170,14 @@ class _Server:
         elif not self._stopped:
             self._give_up("the core sleeps and nothing will wake it")
 
+    @property
+    def _heard_port(self) -> SerialPort | None:
+        """The port, unless the firmware has enough to receive."""
+        return self._port if self._board.console.host_waiting < _WAITING_BYTES else None
+
     def _exchange(self) -> None:
-        data = self._port.read() if self._port is not None else b""
+        port = self._heard_port
+        data = port.read() if port is not None else b""
         if data:
             self._board.console.host_write(data)
         sent = self._board.console.host_read()
@@ -200,7 +207,8 @@ class _Server:
 
     def _wait(self, seconds: float | None) -> None:
         """Wait for the outside or until the time is over."""
-        port = self._port.descriptors if self._port is not None else []
+        heard = self._heard_port
+        port = heard.descriptors if heard is not None else []
         gdb = self._gdb.descriptors if self._gdb is not None else []
         keys = self._panel.descriptors if self._panel is not None else []
         ready, _, _ = select.select([*port, *gdb, *keys, *self._watched], [], [], seconds)

@@ -107,40 +107,17 @@ class Peripherals:
             self._clock_changes, self._clock_changed, self._reset_blocks, request_reset,
             self._zero_memory, leave_power, log,
         )  # fmt: skip
-        self.sequencer = PowerSequencer(
-            log,
-            lambda level: exceptions.set_level(addresses.IRQ_GPIO_WAKE, level),
-            lambda: self.gcr.power_mode,
-        )
         low_power = LowPowerClocks(self._reset_blocks)
-        self.power = CnnPower(cnn_power)
-        self.watchdogs = (
-            Watchdog(
-                "WDT0", clock, lambda source: self._peripheral_period(),
-                self._line(addresses.IRQ_WDT0), request_reset,
-            ),
-            Watchdog(
-                "WDT1", clock, lambda source: low_power_periods()[source & 3],
-                self._line(addresses.IRQ_WDT1), request_reset,
-            ),
-        )  # fmt: skip
-        self._add(addresses.GCR, _BLOCK, self.gcr)
-        self._add(addresses.LPGCR, _BLOCK, low_power)
-        self._add(addresses.GCFR, _BLOCK, self.power)
-        self._add(addresses.PWRSEQ, _BLOCK, self.sequencer)
-        self._add(addresses.WDT0, _BLOCK, self.watchdogs[0], self.gcr.clock_gate(1, "WDT0"))
-        self._add(addresses.WDT1, _BLOCK, self.watchdogs[1], low_power.clock_gate("WDT1"))
+        self._add_clocks_and_power(low_power, log, cnn_power)
+        self._add_watchdogs(low_power, request_reset)
         trng = RandomGenerator(seed, self._line(addresses.IRQ_TRNG))
         self._add(addresses.TRNG, _PAGE, trng, self.gcr.clock_gate(1, "TRNG"))
         self.flash = FlashController(cpu, clock, log, self._line(addresses.IRQ_FLC))
         self._add(addresses.FLC, _BLOCK, self.flash)
         self.uarts = self._make_uarts(log, low_power)
         self.timers = self._make_timers(low_power)
-        self.camera_control = CameraControl()
         self.ports = self._make_ports(low_power)
-        self.camera = Camera(clock, log, self._line(addresses.IRQ_PCIF))
-        self.camera.size = lambda: self.camera_control.size
-        self._add(addresses.PCIF, _PAGE, self.camera, self.gcr.clock_gate(1, "PCIF"))
+        self._add_camera(log)
         self._add_time_and_helpers()
         self._add_buses()
         self._add_signals()
@@ -158,6 +135,44 @@ class Peripherals:
         self._clock_changes()
         self.gcr.reset()
         self._clock_changed(self.gcr.core_period)
+
+    def _add_clocks_and_power(
+        self,
+        low_power: LowPowerClocks,
+        log: FindingLog,
+        cnn_power: Callable[[int, int, int, int], None],
+    ) -> None:
+        self.sequencer = PowerSequencer(
+            log,
+            lambda level: self._exceptions.set_level(addresses.IRQ_GPIO_WAKE, level),
+            lambda: self.gcr.power_mode,
+        )
+        self.power = CnnPower(cnn_power)
+        self._add(addresses.GCR, _BLOCK, self.gcr)
+        self._add(addresses.LPGCR, _BLOCK, low_power)
+        self._add(addresses.GCFR, _BLOCK, self.power)
+        self._add(addresses.PWRSEQ, _BLOCK, self.sequencer)
+
+    def _add_watchdogs(self, low_power: LowPowerClocks, request_reset: Callable[[], None]) -> None:
+        self.watchdogs = (
+            Watchdog(
+                "WDT0", self._clock, lambda source: self._peripheral_period(),
+                self._line(addresses.IRQ_WDT0), request_reset,
+            ),
+            Watchdog(
+                "WDT1", self._clock, lambda source: low_power_periods()[source & 3],
+                self._line(addresses.IRQ_WDT1), request_reset,
+            ),
+        )  # fmt: skip
+        self._add(addresses.WDT0, _BLOCK, self.watchdogs[0], self.gcr.clock_gate(1, "WDT0"))
+        self._add(addresses.WDT1, _BLOCK, self.watchdogs[1], low_power.clock_gate("WDT1"))
+
+    def _add_camera(self, log: FindingLog) -> None:
+        """The parallel interface; the camera's own registers are on I2C2."""
+        self.camera_control = CameraControl()
+        self.camera = Camera(self._clock, log, self._line(addresses.IRQ_PCIF))
+        self.camera.size = lambda: self.camera_control.size
+        self._add(addresses.PCIF, _PAGE, self.camera, self.gcr.clock_gate(1, "PCIF"))
 
     def _add_time_and_helpers(self) -> None:
         rtc = RealTimeClock(self._clock, self._line(addresses.IRQ_RTC))

@@ -24,13 +24,6 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def model(tiny_network: Network, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny7.npz"
-    tiny_network.save(path)
-    return path
-
-
-@pytest.fixture
 def pty() -> Iterator[tuple[int, str]]:
     """Master descriptor and path of a raw pseudo-terminal."""
     master, slave = os.openpty()
@@ -135,6 +128,17 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path: Path, model: Path, capsys
     outcome = run(capsys, "demo", "--out", tmp_path / "thesis")
     assert_one_error(outcome, 2, "E-DEMO-FOLDER", "thesis")
     assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("verb", ["synthesize --out", "check --picture"])
+def test_a_place_that_cannot_be_written(
+    verb: str, tmp_path: Path, model: Path, capsys: Capture
+) -> None:
+    name, option = verb.split()
+    (tmp_path / "file").write_text("precious")
+    outcome = run(capsys, name, model, option, tmp_path / "file" / "inside.png")
+    assert_one_error(outcome, 2, "E-FILE", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_a_port_that_does_not_exist(tmp_path: Path, capsys: Capture) -> None:

@@ -23,13 +23,6 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def model(tiny_network: Network, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny7.npz"
-    tiny_network.save(path)
-    return path
-
-
-@pytest.fixture
 def pictures() -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (30, 48, 48), dtype=np.uint8)
 

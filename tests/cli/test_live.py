@@ -23,13 +23,6 @@ GREY = (1, 48, 48)
 
 
 @pytest.fixture
-def model(tiny_network: Network, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny7.npz"
-    tiny_network.save(path)
-    return path
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     root = tmp_path / "pictures"
     root.mkdir()

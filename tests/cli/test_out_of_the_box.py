@@ -26,13 +26,6 @@ def nothing_flashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def model(tiny_network: Network, tmp_path: Path) -> Path:
-    path = tmp_path / "tiny7.npz"
-    tiny_network.save(path)
-    return path
-
-
-@pytest.fixture
 def made(tiny_firmware: Firmware, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the networks whose firmware was made."""
     names: list[str] = []

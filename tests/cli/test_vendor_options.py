@@ -20,12 +20,10 @@ ROWS = [(flag, spelling) for flag in VENDOR_FLAGS for spelling in flag.spellings
 
 
 @pytest.fixture
-def model(tiny_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small model file; the accelerator model's check is left out, others test it."""
+def model(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The accelerator model's check is left out, others test it."""
     monkeypatch.setattr("max78k.flows.synthesis.check_known_answer", lambda *_: None)
-    path = tmp_path / "tiny7.npz"
-    tiny_network.save(path)
-    return path
+    return model
 
 
 def rows(effect: Effect) -> list[tuple[VendorFlag, str]]:

@@ -12,10 +12,11 @@ from tiny_image import tiny_image
 
 from max78k.chip import addresses
 from max78k.codegen.build import build
-from max78k.codegen.program_files import Segment, intel_hex, plain_binary
+from max78k.codegen.program_files import Segment, plain_binary
 from max78k.codegen.project import write_project
 from max78k.codegen.toolchain import find_compiler
 from max78k.errors import InputError, ToolError
+from max78k.host.intel_hex import intel_hex
 
 GCC = "arm-none-eabi-gcc"
 
@@ -77,6 +78,15 @@ def test_compiler_message_is_shown(tmp_path, compiler):
     assert not (project / "build" / "firmware.elf").exists()
 
 
+def test_program_outside_the_flash_is_refused_and_leaves_nothing(tmp_path, compiler):
+    project = write_project(tiny_image(), tmp_path / "p")
+    script = project / "src" / "max78000.ld"
+    script.write_text(script.read_text().replace("ORIGIN = 0x10000000", "ORIGIN = 0x00100000"))
+    with pytest.raises(ToolError, match="E-BUILD-ADDRESS"):
+        build(project, compiler=compiler)
+    assert not [path for path in (project / "build").iterdir() if path.is_file()]
+
+
 def test_program_that_does_not_fit_is_refused(tmp_path, compiler):
     project = write_project(tiny_image(), tmp_path / "p")
     (project / "src" / "mine.c").write_text(
@@ -121,7 +131,7 @@ def test_missing_compiler_is_told(monkeypatch, tmp_path):
 
 def test_hex_records_do_not_cross_64_kib_and_gaps_are_filled_as_erased_flash():
     segments = [Segment(0x1000_FFF8, bytes(range(32))), Segment(0x1001_0020, b"\x55")]
-    memory = read_hex(intel_hex(segments))
+    memory = read_hex(intel_hex((one.load_address, one.content) for one in segments))
     assert bytes(memory[0x1000_FFF8 + n] for n in range(32)) == bytes(range(32))
     assert memory[0x1001_0020] == 0x55 and len(memory) == 33
     assert plain_binary(segments) == bytes(range(32)) + b"\xff" * 8 + b"\x55"

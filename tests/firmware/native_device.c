@@ -4,7 +4,8 @@
  *
  * Arguments: "frames" returns every good frame as it was understood; "missing" writes after each
  * byte how many the frame under way lacks; "server" answers requests,
- * "timeout" and "mismatch" do so with an accelerator that fails. */
+ * "timeout" and "mismatch" do so with an accelerator that fails, "slow" with one that works until it
+ * is waited for. Who touches its memories meanwhile is told on standard error. */
 
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,14 @@
 static const char *mode;
 static int8_t loaded[NETWORK_INPUT_BYTES];
 static uint32_t now;
+static bool running;
+
+static void touch(const char *by)
+{
+    if (running) {
+        fprintf(stderr, "%s while the accelerator runs\n", by);
+    }
+}
 
 uint32_t timer_now(void) { return now += 10U; }
 uint32_t timer_hz(void) { return 50000000U; }
@@ -27,29 +36,40 @@ int cnn_bring_up(void) { return CNN_OK; }
 volatile uint32_t cnn_time;
 int cnn_start(void)
 {
-    cnn_time = strcmp(mode, "timeout") == 0 ? 0U : 1U;
+    running = strcmp(mode, "slow") == 0;
+    cnn_time = running || strcmp(mode, "timeout") == 0 ? 0U : 1U;
     return CNN_OK;
 }
-void cnn_spoil_output(void) {}
-void cnn_clear_buffers(void) {}
+void cnn_spoil_output(void) { touch("spoiled"); }
+void cnn_clear_buffers(void) { touch("cleared"); }
 uint32_t cnn_run_ticks(void) { return 1234U; }
 uint32_t cnn_weights_ticks(void) { return 55U; }
 uint32_t cnn_end_tick(void) { return now; }
 bool cnn_overdue(void) { return strcmp(mode, "timeout") == 0; }
 void cnn_give_up(void) {}
 void gpio_mark(enum mark mark) { (void)mark; }
-void cnn_load_input(const int8_t *input) { memcpy(loaded, input, sizeof loaded); }
+void cnn_load_input(const int8_t *input)
+{
+    touch("loaded");
+    memcpy(loaded, input, sizeof loaded);
+}
 void cnn_feed_input(const int8_t *input) { (void)input; }
 
 int cnn_wait(bool may_sleep)
 {
     (void)may_sleep;
-    return strcmp(mode, "timeout") == 0 ? CNN_FAIL : CNN_OK;
+    if (strcmp(mode, "timeout") == 0) {
+        return CNN_FAIL;
+    }
+    running = false;
+    cnn_time = 1U;
+    return CNN_OK;
 }
 
 /* Values count up from the sum of the input. */
 int cnn_unload(uint32_t *out_buf)
 {
+    touch("unloaded");
     int32_t value = 0;
     for (uint32_t index = 0; index < NETWORK_INPUT_BYTES; index++) {
         value += loaded[index];

@@ -151,6 +151,16 @@ def test_self_test_reports_the_first_mismatch(device):
     assert m.SELF_TEST_REPLY.unpack(bad[2]) == (1, 2, 0x50402000, 5, 7)
 
 
+@pytest.mark.parametrize("last", [Type.SELF_TEST, Type.INFER])
+def test_a_run_under_way_ends_before_another_one_is_prepared(device, last):
+    """As after a session that was broken off in the middle of a stream."""
+    talk = Talk(device, "slow").ask(Type.STREAM, m.STREAM.pack(9, 0) + INPUT)
+    talk.ask(Type.INPUT, m.INPUT.pack(0) + INPUT).ask(last)
+    statuses = {kind: status for kind, status, _ in talk.replies()}
+    assert statuses[last | m.REPLY_FLAG] is statuses[Type.STREAM | m.REPLY_FLAG] is Status.OK
+    assert "while the accelerator runs" not in talk.messages
+
+
 def test_accelerator_that_does_not_finish_is_reported(device):
     talk = Talk(device, "timeout").ask(Type.INPUT, m.INPUT.pack(0) + INPUT).ask(Type.INFER)
     replies = talk.ask(Type.SELF_TEST).ask(Type.OUTPUT, m.OUTPUT.pack(0, 1)).replies()

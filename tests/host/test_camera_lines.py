@@ -48,6 +48,8 @@ def test_damaged_pictures_are_told_and_the_next_one_is_read() -> None:
     assert events([whole[0], "row=x data=BAUGBw==", *whole]) == [bad, good]
     assert events([whole[0].replace("rows=2", "rows=9000"), *whole])[-1] == good
     assert events([*whole[1:], *whole]) == [good]
+    assert events([whole[0], "frame=x"]) == [bad, CameraText("frame=x", damaged=True)]
+    assert events([whole[0], whole[0].replace("rows=2", "rows=9000")]) == [bad, bad]
 
 
 @settings(deadline=None)

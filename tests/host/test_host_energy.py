@@ -75,7 +75,8 @@ def test_a_current_trace_is_read_by_kind_of_row(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ["", "text", TRACE.replace("run,15,1", "walk,15,1"),
-                                     TRACE.replace("3.0", "x")])  # fmt: skip
+                                     TRACE.replace("3.0", "x"), TRACE.replace("3.0", "nan"),
+                                     TRACE.replace("pins,0", "pins," + 200_000 * "0")])  # fmt: skip
 def test_file_that_is_no_current_trace_is_refused(tmp_path: Path, content: str):
     path = tmp_path / "current.csv"
     path.write_text(content)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from flash_support import CODE, FLASH, probe, program
@@ -162,6 +165,18 @@ def test_an_old_complaint_is_not_that_of_this_copy(elf, drive):
     (drive / "FAIL.TXT").write_text("error: from yesterday\r\n")
     result = flash("daplink", elf, FlashOptions(drive=drive, remount_s=0.3))
     assert "result is open" in result.outcome
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the table is Linux's")
+def test_mount_points_of_any_name_are_read(tmp_path, monkeypatch):
+    table = tmp_path / "mounts"
+    table.write_bytes(
+        b"/dev/sda1 / ext4 rw 0 0\n/dev/sdb /media/me/a\\040b\\134c vfat rw 0 0\n"
+        b"/dev/sdc /media/caf\xe9 msdos rw 0 0\nshort\n"
+    )
+    monkeypatch.setattr(flash_drive, "_MOUNT_TABLE", table)
+    expected = [rb"/media/me/a b\c", b"/media/caf\xe9"]
+    assert flash_drive._mounts() == [Path(os.fsdecode(name)) for name in expected]
 
 
 def test_a_drive_that_comes_back_elsewhere_is_found_by_the_probes_number(

@@ -213,6 +213,20 @@ def test_a_virtual_board_that_dies_shows_its_last_words(elf):
 
 
 @pty
+def test_an_interrupted_start_leaves_no_process(elf):
+    running = board("serve", elf)
+
+    def interrupted(limit_s):
+        assert running._process is not None
+        raise KeyboardInterrupt
+
+    running._ready.wait = interrupted
+    with pytest.raises(KeyboardInterrupt), running:
+        pass
+    assert running._process is None
+
+
+@pty
 def test_a_virtual_board_that_says_nothing_is_given_up(elf):
     with (
         pytest.raises(ToolError, match=r"within 0\.5 s"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import link_rig
 import numpy as np
 import pytest
-from fake_device import FakeBoard, FakeClock, FakePort, network
+from fake_device import FakeBoard, network
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from link_rig import drop, flip, half, noise, twice
 
 from max78k.errors import InputError, LinkError
 from max78k.host.diagnosis import RebootError
 from max78k.host.framing import Decoder
-from max78k.host.link import MOST_RESTARTS, Device
+from max78k.host.link import MOST_RESTARTS
 from max78k.host.link_report import throughput
 from max78k.host.messages import BAUD_RATES, ResetCause, Status, Type
 
@@ -19,10 +21,7 @@ SIZE = 2500  # three parts
 
 
 def rig(board=None, **faults):
-    board = board or FakeBoard(input_bytes=SIZE, stream_window=3)
-    clock = FakeClock()
-    port = FakePort(board, clock, **faults)
-    return Device(port, clock=clock, sleep=clock.sleep), board, port, clock
+    return link_rig.rig(board or FakeBoard(input_bytes=SIZE, stream_window=3), **faults)
 
 
 def samples(count, seed=1):
@@ -84,28 +83,8 @@ def test_the_timer_at_the_end_of_each_run_gives_the_rate():
     assert rates.line_per_s == pytest.approx(11520 / (SIZE + 3 * 21))
 
 
-def drop(data):
-    return []
-
-
-def flip(data):
-    return [(0.0, data[:5] + bytes([data[5] ^ 0x10]) + data[6:])]
-
-
-def twice(data):
-    return [(0.0, data), (0.0, data)]
-
-
-def split(data):
+def split(number, data):
     return [(0.0, data[:9]), (0.0, data[9:])]
-
-
-def noise(data):
-    return [(0.0, b"\x99\x02noise\0" + data)]
-
-
-def half(data):
-    return [(0.0, data[: len(data) // 2] + b"\0")]
 
 
 DAMAGE = (drop, flip, twice, split, noise, half)
@@ -116,7 +95,7 @@ DAMAGE = (drop, flip, twice, split, noise, half)
 def test_no_sequence_of_damage_gives_a_wrong_or_missing_result(script, outward):
     def fault(number, data):
         damage = script[number % len(script)] if number > 3 else None
-        return damage(data) if damage else [(0.0, data)]
+        return damage(number, data) if damage else [(0.0, data)]
 
     device, *_ = rig(**{"to_board" if outward else "to_host": fault})
     inputs = samples(6)
@@ -194,7 +173,7 @@ def test_a_rate_that_errs_in_use_is_given_up():
         device.negotiate_baud()
 
         def to_host(number, data):
-            return flip(data) if board.baud > 460800 and number % 3 == 0 else [(0.0, data)]
+            return flip(number, data) if board.baud > 460800 and number % 3 == 0 else [(0.0, data)]
 
         port.to_host = to_host
         inputs = samples(200)
@@ -226,7 +205,7 @@ def test_a_pattern_that_comes_back_changed_shows_a_bad_rate():
 
     def to_host(number, data):
         echo = len(data) > 500
-        return flip(data) if echo and board.baud > 230400 else [(0.0, data)]
+        return flip(number, data) if echo and board.baud > 230400 else [(0.0, data)]
 
     port.to_host = to_host
     with device:
@@ -236,7 +215,7 @@ def test_a_pattern_that_comes_back_changed_shows_a_bad_rate():
 def test_replies_that_come_twice_are_counted():
     device, _, port, _ = rig()
     with device:
-        port.to_host = lambda n, data: twice(data)
+        port.to_host = twice
         inputs = samples(4)
         check(list(device.stream(inputs)), inputs)
         device.hello()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from max78k.errors import DeviceNotFoundError, InputError, Max78kError, ToolError
-from max78k.host.meters import ppk2
+from max78k.host.meters import ppk2, serial_meter
 from max78k.host.meters.choose import choose_meter, open_meter
 
 pty = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
@@ -281,6 +281,39 @@ def test_an_adapter_that_sends_nothing_is_named(instrument):
         recorded(f"ina219:{it.place}", lambda: True)
 
 
+@pty
+@pytest.mark.parametrize("text", ["ina219:{}", "pmon:{}", "ppk2:{},volts=3.3"])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_meter_that_is_unplugged_is_named(instrument, monkeypatch, text, opened):
+    """Also where the system's error is none of those of files."""
+    it = instrument(kit(b"", []))
+    meter = choose_meter(text.format(it.place))
+    real, ports = serial_meter.open_port, []
+
+    def unplug():
+        import termios
+
+        def gone(*_):
+            raise termios.error(5, "Input/output error")
+
+        for name in ("write", "read", "reset_input_buffer"):
+            setattr(ports[0], name, gone)
+
+    def open_port(name, baud):
+        ports.append(real(name, baud))
+        if not opened:
+            unplug()
+        return ports[0]
+
+    monkeypatch.setattr(serial_meter, "open_port", open_port)
+    with pytest.raises(ToolError, match=r"E-METER-LOST.*Input/output error"):
+        meter.open()
+        if opened:
+            unplug()
+        meter.start()
+    meter.close()
+
+
 # EVKIT power monitor
 
 
@@ -382,6 +415,16 @@ def test_joulescope_parts_are_joined_by_their_sample_numbers(package):
     assert log[0] == ("open", "defaults") and ("u/js220/000123/h/fs", 100_000) in log
     assert log[-2:] == [("close", "u/js220/000123"), ("exit", None)]
     assert not Driver.last.handlers
+
+
+@pytest.mark.parametrize("signal", ["s/i", "s/v"])
+@pytest.mark.parametrize("values", [(np.nan, np.nan), ()])
+def test_a_joulescope_that_gives_no_number_is_named(package, monkeypatch, signal, values):
+    monkeypatch.setitem(PARTS, signal, [(1000, 10, amperes(*values))])
+    with open_meter("joulescope:123") as meter:
+        meter.start()
+        with pytest.raises(ToolError, match=r"E-METER-LOST.*no number"):
+            meter.stop()
 
 
 def test_which_joulescope_must_be_clear(package):

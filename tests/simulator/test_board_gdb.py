@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from board_support import compiled
 
+from max78k.simulator.board import VirtualBoard
+from max78k.simulator.gdb import GdbServer
 from max78k.simulator.program import read_program
 
 ELF = ("hello", "VERDICT=PASS")
@@ -278,3 +280,18 @@ def test_gdb_itself_interrupts_and_shows_a_crash():
     text = gdb_session("continue", "backtrace", program=("nohandler",))
     assert "E-BOARD-HANDLER" in text and "SIGSEGV" in text
     assert "signal handler called" in text and "culprit" in text
+
+
+def test_a_debugger_that_leaves_before_its_answers_is_let_go():
+    """What it had sent is not carried out any more: nobody is there to take back a breakpoint."""
+    server = GdbServer(VirtualBoard(compiled("hello"), seed=1), 0)
+    try:
+        for packets in (b"$?#00" * 8, b"$?#3f" * 8 + b"$c#63"):
+            with socket.create_connection(("127.0.0.1", server.port), 20) as line:
+                server.serve()
+                line.sendall(packets)
+            while server.descriptors != [server._listener.fileno()]:
+                server.serve()
+            assert not server._received
+    finally:
+        server.close()

@@ -15,6 +15,11 @@ import pytest
 import serial
 from board_support import compiled
 
+from max78k.simulator.board import VirtualBoard
+from max78k.simulator.expect import End
+from max78k.simulator.pty import PseudoTerminal
+from max78k.simulator.serve import serve
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals need a Unix system")
 
 
@@ -110,3 +115,47 @@ def test_unusable_file_and_link_are_refused(tmp_path: Path):
         assert process.wait(10) == 2 and not path
         assert process.stderr.read().startswith("E-BOARD-PTY")
     assert occupied.read_text() == "precious"
+
+
+class Flood:
+    """A port at which a host writes without end."""
+
+    path = "flood"
+
+    def __init__(self) -> None:
+        self._read_end, self._write_end = os.pipe()
+        os.write(self._write_end, b"x")
+        self.reads = 0
+
+    @property
+    def descriptors(self) -> list[int]:
+        return [self._read_end]
+
+    def read(self) -> bytes:
+        self.reads += 1
+        assert self.reads < 1000, "nothing keeps the board from reading more and more"
+        return bytes(4096)
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+
+def test_a_host_that_never_stops_writing_is_not_read_for_ever(tmp_path: Path):
+    port = Flood()
+    board = VirtualBoard(compiled("heartbeat"))
+    serve(board, port=port, end=End(timeout=1.0))
+    assert board.console.host_waiting < 100_000
+    port.close()
+
+
+def test_a_terminal_is_read_in_pieces_of_limited_size(monkeypatch: pytest.MonkeyPatch):
+    port = PseudoTerminal()
+    pieces = iter([bytes(4096)] * 1000)
+    monkeypatch.setattr(os, "read", lambda *_: next(pieces))
+    assert len(port.read()) < 100_000
+    monkeypatch.undo()
+    port.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from max78k.host.meters.meter import Meter
 from max78k.host.ports import AUTO
 
 Options = Mapping[str, float]
+_WHOLE = ("baud", "column", "source")  # options that take whole numbers
 
 
 @dataclass(frozen=True)
@@ -155,9 +157,14 @@ def _option(kind: MeterKind, word: str) -> tuple[str, float]:
     if not sign or name not in kind.options:
         raise _bad(kind, f"{word!r} is no option of this meter")
     try:
-        return name, float(value)
+        number = float(value)
     except ValueError:
-        raise _bad(kind, f"{word!r}: {value!r} is no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise _bad(kind, f"{word!r}: {value!r} is no number")
+    if name in _WHOLE and not number.is_integer():
+        raise _bad(kind, f"{word!r}: {value!r} is no whole number")
+    return name, number
 
 
 def _bad(kind: MeterKind, what: str) -> InputError:

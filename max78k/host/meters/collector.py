@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from max78k.errors import ToolError
-from max78k.host.ports import Port
+from max78k.host.ports import PORT_ERRORS, Port
 
 Chunks = list[tuple[float, bytes]]  # (host's time.monotonic after the read, bytes)
 _CHUNK = 1 << 16
+
+
+@contextmanager
+def as_lost(name: str) -> Iterator[None]:
+    """Raise ToolError ``E-METER-LOST`` where the port of the meter on ``name`` fails."""
+    try:
+        yield
+    except PORT_ERRORS as error:
+        raise _lost(name, f"failed: {error}") from error
+
+
+def _lost(name: str, why: str) -> ToolError:
+    return ToolError(
+        "E-METER-LOST",
+        f"the meter on {name} {why}.",
+        "check its cable and its port, and that no other program reads it",
+    )
 
 
 class Collector:
@@ -23,8 +42,9 @@ class Collector:
         self._thread = threading.Thread(target=self._read, name="meter", daemon=True)
 
     def start(self) -> None:
-        """Begin; what came before is dropped."""
-        self._port.reset_input_buffer()
+        """Begin; what came before is dropped. Raises ToolError ``E-METER-LOST``."""
+        with as_lost(self._name):
+            self._port.reset_input_buffer()
         self._thread.start()
 
     def stop(self) -> Chunks:
@@ -33,11 +53,7 @@ class Collector:
         self._thread.join()
         if self._error is not None or not self._chunks:
             why = f"failed: {self._error}" if self._error is not None else "sent nothing"
-            raise ToolError(
-                "E-METER-LOST",
-                f"the meter on {self._name} {why}.",
-                "check its cable and its port, and that no other program reads it",
-            )
+            raise _lost(self._name, why)
         return self._chunks
 
     def _read(self) -> None:

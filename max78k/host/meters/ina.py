@@ -12,16 +12,16 @@ from pathlib import Path
 
 from max78k.errors import InputError, ToolError
 from max78k.host.diagnosis import printable
-from max78k.host.meters.collector import Collector, numbers, whole_lines
+from max78k.host.meters.collector import numbers, whole_lines
 from max78k.host.meters.meter import MEASURED, Instrument, Recording
-from max78k.host.ports import Port, open_port
+from max78k.host.meters.serial_meter import SerialMeter
 
 SHUNT_STEP_UV = {"INA219": 10.0, "INA226": 2.5}  # data sheets: the shunt register's last bit
 _WRAP = 1 << 32
 _BAD_SHARE = 0.05  # of lines that may be damaged
 
 
-class InaAdapter:
+class InaAdapter(SerialMeter):
     """A shunt of ``shunt_ohm`` ohms, read by ``model``, whose adapter is on ``place``."""
 
     board_trace: Path | None = None
@@ -33,9 +33,8 @@ class InaAdapter:
                 f"a shunt of {shunt_ohm:g} ohms read at {baud} baud makes no meter.",
                 "the resistor on the breakout, mostly shunt=0.1",
             )
-        self._model, self._place, self._shunt, self._baud = model, place, shunt_ohm, baud
-        self._port: Port | None = None
-        self._collector: Collector | None = None
+        super().__init__(place, baud)
+        self._model, self._shunt = model, shunt_ohm
         self._sample_s: float | None = None
 
     @property
@@ -45,22 +44,11 @@ class InaAdapter:
         name = f"{self._model} on {self._place}, shunt {self._shunt:g} ohm"
         return Instrument(name, MEASURED, step, self._sample_s)
 
-    def open(self) -> None:
-        """Open the adapter's port."""
-        self._port = open_port(self._place, self._baud)
-
-    def start(self) -> None:
-        """The adapter always sends."""
-        assert self._port is not None
-        self._collector = Collector(self._port, self._place)
-        self._collector.start()
-
     def stop(self) -> Recording:
         """The readings since ``start``. Raises ToolError ``E-METER-FORMAT``."""
         import numpy as np
 
-        assert self._collector is not None
-        lines = whole_lines(self._collector.stop())
+        lines = whole_lines(self._collected())
         read = [(moment, numbers(text)) for moment, text in lines]
         good = [(moment, row) for moment, row in read if row is not None and len(row) in (3, 4)]
         if len(good) < 3 or len(good) < (1 - _BAD_SHARE) * len(lines):
@@ -86,9 +74,3 @@ class InaAdapter:
             edges, data[1:, 1] / self._shunt / 1e3 * volts, float(volts.mean()), marks,
             began_s=float(late.min()), clock_s=float(late.max() - late.min()),
         )  # fmt: skip
-
-    def close(self) -> None:
-        """Close the port."""
-        if self._port is not None:
-            self._port.close()
-            self._port = None

@@ -105,6 +105,8 @@ class Joulescope:
                 inputs = _joined(self._parts[signal], bits=True)
                 marks |= _held(*inputs, ids).astype(np.uint8) << bit
         good = np.isfinite(current) & np.isfinite(voltage)  # a range change gives no number
+        if not good.any():
+            raise ToolError("E-METER-LOST", "the Joulescope sent no number.", "look at its inputs")
         power = _held(ids[good], 1e3 * (current * voltage)[good], ids)
         return Recording(
             edges_s=(np.append(ids, ids[-1] + one) - ids[0]) / rate,
@@ -150,9 +152,11 @@ def _joined(
 
 
 def _held(ids: NDArray[np.int64], values: Values, wanted: NDArray[np.int64]) -> Values:
-    """At each wanted sample the last value up to it."""
+    """At each wanted sample the last value up to it, no number where there is none at all."""
     import numpy as np
 
+    if not len(values):
+        return np.full(len(wanted), np.nan)
     place = np.searchsorted(ids, wanted, side="right") - 1
     held: Values = values[np.clip(place, 0, len(values) - 1)]
     return held

@@ -11,16 +11,15 @@ from pathlib import Path
 
 from max78k.errors import InputError, ToolError
 from max78k.host.diagnosis import printable
-from max78k.host.meters.collector import Collector, numbers, whole_lines
+from max78k.host.meters.collector import numbers, whole_lines
 from max78k.host.meters.meter import MEASURED, Instrument, Recording
-from max78k.host.ports import Port, open_port
+from max78k.host.meters.serial_meter import SerialMeter
 
 RAILS = (("3V3", 3.3), ("CA", 1.2), ("CB", 1.0), ("1V8", 1.8))  # name, nominal volts
 _POWER = b"w"
-_BAUD = 115200  # of no effect on USB
 
 
-class PowerMonitor:
+class PowerMonitor(SerialMeter):
     """The monitor on ``place``; ``column`` counts the values of a line from 1."""
 
     board_trace: Path | None = None
@@ -32,9 +31,8 @@ class PowerMonitor:
                 f"the power monitor has no column {column}.",
                 "column=1 (3V3, the whole chip), 2 (CA: accelerator, core), 3 (CB), 4 (1V8)",
             )
-        self._place, self._column = place, column
-        self._port: Port | None = None
-        self._collector: Collector | None = None
+        super().__init__(place)
+        self._column = column
         self._sample_s: float | None = None
 
     @property
@@ -47,21 +45,14 @@ class PowerMonitor:
 
     def open(self) -> None:
         """Have it send power."""
-        self._port = open_port(self._place, _BAUD)
-        self._port.write(_POWER)
-
-    def start(self) -> None:
-        """Begin to read."""
-        assert self._port is not None
-        self._collector = Collector(self._port, self._place)
-        self._collector.start()
+        super().open()
+        self._send(_POWER)
 
     def stop(self) -> Recording:
         """The lines since ``start``, taken as evenly spaced. Raises ``E-METER-FORMAT``."""
         import numpy as np
 
-        assert self._collector is not None
-        lines = whole_lines(self._collector.stop())
+        lines = whole_lines(self._collected())
         good = [(moment, row) for moment, text in lines
                 if (row := numbers(text)) is not None and len(row) == len(RAILS)]  # fmt: skip
         if len(good) < 3 or 2 * len(good) < len(lines):
@@ -80,9 +71,3 @@ class PowerMonitor:
             even - even[0], power[1:], RAILS[self._column - 1][1], None,
             began_s=float(even[0]), clock_s=float(np.abs(moments - even).max()) + self._sample_s,
         )  # fmt: skip
-
-    def close(self) -> None:
-        """Close the port."""
-        if self._port is not None:
-            self._port.close()
-            self._port = None

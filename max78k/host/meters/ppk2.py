@@ -12,14 +12,16 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from max78k.errors import DeviceNotFoundError, InputError, ToolError
 from max78k.host.diagnosis import printable
-from max78k.host.meters.collector import Chunks, Collector
+from max78k.host.meters.collector import Chunks, as_lost
 from max78k.host.meters.meter import MEASURED, Instrument, Recording
-from max78k.host.ports import AUTO, Port, open_port
+from max78k.host.meters.serial_meter import SerialMeter
+from max78k.host.ports import AUTO, PORT_ERRORS, Port
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,10 +42,9 @@ _VALUES = {"R": None, "GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 
 _SETTLING = 3  # samples after a change of range that do not count
 _META_S = 2.0
 _CLOCK_S = 0.005  # of USB and the host: between a sample and its arrival
-_BAUD = 115200  # of no effect on USB
 
 
-class Ppk2:
+class Ppk2(SerialMeter):
     """A PPK2; its D0 and D1 take the board's marks.
 
     Args:
@@ -61,9 +62,8 @@ class Ppk2:
                 f"a PPK2 works from {VOLTS[0]:g} V to {VOLTS[1]:g} V, not at {voltage_v:g} V.",
                 "the board's supply voltage: volts=3.3",
             )
-        self._place, self._voltage, self._feeds = place, voltage_v, feeds
-        self._port: Port | None = None
-        self._collector: Collector | None = None
+        super().__init__(place)
+        self._voltage, self._feeds = voltage_v, feeds
         self._calibration: dict[str, Floats] = {}
         self._resolution: float | None = None
 
@@ -80,27 +80,26 @@ class Ppk2:
         """Read the calibration, set the mode, close the switch to the board."""
         if self._place == AUTO:
             self._place = _only_kit()
-        self._port = open_port(self._place, _BAUD)
-        self._port.write(AVERAGE_STOP)
+        super().open()
+        assert self._port is not None
+        self._send(AVERAGE_STOP)
         time.sleep(0.1)
-        self._port.reset_input_buffer()
-        self._port.write(META_DATA)
+        with as_lost(self._place):
+            self._port.reset_input_buffer()
+        self._send(META_DATA)
         self._calibration = parse_calibration(_meta_data(self._port, self._place))
-        self._port.write(SOURCE_METER if self._feeds else AMPERE_METER)
-        self._port.write(_REGULATOR.pack(0x0D, round(1e3 * self._voltage)))
-        self._port.write(DEVICE_ON)
+        self._send(SOURCE_METER if self._feeds else AMPERE_METER)
+        self._send(_REGULATOR.pack(0x0D, round(1e3 * self._voltage)))
+        self._send(DEVICE_ON)
 
     def start(self) -> None:
         """Have it send samples."""
-        assert self._port is not None
-        self._collector = Collector(self._port, self._place)
-        self._collector.start()
-        self._port.write(AVERAGE_START)
+        super().start()
+        self._send(AVERAGE_START)
 
     def stop(self) -> Recording:
         """The samples since ``start``."""
-        assert self._collector is not None
-        chunks = self._collector.stop()
+        chunks = self._collected()
         words = _words(chunks)
         current, ranges = currents(words, self._calibration, self._voltage)
         steps = 4 * _ADC_VOLTS / self._calibration["R"]
@@ -110,12 +109,9 @@ class Ppk2:
     def close(self) -> None:
         """End the samples; the board keeps its supply."""
         if self._port is not None:
-            try:
+            with suppress(*PORT_ERRORS):  # unplugged: there is nobody to tell
                 self._port.write(AVERAGE_STOP)
-            except OSError:
-                pass  # unplugged: there is nobody to tell
-            self._port.close()
-            self._port = None
+        super().close()
 
 
 def parse_calibration(text: str) -> dict[str, Floats]:
@@ -222,7 +218,8 @@ def _meta_data(port: Port, name: str) -> str:
                 f'no PPK2 answers on {name}; what came: "{printable(text[-60:])}".',
                 "name the kit's port (it has two: the first), or plug it in anew",
             )
-        text += port.read(4096)
+        with as_lost(name):
+            text += port.read(4096)
     return text.decode("ascii", "replace")
 
 
