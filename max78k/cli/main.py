@@ -163,6 +163,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a folder in the way, ...
+            place = error.filename if error.filename2 is None else error.filename2
+            click.echo(f"error: E-FILE-SYSTEM {place}: {error.strerror}.", err=True)
+            sys.exit(int(ExitCode.USER_FIXABLE))
         name = type(error).__name__
         click.echo(
             f"error: E-INTERNAL {name}: {error}. This is a fault of max78k; "
