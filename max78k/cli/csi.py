@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ def command() -> None:
       max78k csi make --out room
       max78k csi inspect room/happy/subject0_0.csv --draw steps.png
       max78k csi prepare room --split subject --out windows.npz
-      max78k train-qat --network csi4-1d --data windows.npz --out runs/csi4
+      max78k train-qat --network csi4_1d --data windows.npz --out runs/csi4
       max78k export runs/csi4 --out csi4-model
       max78k csi evaluate csi4-model windows.npz
       max78k csi predict csi4-model room/sad/subject0_0.csv
@@ -100,12 +100,13 @@ def inspect(file: Path, draw: Path | None, as_json: bool, **choices: Any) -> Non
     from max78k.csi.esp32 import read_csv
     from max78k.csi.preparation import Preparation
 
-    recording = read_csv(file)
+    recording, preparation = read_csv(file), Preparation(**choices)
+    windows = preparation.of(recording)
     if draw is not None:
         from max78k.flows.csi_pictures import steps
         from max78k.report.csi_steps import draw_csi_steps
 
-        draw_csi_steps(draw, steps(recording, Preparation(**choices)), recording.name)
+        draw_csi_steps(draw, steps(recording, preparation), recording.name)
     rate, seconds = recording.rate, recording.seconds
     data = {
         "name": recording.name,
@@ -113,18 +114,22 @@ def inspect(file: Path, draw: Path | None, as_json: bool, **choices: Any) -> Non
         "subcarriers": recording.subcarriers,
         "packets_per_second": rate,
         "seconds": None if seconds is None else float(seconds[-1]),
+        "lost_packets": recording.lost,
+        "windows": len(windows),
+        "window_shape": list(windows.shape[1:]),
         "bad_rows": dict(recording.bad_rows),
     }
     clock = (
         "no clock"
         if rate is None or seconds is None
-        else (f"{seconds[-1]:.1f} s, {rate:.1f} packets/s")
+        else f"{seconds[-1]:.1f} s, {rate:.1f} packets/s, about {recording.lost:,} lost on the way"
     )
     lines = [
         f"{recording.name}: {len(recording):,} packets, "
-        f"{recording.subcarriers} subcarriers, {clock}"
+        f"{recording.subcarriers} subcarriers, {clock}",
+        f"  {len(windows):,} windows of {'x'.join(map(str, windows.shape[1:]))}",
+        *_left_out(recording.bad_rows),
     ]
-    lines += [f"  left out: {count:,} x {fault}" for fault, count in recording.bad_rows.items()]
     emit("\n".join(lines), data, as_json)
 
 
@@ -301,10 +306,12 @@ def predict(model: str, file: Path, like: Path | None, as_json: bool) -> None:
     from max78k.flows.models import load_model
 
     network = load_model(model).network
-    answer = answer_recording(network, preparation_of(network, like), read_csv(file))
-    report = answer.to_json()
+    recording = read_csv(file)
+    answer = answer_recording(network, preparation_of(network, like), recording)
+    report = answer.to_json() | {"bad_rows": dict(recording.bad_rows)}
     lines = [f"{file.name}: {answer.dominant} ({report['windows']} windows)"]
     lines += [f"  {name:<12} {share:5.1f} %" for name, share in report["percent"].items()]
+    lines += _left_out(recording.bad_rows)
     emit("\n".join(lines), report, as_json)
 
 
@@ -344,6 +351,7 @@ def live(
       max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
       max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0 --raw
       max78k csi live csi4-model --esp32 room/sad/subject0_0.csv --reference
+      max78k csi live csi5_1d --esp32 gestures.csv --port sim --raw
 
     With --json one object a line. The board must run the model's firmware.
     """
@@ -357,7 +365,7 @@ def live(
     preparation = preparation_of(network, like)
     if raw and reference:
         raise InputError("E-CSI-RAW", "--raw is for a board, --reference is none.", "one of both.")
-    with _board(network.name, None if reference else port) as device:
+    with _board(network.name, model, None if reference else port) as device:
         if device is None:
             stream = Stream(network, preparation, majority)
         elif raw:
@@ -369,27 +377,36 @@ def live(
         try:
             for number, (answer, voted, shares) in enumerate(answers, 1):
                 share = float(shares.max())
-                line = {"window": number, "answer": answer, "majority": voted, "share": share}
+                found = {"window": number, "answer": answer, "majority": voted, "share": share}
                 text = f"{number:6}  {voted:<12} (now {answer}, {100 * share:.0f} %)"
-                click.echo(json.dumps(line) if as_json else text)
+                click.echo(json.dumps(found) if as_json else text)
                 if number == count:
                     break
         except KeyboardInterrupt:
             pass
-    for fault, rows in stream.bad_rows.items():
-        say(f"left out: {rows:,} x {fault}")
+    for line in _left_out(stream.bad_rows):
+        say(line)
+
+
+def _left_out(bad_rows: Mapping[str, int]) -> list[str]:
+    """A line for each thing that was wrong with rows."""
+    return [f"  left out: {count:,} x {fault}" for fault, count in bad_rows.items()]
 
 
 @contextmanager
-def _board(network: str, port: str | None) -> Iterator[Device | None]:
-    """The board at ``port``, which must run ``network``; None without a port."""
+def _board(network: str, model: str, port: str | None) -> Iterator[Device | None]:
+    """The board at ``port``, which must run ``network`` of ``model``; None without a port."""
     if port is None:
         yield None
         return
+    from max78k.flows.firmware import booted
     from max78k.host.messages import BAUD_RATES
     from max78k.host.session import connect
 
-    with connect(port, highest_baud=BAUD_RATES[-1]) as device:
+    with (
+        booted((port,), None, model, say) as elf,
+        connect(port, elf=elf, highest_baud=BAUD_RATES[-1]) as device,
+    ):
         if device.info.network_name != network:
             raise InputError(
                 "E-CSI-NETWORK",

@@ -167,7 +167,7 @@ def main() -> None:
         if isinstance(error, OSError) and _is_of_a_file(error):
             told = InputError(
                 "E-FILE",
-                f"{error.filename or 'a file'}: {error.strerror}.",
+                f"{error.filename2 or error.filename or 'a file'}: {error.strerror}.",
                 "another path; look whether you may use it, and at the room on its disk",
             )
             click.echo(f"error: {told}", err=True)

@@ -12,11 +12,13 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from max78k.csi.esp32 import read_csv
+from max78k.csi.esp32 import read_csv, seconds_of
 from max78k.csi.recording import SUBCARRIERS, Recording
 from max78k.errors import InputError
 
 SUBJECT = r"(?:subject|person|s|p)[_-]?(\d+)"  # in a path below the class folder
+
+MOST_CLASSES = 1024  # outputs of a network of the chip
 
 Progress = Callable[[int, str], None]
 
@@ -107,7 +109,7 @@ def _renamed(recording: Recording, name: str) -> Recording:
 def _read_npz(path: Path) -> Collection:
     arrays = _arrays(path)
     csi, labels = arrays["csi"], arrays["labels"].astype(np.int64)
-    files = arrays.get("file_id", labels)
+    files = arrays.get("file_id", labels).astype(np.int64)
     names = arrays.get("files")
     clock, rssi = arrays.get("timestamp_us"), arrays.get("rssi")
     recordings = []
@@ -118,8 +120,9 @@ def _read_npz(path: Path) -> Collection:
             raise InputError(
                 "E-CSI-KEYS", f"{path}: file_id {number} has packets of {len(classes)} classes."
             )
-        seconds = None if clock is None else (clock[rows] - clock[rows[0]]) / 1e6
-        name = str(names[number]) if names is not None and number < len(names) else f"{number}"
+        seconds = None if clock is None else seconds_of(clock[rows].astype(np.int64))
+        known = () if names is None else names
+        name = str(known[number]) if 0 <= number < len(known) else f"{number}"
         recordings.append(
             Labelled(
                 Recording(name, csi[rows], seconds, None if rssi is None else rssi[rows]),
@@ -139,7 +142,9 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, AttributeError, BadZipFile) as error:
         raise InputError(
-            "E-CSI-FILE", f"{path} is no .npz file of plain arrays: {error}."
+            "E-CSI-FILE",
+            f"{path} is no .npz file of plain arrays ({type(error).__name__}).",
+            "a folder with a folder of CSV files for each class, or an .npz of csi and labels.",
         ) from None
     missing = [key for key in ("csi", "labels") if key not in arrays]
     if missing:
@@ -156,10 +161,22 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             "store int8 [packets, 128 or 256].",
         )
     for key in ("labels", "file_id", "timestamp_us", "rssi"):
-        if key in arrays and arrays[key].shape != (len(csi),):
+        if key not in arrays:
+            continue
+        kind, shape = arrays[key].dtype, arrays[key].shape
+        if shape != (len(csi),) or not np.issubdtype(kind, np.integer):
             raise InputError(
-                "E-CSI-KEYS", f"{path}: {key} is {list(arrays[key].shape)} for {len(csi)} packets."
+                "E-CSI-KEYS",
+                f"{path}: {key} is {kind} {list(shape)} for {len(csi)} packets.",
+                "a whole number for each packet.",
             )
-    if not len(csi) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise InputError("E-CSI-KEYS", f"{path}: labels are not class numbers 0, 1, ...")
+    if not len(csi) or labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise InputError(
+            "E-CSI-KEYS",
+            f"{path}: labels are not class numbers 0, 1, ...",
+            f"fewer than {MOST_CLASSES:,} classes, and a packet at least.",
+        )
+    for key in ("class_names", "files"):
+        if key in arrays and arrays[key].ndim != 1:
+            raise InputError("E-CSI-KEYS", f"{path}: {key} is no list of names.")
     return arrays

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from max78k.csi.recording import SUBCARRIERS, FloatArray, Int8Array, Recording
 from max78k.errors import InputError
@@ -81,7 +82,7 @@ def read_csv(path: Path) -> Recording:
     """
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            return collect(path.name, stream)
+            return replace(collect(str(path), stream), name=path.name)
     except OSError as error:
         raise InputError("E-CSI-FILE", f"{path} cannot be read: {error.strerror}.") from None
 
@@ -113,10 +114,11 @@ def collect(name: str, lines: Iterable[str]) -> Recording:
     if len(lengths) > 1:
         bad[f"not {length} values like most"] = len(packets) - lengths[length]
         packets = [packet for packet in packets if packet.csi.size == length]
+    clocks = [packet.clock_us for packet in packets]
     return Recording(
         name,
         np.stack([packet.csi for packet in packets]),
-        _seconds([packet.clock_us for packet in packets]),
+        None if None in clocks else seconds_of(np.array(clocks, np.int64)),
         np.array([packet.rssi for packet in packets], dtype=np.int8),
         dict(bad),
     )
@@ -134,12 +136,15 @@ def follow(lines: Iterable[bytes]) -> Iterator[Packet | BadRow]:
             yield packet
 
 
-def _seconds(clocks: list[int | None]) -> FloatArray | None:
-    """Seconds from the first packet on, through wraps of the clock; None if one is missing."""
-    known = [clock for clock in clocks if clock is not None]
-    if len(known) < len(clocks):
-        return None
-    steps = np.mod(np.diff(np.array(known, dtype=np.int64)), _CLOCK_RANGE)
+def seconds_of(clocks: npt.NDArray[np.int64]) -> FloatArray:
+    """Seconds from the first packet on, through wraps of the receiver's clock in microseconds.
+
+    A clock that has gone beyond 32 bits does not wrap.
+    """
+    steps = np.diff(clocks)
+    if clocks.max() >= _CLOCK_RANGE:
+        return np.concatenate([[0.0], np.cumsum(steps) / 1e6])
+    steps = np.mod(steps, _CLOCK_RANGE)
     # A step back in time is a packet out of order, not a wrap of more than half the range.
     steps = np.where(steps >= _CLOCK_RANGE // 2, steps - _CLOCK_RANGE, steps)
     return np.concatenate([[0.0], np.cumsum(steps) / 1e6])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
@@ -17,10 +19,13 @@ from max78k.errors import InputError
 Form = Literal["series", "image", "cosines"]
 FORMS: tuple[Form, ...] = ("series", "image", "cosines")
 
+LOWEST_RATE, HIGHEST_RATE = 0.1, 10_000.0  # packets per second
+
 _LATER = {"median", "thin"}  # choices that networks from before them do not name
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,16 @@ class Preparation:
                 f"windows of {self.window} packets are no whole number of {self.thin}.",
                 f"a --thin that divides {self.window}.",
             )
+        if self.rate and not LOWEST_RATE <= self.rate <= HIGHEST_RATE:  # also not a number
+            raise InputError(
+                "E-CSI-RATE",
+                f"{self.rate:g} packets/s to bring recordings to.",
+                f"{LOWEST_RATE:g} ... {HIGHEST_RATE:g}, or 0 to leave them.",
+            )
+        if not 0 <= self.cutoff < math.inf:
+            raise InputError(
+                "E-CSI-CUTOFF", f"a cutoff of {self.cutoff:g} Hz.", "above 0, or 0 for no filter."
+            )
 
     @property
     def packets(self) -> int:
@@ -88,16 +103,35 @@ class Preparation:
 
         There are ``median - 1`` fewer than packets, none for a recording without so many.
         """
+        for _, values in self.stages(recording):
+            last = values
+        return np.asarray(last, np.int64)
+
+    def stages(self, recording: Recording) -> Iterator[tuple[str, Int64Array | FloatArray]]:
+        """What there is after each step to :meth:`series`, which is the last, with its name.
+
+        Amplitudes in sixteenths [packets, channels], then those scaled to one level.
+        """
         chosen = amplitude.live_subcarriers(recording.subcarriers, self.channels)
         values = amplitude.amplitudes(recording, chosen)
-        if self.spikes or self.rate or self.cutoff:
-            values = np.maximum(np.rint(self._cleaned(values, recording)), 0).astype(np.int64)
-        return amplitude.running_median(amplitude.level(values), self.median)
+        yield f"{self.channels} subcarriers with a signal", values
+        for name, cleaned in self._cleaned(values, recording):
+            yield name, cleaned
+            values = np.maximum(np.rint(cleaned), 0).astype(np.int64)
+        values = amplitude.level(values)
+        yield "every packet at the same level", values
+        if self.median > 1:
+            values = amplitude.running_median(values, self.median)
+            yield f"median of the last {self.median}", values
 
-    def _cleaned(self, values: Int64Array, recording: Recording) -> npt.NDArray[np.float64]:
+    def _cleaned(
+        self, values: Int64Array, recording: Recording
+    ) -> Iterator[tuple[str, FloatArray]]:
+        """The filters that are asked for, one after the other; each reads what the last gave."""
         cleaned = values.astype(np.float64)
         if self.spikes:
-            cleaned, _ = filters.hampel(cleaned)
+            cleaned, found = filters.hampel(cleaned)
+            yield f"{found:,} spikes replaced", cleaned
         rate = self.rate or recording.rate
         if self.rate:
             if recording.seconds is None:
@@ -107,6 +141,7 @@ class Preparation:
                     "leave --rate out.",
                 )
             cleaned, _ = filters.resample(cleaned, recording.seconds, self.rate)
+            yield f"{self.rate:g} packets/s", cleaned
         if self.cutoff:
             if not rate:
                 raise InputError(
@@ -114,8 +149,7 @@ class Preparation:
                     f"{recording.name} has no rate, which a filter in Hz needs.",
                     "leave --cutoff out.",
                 )
-            cleaned = filters.lowpass(cleaned, rate, self.cutoff)
-        return cleaned
+            yield f"nothing above {self.cutoff:g} Hz", filters.lowpass(cleaned, rate, self.cutoff)
 
     def cut(self, series: Int64Array) -> Int64Array:
         """All whole windows [N, window, channels]; none for a recording that is shorter."""
@@ -124,7 +158,7 @@ class Preparation:
         every = np.lib.stride_tricks.sliding_window_view(series, self.window, axis=0)
         return np.asarray(every[:: self.step].swapaxes(1, 2))
 
-    def window_seconds(self, recording: Recording) -> npt.NDArray[np.float64]:
+    def window_seconds(self, recording: Recording) -> FloatArray:
         """Times of the first and last value of each window that :meth:`cut` gives, [N, 2].
 
         Seconds of the receiver's clock from the recording's first packet on; NaN without a clock.

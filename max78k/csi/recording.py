@@ -51,6 +51,13 @@ class Recording:
         step = float(np.median(np.diff(self.seconds)))
         return 1 / step if step > 0 else None
 
+    @property
+    def lost(self) -> int:
+        """About how many packets did not come, by the times of the others; 0 without a clock."""
+        if self.seconds is None or self.rate is None:
+            return 0
+        return max(0, round(float(np.ptp(self.seconds)) * self.rate) + 1 - len(self))
+
     def part(self, start: int, stop: int) -> Recording:
         """The packets from ``start`` to before ``stop``."""
         seconds = None if self.seconds is None else self.seconds[start:stop]

@@ -55,7 +55,21 @@ class Split:
         return self.kind == "random"
 
     def held_recordings(self, collection: Collection) -> BoolArray:
-        """Which recordings are held out whole, bool [recordings]."""
+        """Which recordings are held out whole, bool [recordings].
+
+        Raises InputError ``E-CSI-SPLIT`` where that leaves a part without recordings.
+        """
+        held = self._held(collection)
+        count = int(held.sum())
+        if self.kind not in ("time", "random") and count in (0, len(held)):
+            raise InputError(
+                "E-CSI-SPLIT",
+                f"{self.kind} holds out {count} of {len(held)} recordings of {collection.name}.",
+                "a split that leaves recordings in both parts.",
+            )
+        return held
+
+    def _held(self, collection: Collection) -> BoolArray:
         count = len(collection.recordings)
         fold = _FOLD.fullmatch(self.kind)
         if fold is not None:

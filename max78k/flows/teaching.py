@@ -10,12 +10,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
 from max78k.training.augment import to_integers
 from max78k.training.checkpoint import TrainedModel, float_checkpoint, load_model
+from max78k.training.dropped import measure_norms
 from max78k.training.evaluate import accuracy, model_input, scores
 from max78k.training.layers import Mode, set_mode
 from max78k.training.processes import has_fast_bf16
@@ -122,7 +122,7 @@ def _renew_norms(model: nn.Module, pictures: Tensor) -> None:
         if len(rows) > 1  # of one sample, 1 x 1 in the end, there is no spread
     )
     with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(torch.device("cpu"))):
-        update_bn(batches, model)
+        measure_norms(model, batches)
 
 
 def _shares(

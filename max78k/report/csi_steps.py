@@ -26,9 +26,10 @@ def draw_csi_steps(path: Path, steps: Mapping[str, npt.NDArray[np.float64]], tit
         ):
             moves = values.min() < 0
             reach = float(np.quantile(np.abs(values), 0.995)) or 1.0
+            least = -reach if moves else min(float(np.quantile(values, 0.005)), reach - 1)
             image = axes.imshow(
                 values, aspect="auto", interpolation="nearest", origin="lower",
-                cmap="RdBu_r" if moves else "viridis", vmin=-reach if moves else 0, vmax=reach,
+                cmap="RdBu_r" if moves else "viridis", vmin=least, vmax=reach,
             )  # fmt: skip
             axes.set_title(name)
             axes.spines[:].set_visible(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +70,17 @@ def test_unknown_verb_is_a_usage_error() -> None:
     result = _run("trian")
     assert result.returncode == 2
     assert "trian" in result.stderr
+
+
+def test_a_folder_in_the_way_of_a_file_is_not_a_fault_of_the_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    room, taken = tmp_path / "room", tmp_path / "taken"
+    taken.mkdir()
+    run(capsys, "csi", "make", "--out", room, "--persons", 2, "--recordings", 1, "--seconds", 1)
+    outcome = run(capsys, "csi", "prepare", room, "--window", 50, "--split", "subject",
+                  "--out", taken)  # fmt: skip
+    assert_one_error(outcome, 2, "E-FILE", str(taken))
 
 
 def test_a_missing_module_is_named(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from max78k.cli.main import cli
 from max78k.csi import amplitude
 from max78k.csi.channel import person, record
 from max78k.csi.esp32 import Packet, csv_text
@@ -21,6 +26,7 @@ from max78k.csi.windows import NOTE
 from max78k.errors import InputError
 from max78k.flows.bench_inputs import Source, open_feed
 from max78k.flows.csi_answers import OnBoard, Stream
+from max78k.host import ports
 from max78k.host.bench import run_bench
 from max78k.network import Activation, Layer, Network, Operation, Pool, reference
 from max78k.shipped_files import shipped_folder
@@ -178,6 +184,42 @@ def test_a_recording_is_cut_as_a_whole_without_raw(device: object, tmp_path: Pat
     feed = open_feed(source, device)  # type: ignore[arg-type]
     assert not feed.live and feed.class_names == ("a", "b")
     assert np.array_equal(np.stack(list(feed.inputs)), PREPARATION.of(recording))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pty")
+def test_an_esp32_on_a_serial_port_is_answered_by_a_board_that_was_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("unicorn")
+    pytest.importorskip("elftools")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    known = replace(network(), notes={NOTE: PREPARATION.to_json()})
+    known.save(tmp_path / "csismall.npz")
+    recording = record("angry", person(3), 8, seconds=1.4)
+    lines = csv_text(recording).splitlines()
+    lines.insert(30, "CSI_DATA,AP,cut off")
+    master, slave = os.openpty()
+    opened = ports.open_port
+
+    def begin(source: str, *rest: object) -> object:
+        port = opened(source, *rest)  # type: ignore[arg-type]
+        text = "\r\n".join([*lines, ""]).encode()
+        threading.Thread(target=os.write, args=(master, text), daemon=True).start()
+        return port
+
+    monkeypatch.setattr(ports, "open_port", begin)
+    words = ["csi", "live", str(tmp_path / "csismall.npz"), "--esp32", os.ttyname(slave),
+             "--port", "sim", "--raw", "--count", "2", "--json"]  # fmt: skip
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    packets = [Packet(one, -40, None) for one in recording.csi]
+    expected = list(Stream(known, PREPARATION).feed(packets))[:2]
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["answer"], one["majority"]) for one in said] == [one[:2] for one in expected]
+    assert [one["share"] for one in said] == [float(one[2].max()) for one in expected]
+    assert "1 x no complete" in done.stderr
+    os.close(master)
+    os.close(slave)
 
 
 def test_windows_that_the_board_cannot_make_are_refused() -> None:

@@ -15,6 +15,7 @@ from max78k.csi.esp32 import BadRow, collect, csv_text, follow, parse_line, read
 from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
 from max78k.errors import InputError
+from max78k.flows.csi_pictures import steps
 
 
 def line(values: str, clock: int = 5, rssi: int = -40, first: str = "CSI_DATA") -> str:
@@ -219,6 +220,46 @@ def test_uneven_packets_are_brought_to_even_times() -> None:
     assert np.allclose(np.diff(at), 0.02)
     assert np.allclose(even[:, 0], at * 3)
     assert np.allclose(even[:, 1], 7 - at)
+
+
+@pytest.mark.parametrize(
+    ("choices", "code"),
+    [
+        ({"rate": float("nan")}, "E-CSI-RATE.*nan"),
+        ({"rate": -5.0}, "E-CSI-RATE.*-5"),
+        ({"rate": 1e9}, r"E-CSI-RATE.*1e\+09"),
+        ({"cutoff": float("nan")}, "E-CSI-CUTOFF.*nan"),
+        ({"cutoff": -1.0}, "E-CSI-CUTOFF.*-1"),
+    ],
+)
+def test_rates_and_cutoffs_that_cannot_be_are_refused(choices: dict[str, float], code: str) -> None:
+    with pytest.raises(InputError, match=code):
+        Preparation(**choices)  # type: ignore[arg-type]
+
+
+def test_lost_packets_are_told_by_the_clock() -> None:
+    every = np.arange(200) / 100
+    csi = np.ones((200, 128), np.int8)
+    kept = np.delete(np.arange(200), [20, 21, 90])
+    assert Recording("whole", csi, every).lost == 0
+    assert Recording("with holes", csi[kept], every[kept]).lost == 3
+    assert Recording("without a clock", csi).lost == 0
+
+
+def test_pictures_show_every_step_that_was_asked_for() -> None:
+    recording = record("happy", person(1), 2, seconds=5.0)
+    names = list(steps(recording, Preparation(window=100)))
+    assert names[1:3] == ["52 subcarriers with a signal", "every packet at the same level"]
+    assert "input of the network" in names[3] and "transformer" in names[4]
+    chosen = Preparation(window=100, spikes=True, rate=50, cutoff=5, median=3, form="image")
+    pictures = steps(recording, chosen)
+    for word in ("spikes replaced", "50 packets/s", "above 5 Hz", "median", "log spectrogram"):
+        assert sum(word in name for name in pictures) == 1, word
+    even = next(values for name, values in pictures.items() if name == "50 packets/s")
+    assert even.shape[0] == 52 and abs(even.shape[1] - 250) < 5
+    assert np.array_equal(
+        pictures["median of the last 3"].T, chosen.series(recording).astype(np.float64)
+    )
 
 
 def test_choices_are_kept_as_text() -> None:

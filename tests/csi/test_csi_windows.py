@@ -89,6 +89,9 @@ def test_splits_that_cannot_be_are_refused(collection: Collection) -> None:
     )
     with pytest.raises(InputError, match=r"E-CSI-SPLIT.*persons"):
         make_windows(nameless, SMALL, Split("subject"))
+    for kind, held in (("fold:0/1", 12), ("fold:14/15", 0)):
+        with pytest.raises(InputError, match=rf"E-CSI-SPLIT.*{held} of 12 recordings"):
+            make_windows(collection, SMALL, Split(kind))
     single = Collection("s", ("a", "b"), collection.recordings[:2])
     with pytest.raises(InputError, match=r"E-CSI-SPLIT.*one recording"):
         make_windows(single, SMALL, Split("recording"))
@@ -179,6 +182,25 @@ def test_folders_and_arrays_give_the_same_packets(tmp_path: Path) -> None:
         make_folder(tmp_path / "room", 1, 1, 1.0, seed=0)
 
 
+def test_arrays_have_the_clock_of_the_receiver_which_wraps(tmp_path: Path) -> None:
+    packets = {"csi": np.ones((3, 128), np.int8), "labels": np.zeros(3, int)}
+    for clock in ([2**32 - 10_000, 0, 10_000], [2**32 - 10_000, 2**32, 2**32 + 10_000]):
+        np.savez(tmp_path / "x.npz", **packets, timestamp_us=np.array(clock))
+        seconds = read_collection(tmp_path / "x.npz").recordings[0].recording.seconds
+        assert seconds is not None
+        assert seconds.tolist() == [0.0, 0.01, 0.02]
+
+
+def test_files_of_a_folder_are_named_with_their_place(tmp_path: Path) -> None:
+    make_folder(tmp_path / "room", 1, 1, 1.0, seed=0)
+    (tmp_path / "room" / "sad" / "subject0_0.csv").write_text("nothing\n")
+    with pytest.raises(InputError, match=r"E-CSI-EMPTY.*sad.subject0_0\.csv"):
+        read_collection(tmp_path / "room")
+
+
+PACKETS = {"csi": np.zeros((3, 128), np.int8), "labels": np.zeros(3, int)}
+
+
 @pytest.mark.parametrize(
     ("arrays", "word"),
     [
@@ -186,7 +208,13 @@ def test_folders_and_arrays_give_the_same_packets(tmp_path: Path) -> None:
         ({"csi": np.zeros((3, 100), np.int8), "labels": np.zeros(3, int)}, "int8"),
         ({"csi": np.zeros((3, 128), np.int16), "labels": np.zeros(3, int)}, "int16"),
         ({"csi": np.zeros((3, 128), np.int8), "labels": np.zeros(4, int)}, "labels"),
-        ({"csi": np.zeros((3, 128), np.int8), "labels": np.zeros(3)}, "class numbers"),
+        ({"csi": np.zeros((3, 128), np.int8), "labels": np.zeros(3)}, "labels is float64"),
+        ({**PACKETS, "labels": np.full(3, 10**12)}, "class numbers"),
+        ({**PACKETS, "labels": np.full(3, -1)}, "class numbers"),
+        ({**PACKETS, "timestamp_us": np.array([0, np.nan, 2])}, "timestamp_us is float64"),
+        ({**PACKETS, "timestamp_us": np.array(["0", "1", "2"])}, "timestamp_us is <U1"),
+        ({**PACKETS, "file_id": np.array(["a", "b", "c"])}, "file_id is <U1"),
+        ({**PACKETS, "class_names": np.array("still")}, "class_names is no list"),
         (
             {
                 "csi": np.zeros((2, 128), np.int8),
@@ -329,6 +357,7 @@ def test_the_commands_go_together(tmp_path: Path, network: Network) -> None:
     one = room / "sad" / "subject1_0.csv"
     seen = run("inspect", one, "--draw", tmp_path / "steps.png", "--window", 50)
     assert seen["subcarriers"] == 64
+    assert seen["window_shape"] == [52, 50] and seen["windows"] == 1
     assert (tmp_path / "steps.png").stat().st_size > 1000
     made = run(
         "prepare", room, "--out", tmp_path / "w.npz", "--window", 50, "--step", 50,
@@ -337,6 +366,7 @@ def test_the_commands_go_together(tmp_path: Path, network: Network) -> None:
     assert made["leaks"] is False
     said = run("predict", tmp_path / "sign.npz", one, "--like", tmp_path / "w.npz")
     assert set(said["percent"]) == {"up", "down"}  # type: ignore[call-overload]
+    assert said["bad_rows"] == {}
     chosen = read_windows(tmp_path / "w.npz").preparation
     replace(network, notes={"preparation": chosen.to_json()}).save(tmp_path / "own.npz")
     assert run("predict", tmp_path / "own.npz", one) == said
