@@ -1,19 +1,21 @@
 """What decides a figure on Wi-Fi CSI: the length of a window, the split, the teacher.
 
-    python benchmarks/csi_studies.py length csi_walk_esp32c6.npz --out runs
-    python benchmarks/csi_studies.py leakage csi_walk_esp32c6.npz --out runs
-    python benchmarks/csi_studies.py leakage made --out runs
-    python benchmarks/csi_studies.py emotion made --out runs
-    python benchmarks/csi_studies.py arrow csi_gesture_esp32.npz --out runs
+    python benchmarks/csi_studies.py length csi_walk_esp32c6.npz --seeds 1 2 3 --out runs
+    python benchmarks/csi_studies.py leakage csi_walk_esp32c6.npz --seeds 1 2 3 --out runs
+    python benchmarks/csi_studies.py leakage made --seeds 1 2 3 --out runs
+    python benchmarks/csi_studies.py emotion made --seeds 1 2 3 --out runs
+    python benchmarks/csi_studies.py arrow csi_gesture_esp32.npz --seeds 100 101 102 --out runs
 
-``made`` is a made room of 16 persons. Every line is printed as a row of the tables in docs/csi.md.
-The epoch is not chosen: what the last epoch leaves is judged, in integers (``arrow``: float).
+``made`` is a made room of 16 persons. Every line is printed as a row of the tables in docs/csi.md:
+the mean of the seeds, what each seed reached over all test parts together, the range of single test
+parts, windows judged by a seed, and the share of each class that was found. The epoch is not
+chosen: what the last epoch leaves is judged, in integers (``arrow``: float).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,22 +36,24 @@ from max78k.training.options import Augmentation, TrainOptions
 
 NETWORKS = Path(__file__).with_name("csi_study_network.py")
 PERSONS, SECONDS = 16, 60.0
-FOLDS = tuple(f"fold:{fold}/5" for fold in range(5))
+MADE = "made"
 LENGTHS = (300, 600, 1200)
 THIN = 2  # 1,200 packets at once are more values than a layer takes
 BREATHING = Preparation(window=2400, step=400, thin=4)  # 24 s: in 6 s there are one or two breaths
 ARROW = TrainOptions(
     network="csi5_1d",
     epochs=18, optimizer="adamw", learning_rate=0.003, weight_decay=0.05, schedule="one-cycle",
-    batch_size=64, ema=0.98, label_smoothing=0.0, distillation=0.0, cutmix=1.0,
+    batch_size=64, ema=0.98, label_smoothing=0.0, distillation=0.0, cutmix=1.0, bf16=False,
     augmentation=Augmentation(brightness=0.0, contrast=0.3),
 )  # fmt: skip
 OPTIONS = TrainOptions(
     epochs=14, qat_epochs=3, optimizer="adamw", learning_rate=0.003,
     qat_learning_rate=0.0005, weight_decay=0.05, schedule="one-cycle", batch_size=32, ema=0.98,
-    class_weights="balanced", distillation=0.0,
+    class_weights="balanced", distillation=0.0, bf16=True,
     augmentation=Augmentation(brightness=0.0, contrast=0.3),
 )  # fmt: skip
+
+Seeds = Sequence[int]
 
 
 def main() -> None:
@@ -57,77 +61,81 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("source", help="recordings, or made")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="Of the trainings.")
     parser.add_argument("--out", type=Path, required=True, help="A new folder.")
     given = parser.parse_args()
+    torch.set_num_threads(1)  # sums in another order would be other networks
     made = given.source == "made"
     collection = made_room() if made else read_collection(Path(given.source))
-    STUDIES[given.study](collection, given.out, "subject" if made else "fold")
+    STUDIES[given.study](collection, given.out, given.seeds)
 
 
-def length(collection: Collection, out: Path, honest: str) -> None:
+def length(collection: Collection, out: Path, seeds: Seeds) -> None:
     """Windows of 300, 600 and 1,200 packets, each with a fourth of its length as step."""
-    splits = FOLDS if honest == "fold" else (honest,)
     for packets in LENGTHS:
         preparation = Preparation(window=packets, step=packets // 4, thin=THIN)
-        cuts = (make_windows(collection, preparation, Split(kind)) for kind in splits)
-        judge(f"{packets}", cuts, out / f"length-{packets}", values(packets // THIN))
+        cuts = [make_windows(collection, preparation, split) for split in honest(collection)]
+        judge(f"{packets}", cuts, out / f"length-{packets}", values(packets // THIN), seeds)
 
 
-def leakage(collection: Collection, out: Path, honest: str) -> None:
+def leakage(collection: Collection, out: Path, seeds: Seeds) -> None:
     """Windows that overlap, divided honestly and at random."""
-    made = honest == "subject"
+    made = collection.name == MADE
     preparation = BREATHING if made else Preparation(window=600, step=200, thin=THIN)
     divisions = {
-        "random windows": [Split("random", 0.2, seed) for seed in range(2 if made else 3)],
+        "other persons" if made else "whole recordings": honest(collection),
+        "random windows": [Split("random", 0.2, draw) for draw in range(3)],
     }
-    if made:
-        divisions["other persons"] = [Split("subject", 0.3, seed) for seed in range(2)]
-    else:
-        divisions["whole recordings"] = [Split(kind) for kind in FOLDS]
     for name, splits in divisions.items():
-        cuts = (make_windows(collection, preparation, split) for split in splits)
+        cuts = [make_windows(collection, preparation, split) for split in splits]
         place = out / f"leakage-{name.replace(' ', '-')}"
-        judge(name, cuts, place, values(preparation.window // preparation.thin))
+        judge(name, cuts, place, values(preparation.window // preparation.thin), seeds)
 
 
-def emotion(collection: Collection, out: Path, honest: str) -> None:
+def emotion(collection: Collection, out: Path, seeds: Seeds) -> None:
     """A transformer, and csi4_1d alone and taught by it, on persons that none of them has met."""
     from max78k.flows.csi_vit import make_student, score_vit
     from max78k.training.vit_lessons import VitOptions
 
-    windows = make_windows(collection, BREATHING, Split(honest, 0.3))
-    options = VitOptions(epochs=20, logit_weight=1.0)
-    line(
-        "transformer alone, float", [score_vit(make_student(windows, options, tiny=True), windows)]
-    )
-    student = make_student(windows, options, teacher="drawn", tiny=True)
-    student.save(out / "vit")
-    line("transformer taught by one of faces, float", [score_vit(student, windows)])
-    chip = replace(OPTIONS, network="csi4_1d", epochs=16)
-    taught = replace(chip, teacher=str(out / "vit"), distillation=0.5)
-    judge("csi4_1d alone", [windows], out / "alone", chip)
-    judge("csi4_1d taught by the transformer", [windows], out / "taught", taught)
+    rows: dict[str, list[list[Scores]]] = {}
+    windows = make_windows(collection, BREATHING, Split("subject", 0.3))
+    for seed in seeds:
+        options = VitOptions(epochs=20, logit_weight=1.0, seed=seed)
+        alone = make_student(windows, options, tiny=True)
+        student = make_student(windows, options, teacher="drawn", tiny=True)
+        place = out / f"emotion-{seed}"
+        student.save(place / "vit")
+        chip = replace(OPTIONS, network="csi4_1d", epochs=16, seed=seed)
+        taught = replace(chip, teacher=str(place / "vit"), distillation=0.5)
+        for name, found in {
+            "transformer alone, float": score_vit(alone, windows),
+            "transformer taught by one of faces, float": score_vit(student, windows),
+            "csi4_1d alone": trained(windows, replace(chip, folder=place / "alone")),
+            "csi4_1d taught": trained(windows, replace(taught, folder=place / "taught")),
+        }.items():
+            rows.setdefault(name, []).append([found])
+    for name, by_seed in rows.items():
+        line(name, by_seed)
 
 
-def arrow(collection: Collection, out: Path, honest: str) -> None:
+def arrow(collection: Collection, out: Path, seeds: Seeds) -> None:
     """How much windows played backwards should weigh, where push was not met in the last session.
 
     Float networks, alone and the mean of what they say.
     """
+    preparation = Preparation(window=600, step=25)
     for share in (0.0, 0.5, 1.0):
         reverse = "push=pull" if share else ""
-        preparation = Preparation(window=600, step=25)
         windows = make_windows(
             collection, preparation, Split("time"), reverse, reverse_share=share or 1.0
         )
         alone = []
-        for seed in (100, 101, 102):
+        for seed in seeds:
             place = out / f"arrow-{share}-{seed}"
             train(replace(ARROW, folder=place, seed=seed), windows.data)
             alone.append(place / "last.pt")
-        each = [said_by([path], windows) for path in alone]
-        line(f"reversed {share:g}, three seeds", each)
-        line(f"reversed {share:g}, their mean", [said_by(alone, windows)])
+        line(f"reversed {share:g}", [[said_by([path], windows)] for path in alone])
+        line(f"reversed {share:g}, all seeds together", [[said_by(alone, windows)]])
 
 
 def said_by(stored: list[Path], windows: Windows) -> Scores:
@@ -144,30 +152,51 @@ def said_by(stored: list[Path], windows: Windows) -> Scores:
 STUDIES = {"length": length, "leakage": leakage, "emotion": emotion, "arrow": arrow}
 
 
+def honest(collection: Collection) -> list[Split]:
+    """Test parts of persons, or of whole recordings, that the train part has not met."""
+    if collection.name == MADE:
+        return [Split("subject", 0.3, draw) for draw in range(3)]
+    return [Split(f"fold:{fold}/5") for fold in range(5)]
+
+
 def values(count: int) -> TrainOptions:
     """With the network of windows of ``count`` values."""
     return replace(OPTIONS, network=f"{NETWORKS}:Values{count}")
 
 
-def judge(name: str, cuts: Iterable[Windows], folder: Path, options: TrainOptions) -> None:
-    """Train a network for each division; print what all test parts together say."""
-    found = []
-    for number, windows in enumerate(cuts):
-        place = folder.with_name(f"{folder.name}-{number}")
-        train(replace(options, folder=place), windows.data)
-        network = network_of_run(place / "last.pt", options.network)
-        found.append(score_windows(network, windows)[0])
-    line(name, found)
+def judge(
+    name: str, cuts: Sequence[Windows], folder: Path, options: TrainOptions, seeds: Seeds
+) -> None:
+    """Train a network for each division and seed; print what they say."""
+    line(name, [
+        [
+            trained(windows, replace(options, seed=seed, folder=folder / f"{number}-{seed}"))
+            for number, windows in enumerate(cuts)
+        ]
+        for seed in seeds
+    ])  # fmt: skip
 
 
-def line(name: str, found: list[Scores]) -> None:
-    """A row: what, accuracy over all, the range of single divisions, windows, recalls."""
-    confusion = sum(one.confusion for one in found)
-    each = [one.accuracy for one in found]
-    total, right = int(np.sum(confusion)), int(np.trace(confusion))
-    span = f"{min(each):.1%} to {max(each):.1%}" if len(each) > 1 else ""
-    recalls = ", ".join(f"{x:.0%}" for x in np.diag(confusion) / np.sum(confusion, axis=1))
-    print(f"| {name} | {right / total:.2%} | {span} | {total} | {recalls} |", flush=True)
+def trained(windows: Windows, options: TrainOptions) -> Scores:
+    """What the last epoch's network says of the test part, in integers."""
+    train(options, windows.data)
+    network = network_of_run(options.folder / "last.pt", options.network)
+    return score_windows(network, windows)[0]
+
+
+def line(name: str, by_seed: Sequence[Sequence[Scores]]) -> None:
+    """A row of what was found by seed and division."""
+    confusions = np.array([sum(one.confusion for one in found) for found in by_seed])
+    seeds = [float(one.trace() / one.sum()) for one in confusions]
+    each = ", ".join(f"{100 * one:.2f}" for one in seeds)
+    parts = [one.accuracy for found in by_seed for one in found]
+    total = confusions.sum(axis=0)
+    recalls = ", ".join(f"{one:.0%}" for one in total.diagonal() / total.sum(axis=1))
+    print(
+        f"| {name} | {np.mean(seeds):.2%} | {each} | {min(parts):.1%} to {max(parts):.1%} | "
+        f"{confusions[0].sum()} | {recalls} |",
+        flush=True,
+    )
 
 
 def made_room() -> Collection:
@@ -179,7 +208,7 @@ def made_room() -> Collection:
             seed = number * len(CLASS_NAMES) + label
             made = record(name, who, seed, seconds=SECONDS, name=f"{name}/subject{number}")
             recordings.append(Labelled(made, label, f"{number}"))
-    return Collection("made", CLASS_NAMES, tuple(recordings))
+    return Collection(MADE, CLASS_NAMES, tuple(recordings))
 
 
 if __name__ == "__main__":
