@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("compare", "Runs beside a reference run: options, scores, curves."),
     "search": Verb("search", "Networks and training options, under memory and latency budgets."),
     "quantize": Verb("quantize", "Ordinary ONNX or torch.nn network to integers, untrained."),
+    "adjust": Verb("adjust", "Answers of a trained network about as frequent as the labels."),
     "export": Verb("export", "Checkpoint to integer network, ONNX, YAML, vendor -q checkpoint."),
     "check": Verb("check", "Does a network fit the chip, and what does it cost?"),
     "synthesize": Verb("synthesize", "Network to C firmware project with a known-answer test."),
