@@ -143,7 +143,7 @@ def said_by(stored: list[Path], windows: Windows) -> Scores:
     options = replace(ARROW, teacher=",".join(map(str, stored)))
     test, shape = windows.data.test, windows.data.input_shape
     real = (torch.from_numpy(test.inputs).float() - 128) / 128
-    teacher = load_teacher(options, len(windows.data.class_names), shape)
+    teacher = load_teacher(options, windows.data.class_names, shape)
     with torch.no_grad():
         answers = teacher(real).argmax(dim=1).numpy()
     return scores(test.labels, answers, len(windows.data.class_names))

@@ -179,11 +179,14 @@ def mean_of_shares(scores: list[Tensor]) -> Tensor:
     return torch.stack(shares).mean(dim=0).clamp_min(1e-12).log()
 
 
-def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+def load_teacher(
+    options: TrainOptions, class_names: tuple[str, ...], input_shape: tuple[int, ...]
+) -> nn.Module:
     """The teacher that ``options`` name, or all of them as one, on the CPU.
 
     Raises:
-        InputError: E-TEACHER-SHAPE for one that does not take the data, or has other classes;
+        InputError: E-TEACHER-SHAPE for one that does not take the data, or has another number of
+            classes; E-TEACHER-CLASSES for one that has the same in another order;
             E-TEACHER-SEVERAL for features of several; those of
             :func:`max78k.training.checkpoint.load_model`.
     """
@@ -194,20 +197,29 @@ def load_teacher(options: TrainOptions, classes: int, input_shape: tuple[int, ..
             f"{len(paths)} teachers have no features in common to learn.",
             "--feature-distillation 0, or one teacher.",
         )
-    teachers = [_load_one(path, options, classes, input_shape) for path in paths]
+    teachers = [_load_one(path, options, class_names, input_shape) for path in paths]
     return teachers[0] if len(teachers) == 1 else Several(teachers)
 
 
 def _load_one(
-    path: Path, options: TrainOptions, classes: int, input_shape: tuple[int, ...]
+    path: Path, options: TrainOptions, class_names: tuple[str, ...], input_shape: tuple[int, ...]
 ) -> nn.Module:
     """The teacher in a checkpoint or folder."""
+    classes = len(class_names)
     if is_csi_vit(path):
         return _checked(load_csi_vit(path), path, classes, input_shape)
     path = float_checkpoint(path)
     state = None if options.teacher_network is None else _plain_state(path)
     if state is None:
-        teacher = load_model(path, options.teacher_network).model
+        trained = load_model(path, options.teacher_network)
+        known = trained.class_names
+        if known != class_names and set(known) == set(class_names):
+            raise InputError(
+                "E-TEACHER-CLASSES",
+                f"{path} knows {', '.join(known)}; the data have {', '.join(class_names)}.",
+                "a teacher of the same classes in the same order.",
+            )
+        teacher = trained.model
     else:
         assert options.teacher_network is not None
         teacher = build(options.teacher_network, classes)

@@ -242,8 +242,8 @@ class Run:
             )
         if options.teacher == SELF:
             return None if own is None else Lessons(own, options)
-        classes, shape = len(self.dataset.class_names), self.dataset.input_shape
-        return Lessons(self._placed(load_teacher(options, classes, shape)), options)
+        teacher = load_teacher(options, self.dataset.class_names, self.dataset.input_shape)
+        return Lessons(self._placed(teacher), options)
 
     def _new_trainer(self, lessons: Lessons | None) -> Trainer:
         return Trainer(

@@ -112,10 +112,10 @@ def test_a_trained_folder_teaches_networks_of_the_chip(windows: Windows, tmp_pat
     again = vit.load_csi_vit(tmp_path / "vit")
     assert np.allclose(vit_scores(again, windows.data.test.inputs), after, atol=1e-6)
     options = TrainOptions(teacher=str(tmp_path / "vit"))
-    teacher = load_teacher(options, 2, (52, 240))
+    teacher = load_teacher(options, ("a", "b"), (52, 240))
     assert teacher(torch.zeros(1, 52, 240)).shape == (1, 2)
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
-        load_teacher(options, 3, (52, 240))
+        load_teacher(options, ("a", "b", "c"), (52, 240))
     with pytest.raises(InputError, match="E-VIT-FILE"):
         vit.load_csi_vit(tmp_path)
 

@@ -161,6 +161,9 @@ def test_a_checkpoint_of_a_run_can_teach_another(options, dataset, tmp_path):
         teacher_network=options.network, epochs=2, qat_epochs=1, distillation=0.9,
     )  # fmt: skip
     assert len(train(taught, dataset).history) == 2
+    turned = replace(dataset, class_names=dataset.class_names[::-1])
+    with pytest.raises(InputError, match="E-TEACHER-CLASSES"):
+        train(replace(taught, folder=tmp_path / "turned"), turned)
 
 
 def test_only_of_pictures_a_teacher_sees_the_mirror_too(options, dataset, tmp_path):

@@ -334,14 +334,14 @@ def test_several_teachers_teach_the_mean_of_their_shares(tmp_path):
         teacher=", ".join(map(str, paths)), teacher_network=f"{file}:Plain", distillation=1.0
     )
     data = torch.randn(5, 1, 4, 4)
-    together = load_teacher(options, 3, (1, 4, 4))
+    together = load_teacher(options, ("a", "b", "c"), (1, 4, 4))
     wanted = torch.stack([teacher(data).softmax(1) for teacher in alone]).mean(0)
     assert torch.allclose(together(data).softmax(1), wanted, atol=1e-6)
     assert torch.isfinite(together(1e4 * data)).all()
     with pytest.raises(InputError, match="E-TEACHER-SEVERAL"):
-        load_teacher(replace(options, feature_distillation=1.0), 3, (1, 4, 4))
+        load_teacher(replace(options, feature_distillation=1.0), ("a", "b", "c"), (1, 4, 4))
     with pytest.raises(InputError, match=r"E-CHECKPOINT-NETWORK.*0\.pt"):
-        load_teacher(options, 4, (1, 4, 4))
+        load_teacher(options, ("a", "b", "c", "d"), (1, 4, 4))
 
 
 def test_a_teacher_can_say_the_mean_for_a_picture_and_its_mirror():
