@@ -42,7 +42,8 @@ GIVEN = {
     "qat_schedule": "plateau", "warm_up": 0.2, "milestones": [0.25, 0.5], "gamma": 0.3,
     "plateau": 2, "label_smoothing": 0.05, "class_weights": "balanced", "distillation": 0.25,
     "temperature": 3.0, "feature_distillation": 0.125, "exponents": "max", "bf16": False,
-    "seed": 5, "loss": "cosine", "weight_bits": "auto", "budget": "300KiB",
+    "seed": 5, "loss": "cosine", "weight_bits": "auto", "budget": "300KiB", "clean_epochs": 1,
+    "cutmix_columns": True, "teacher_flip": True,
 }  # fmt: skip
 PICTURES = {
     "flip": False, "rotate": 3.0, "scale": 0.25, "shift": 0.125, "brightness": 9.0,
