@@ -8,7 +8,7 @@ import click
 
 from max78k.cli.options import data_option, seed_option
 from max78k.cli.rehearsal import dry_run_option
-from max78k.cli.terminal import emit, json_option
+from max78k.cli.terminal import emit, json_option, progress
 
 
 @click.command("adjust")
@@ -40,7 +40,9 @@ def command(
     from max78k.training.checkpoint import load_checkpoint
 
     shape = tuple(load_checkpoint(run)["input_shape"])
-    found = adjust(run, load(data, input_shape=shape, seed=seed), out, share, network)
+    dataset = load(data, input_shape=shape, seed=seed)
+    with progress("adjust", 2 * (len(dataset.train) + len(dataset.test))) as advance:
+        found = adjust(run, dataset, out, share, network, advance)
     lines = [f"{'class':<12} {'label':>7} {'before':>7} {'after':>7} {'added':>7}"]
     lines += [
         f"{name:<12} {label:7.2%} {before:7.2%} {after:7.2%} {found.offsets[name]:+7.3f}"

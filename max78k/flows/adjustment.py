@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from max78k.datasets.dataset import Dataset
+from max78k.datasets.dataset import Dataset, Split
 from max78k.errors import InputError
 from max78k.training.checkpoint import load_checkpoint, load_model, save_checkpoint
 from max78k.training.evaluate import accuracy
 from max78k.training.logit_adjustment import add_to_biases, integer_scores, matching_offsets
+
+Progress = Callable[[int, str], None]
+
+_CHUNK = 1024  # pictures between two steps of the progress
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,12 @@ class Adjustment:
 
 
 def adjust(
-    path: Path, dataset: Dataset, out: Path, share: float, network: str | None = None
+    path: Path,
+    dataset: Dataset,
+    out: Path,
+    share: float,
+    network: str | None = None,
+    progress: Progress = lambda steps, note: None,
 ) -> Adjustment:
     """Write ``path`` with moved biases to ``out``.
 
@@ -54,6 +65,7 @@ def adjust(
         out: the new checkpoint.
         share: of the way to answers as frequent as the labels, 0 ... 1.
         network: its class, where it is of a user's file.
+        progress: is told of every sample of both parts, before and after.
 
     Raises:
         InputError: E-ADJUST-FLOAT, E-ADJUST-LAYER, E-ADJUST-CLASSES; those of ``load_model``.
@@ -72,17 +84,18 @@ def adjust(
             "data of the same classes.",
         )
     parts = {"train": dataset.train, "test": dataset.test}
-    pixels = {name: torch.from_numpy(part.inputs) for name, part in parts.items()}
     labels = {name: torch.from_numpy(part.labels) for name, part in parts.items()}
 
     model = trained.model
-    first = {name: integer_scores(model, inputs) for name, inputs in pixels.items()}
+    first = {
+        name: _scored(model, part, f"{name}, before", progress) for name, part in parts.items()
+    }
     offsets = share * matching_offsets(first["train"], labels["train"])
     add_to_biases(model, offsets)
-    then = {name: integer_scores(model, inputs) for name, inputs in pixels.items()}
+    then = {name: _scored(model, part, f"{name}, after", progress) for name, part in parts.items()}
     save_checkpoint(out, {**_rest(content), "model": model.state_dict()})
 
-    def frequency(numbers: torch.Tensor) -> list[float]:
+    def frequency(numbers: Tensor) -> list[float]:
         counts = np.bincount(numbers.numpy(), minlength=len(trained.class_names))
         return [float(count) / len(numbers) for count in counts]
 
@@ -94,6 +107,15 @@ def adjust(
         {name: accuracy(values, labels[name]) for name, values in then.items()},
         dict(zip(trained.class_names, shares, strict=True)),
     )
+
+
+def _scored(model: nn.Module, part: Split, note: str, progress: Progress) -> Tensor:
+    """Scores of a part in integers, [N, classes]."""
+    rows = []
+    for pixels in torch.split(torch.from_numpy(part.inputs), _CHUNK):
+        rows.append(integer_scores(model, pixels))
+        progress(len(pixels), note)
+    return torch.cat(rows)
 
 
 def _rest(content: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def taught_pictures(
     pictures: those that training left are of turned, cut and brightened ones.
 
     Args:
-        dataset: pictures; soft labels of the train part stand for its labels.
+        dataset: pictures; soft labels of the train part stand for its labels. Its classes get the
+            names that the first teacher has for them.
         teachers: run folders or checkpoints; they answer in real numbers.
         network: the teachers' class, where they are of a user's file.
         share: of the teachers in a soft label of the train part; the rest is as before. The other
@@ -67,10 +68,13 @@ def taught_pictures(
         InputError: E-TEACHER-SHAPE, E-TEACHER-CLASSES; those of
             :func:`max78k.training.checkpoint.load_model`.
     """
+    loaded = [load_model(float_checkpoint(path), network) for path in teachers]
+    dataset = dataset.named_like(loaded[0].class_names)
+    for teacher, path in zip(loaded, teachers, strict=True):
+        _check(teacher, path, dataset)
     pictures = {part: torch.from_numpy(dataset.parts()[part].inputs) for part in ("train", "test")}
     found: dict[str, list[Tensor]] = {part: [] for part in pictures}
-    for path in teachers:
-        teacher = _checked(load_model(float_checkpoint(path), network), path, dataset)
+    for teacher in loaded:
         _renew_norms(teacher.model, pictures["train"])
         progress(2, f"{teacher.name}: batch norm")
         for part, inputs in pictures.items():
@@ -92,8 +96,8 @@ def steps(teachers: int, shift: int) -> int:
     return teachers * (2 + 2 * (VIEWS if shift else 2))
 
 
-def _checked(teacher: TrainedModel, path: Path, dataset: Dataset) -> TrainedModel:
-    """The teacher, if it takes the pictures and has their classes."""
+def _check(teacher: TrainedModel, path: Path, dataset: Dataset) -> None:
+    """Refuse a teacher that does not take the pictures or has other classes."""
     if tuple(teacher.input_shape) != dataset.input_shape or len(dataset.input_shape) != 3:
         raise InputError(
             "E-TEACHER-SHAPE",
@@ -108,7 +112,6 @@ def _checked(teacher: TrainedModel, path: Path, dataset: Dataset) -> TrainedMode
             f"{', '.join(dataset.class_names)}.",
             "a teacher of the same classes in the same order.",
         )
-    return teacher
 
 
 def _renew_norms(model: nn.Module, pictures: Tensor) -> None:

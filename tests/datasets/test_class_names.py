@@ -9,21 +9,10 @@ import numpy as np
 import pytest
 
 from max78k.datasets.class_maps import CLASS_MAPS, map_classes, read_class_map
-from max78k.datasets.dataset import Dataset, Split
+from max78k.datasets.dataset import Dataset
 from max78k.datasets.fer import CLASS_NAMES
 from max78k.datasets.load import load
 from max78k.errors import InputError
-
-
-def pictures(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 1, 48, 48), dtype=np.uint8)
-
-
-@pytest.fixture
-def dataset() -> Dataset:
-    train = Split(pictures(21), np.arange(21) % 7)
-    test = Split(pictures(14, 1), np.arange(14) % 7)
-    return Dataset("d", CLASS_NAMES, train, test, Split(pictures(7, 2), np.arange(7)))
 
 
 def test_calm_is_neutral_in_fer_and_happy_in_ckplus(dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from random_pictures import pictures
 
 from max78k.cli.main import cli
 from max78k.datasets.class_maps import CLASS_MAPS, map_classes, read_class_map
@@ -26,17 +27,6 @@ from max78k.datasets.writing import write_folder, write_npz
 from max78k.errors import InputError
 
 FER_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-
-
-def pictures(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 1, 48, 48), dtype=np.uint8)
-
-
-@pytest.fixture
-def dataset() -> Dataset:
-    train = Split(pictures(21), np.arange(21) % 7)
-    test = Split(pictures(14, 1), np.arange(14) % 7)
-    return Dataset("d", FER_NAMES, train, test, Split(pictures(7, 2), np.arange(7)))
 
 
 # --- balance --------------------------------------------------------------------------------------

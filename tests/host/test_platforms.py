@@ -32,14 +32,9 @@ POSIX_NAMES = {
     "time": {"tzset"},
     "select": {"epoll", "kqueue", "poll"},
 }  # fmt: skip
-# Modules whose subject is a terminal of a POSIX system, which say what to do without one; and one
-# that asks for an alarm where there is one.
-ALLOWED = {
-    "simulator/pty.py",
-    "simulator/screen.py",
-    "simulator/serve.py",
-    "host/ports.py",
-}  # the last where there is termios
+# Modules whose subject is a terminal of a POSIX system, which say what to do without one; one that
+# asks for an alarm where there is one, and one that names the errors of such terminals.
+ALLOWED = {"simulator/pty.py", "simulator/screen.py", "simulator/serve.py", "host/ports.py"}
 
 
 def posix_uses(source: str) -> list[str]:

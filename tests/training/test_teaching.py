@@ -117,10 +117,21 @@ def test_the_verb_writes_what_training_reads(teacher, tmp_path):
     assert wrong.exit_code and "E-DATA-OUT" in str(wrong.exception)
 
 
+def test_classes_in_another_order_get_the_teachers_numbers(teacher):
+    data = corner_data()
+    turned = data.renumbered([NAMES.index(name) for name in ("a", "c", "b")], ("a", "c", "b"))
+    assert not np.array_equal(turned.train.labels, data.train.labels)
+    taught = taught_pictures(turned, [teacher], network=TINY).dataset
+    assert taught.class_names == NAMES
+    np.testing.assert_array_equal(taught.train.labels, data.train.labels)
+    straight = taught_pictures(data, [teacher], network=TINY).dataset
+    np.testing.assert_array_equal(taught.train.soft, straight.train.soft)
+
+
 def test_teachers_must_know_the_classes_and_the_size(teacher):
     data = corner_data()
     with pytest.raises(InputError, match="E-TEACHER-CLASSES"):
-        taught_pictures(replace(data, class_names=("a", "c", "b")), [teacher], network=TINY)
+        taught_pictures(replace(data, class_names=("a", "b", "d")), [teacher], network=TINY)
     split = corners(9, 0)
     small = replace(split, inputs=split.inputs[:, :, :10, :10])
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
