@@ -53,9 +53,11 @@ def command(
     from max78k.datasets.load import load
     from max78k.flows import comparison
     from max78k.flows.models import load_model
-    from max78k.flows.run_records import find_runs
+    from max78k.flows.run_records import find_runs, unfinished
 
     records = comparison.distinct([one for folder in runs for one in find_runs(folder)])
+    for path in (one for folder in runs for one in unfinished(folder)):
+        say(f"left out, since it is not finished: {path}")
     data = []
     if specs:
         shape = load_model(str(records[0].folder)).network.picture_shape
@@ -83,21 +85,22 @@ def _reference(paths: tuple[Path, ...], records: list[Any], data: list[Any]) -> 
             f"{len(paths)} references are given.",
             "one run, or a confusion matrix (.csv) for each --data.",
         )
-    return comparison.reference_run(read_run(paths[0]) if paths else records[0], data)
+    return comparison.reference_run(read_run(paths[0]) if paths else records[0], data, records)
 
 
 def _text(found: list[Compared], reference: Reference) -> str:
     from max78k.flows.comparison import OVERFIT, labels
     from max78k.report.tables import table
 
-    names = labels([one.record for one in found])
+    called = labels([one.record for one in found])
+    names = [called[one.record.folder.resolve()] for one in found]
     data = list(found[0].scores)
     headers = ["run"]
     for name in data:
         headers += [f"{name}: accuracy", "+-", "macro F1", "+-"]
     rows = []
-    for one in found[:_SHOWN]:
-        row = [names[one.record.folder]]
+    for label, one in zip(names[:_SHOWN], found, strict=False):
+        row = [label]
         for name in data:
             scores = one.scores[name]
             row += [f"{scores.accuracy:.2%}", _signed(one.accuracy.get(name))]
@@ -111,11 +114,16 @@ def _text(found: list[Compared], reference: Reference) -> str:
     if len(found) > _SHOWN:
         lines.append(f"... and {len(found) - _SHOWN} more; --json and --out have all")
     lines += [
-        f"{names[one.record.folder]} overfits: the train part is {100 * one.overfit:.0f} points "
-        "above the test part"
-        for one in found[:_SHOWN]
+        f"{name} overfits: the train part is {100 * one.overfit:.0f} points above the test part"
+        for name, one in zip(names[:_SHOWN], found, strict=False)
         if one.overfit > OVERFIT
     ]
+    other = [name for name, one in zip(names, found, strict=True) if not one.same_data]
+    if other:
+        lines.append(
+            f"measured with another test part than {reference.name}: {', '.join(other[:_SHOWN])}; "
+            "--data DATA measures all with the same"
+        )
     return "\n".join(lines)
 
 

@@ -75,12 +75,12 @@ def command(
     """
     from max78k.datasets.load import load
     from max78k.flows.search import SearchOptions, search
-    from max78k.flows.search_space import SearchSpace, read_choice, read_space
+    from max78k.flows.search_space import SearchSpace, read_each, read_space
     from max78k.training.options import TrainOptions
     from max78k.training.registry import input_shape
 
     chosen = read_space(space) if network is None else SearchSpace(network)
-    chosen = chosen.with_choices(dict(map(read_choice, choices)))
+    chosen = chosen.with_choices(read_each(choices))
     shape = input_shape(chosen.network) or (1, 48, 48)
     dataset = load(data, input_shape=shape, limit=limit)
     options = SearchOptions(

@@ -96,11 +96,15 @@ def command(
         name: load(spec, input_shape=shape, limit=limit, need=("train",))
         for name, spec in plan.add.items()
     }
-    options = ManyOptions(plan, _training(plan.space.network, given), out, None if grid else runs)
+    options = ManyOptions(plan, _training(plan, given), out, None if grid else runs)
     if dry_run:
-        _show_plan(planned_runs(options), options, len(main.train), as_json)
+        _show_plan(planned_runs(options, main), options, len(main.train), as_json)
         return
     done = run_plan(options, {MAIN: main, **others}, _Teller())
+    if options.runs is not None and len(done) < options.runs:
+        say(
+            f"{len(done)} of {runs} runs: there are no more combinations; vary seed, to repeat them"
+        )
     report = {
         "folder": str(out), "runs": [run.to_json() for run in done], "groups": groups(done),
     }  # fmt: skip
@@ -125,7 +129,7 @@ def _plan(
     path: Path | None, network: str | None, choices: tuple[str, ...], add: tuple[str, ...]
 ) -> Plan:
     from max78k.flows.plans import Plan, read_plan
-    from max78k.flows.search_space import SearchSpace, read_choice
+    from max78k.flows.search_space import SearchSpace, read_each
 
     if path is not None and network is not None:
         raise InputError("E-PLAN-FILE", f"--network beside {path}, which names one.")
@@ -135,15 +139,24 @@ def _plan(
         name, equals, spec = text.partition("=")
         if not equals:
             raise InputError("E-PLAN-SOURCE", f"{text!r} is not NAME=DATA.", "ckplus=ck48.npz")
+        if name in sources:
+            raise InputError("E-PLAN-SOURCE", f"{name} names two data.", "another name for one.")
         sources[name] = spec
-    return plan.with_choices(dict(map(read_choice, choices)), sources)
+    return plan.with_choices(read_each(choices), sources)
 
 
-def _training(network: str, given: dict[str, Any]) -> TrainOptions:
+def _training(plan: Plan, given: dict[str, Any]) -> TrainOptions:
     known = {name: value for name, value in given.items() if value is not None}
+    twice = sorted(known.keys() & plan.choices.keys() - {"seed"})  # which chooses the values, too
+    if twice:
+        raise InputError(
+            "E-PLAN-TWICE",
+            f"{twice[0]} is varied, and given as --{twice[0].replace('_', '-')}.",
+            "one of both.",
+        )
     pictures = {item.name for item in fields(Augmentation)} & known.keys()
     augmentation = Augmentation(**{name: known.pop(name) for name in pictures})
-    return TrainOptions(network=network, augmentation=augmentation, **known)
+    return TrainOptions(network=plan.space.network, augmentation=augmentation, **known)
 
 
 class _Teller:

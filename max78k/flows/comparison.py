@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from max78k.datasets.class_names import meaning
 from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
 from max78k.files import write_text
@@ -41,10 +42,12 @@ class Reference:
         record: the run; None where there are confusion matrices alone.
         matrices: shares [classes (true), classes (answers)] by data set; each row sums to 1.
         scores: by data set; missing where a matrix of shares does not say how many samples.
+        class_names: in the order of the matrices.
     """
 
     name: str
     record: RunRecord | None
+    class_names: tuple[str, ...]
     matrices: Mapping[str, FloatArray]
     scores: Mapping[str, Scores]
 
@@ -55,12 +58,13 @@ class Compared:
 
     Attributes:
         record: the run.
-        scores: by data set.
+        scores: by data set, the classes in the order of the reference.
         options: those in which it differs from the reference, or from the other runs where the
             reference is no run: its value, the reference's (None: it has none).
         likeness: mean squared difference of the shares in the confusion matrices, over classes and
             data sets; 0: the same mistakes.
         accuracy, macro_f1: less those of the reference, by data set.
+        same_data: whether both were measured with the same samples, as far as is known.
     """
 
     record: RunRecord
@@ -69,6 +73,7 @@ class Compared:
     likeness: float
     accuracy: Mapping[str, float]
     macro_f1: Mapping[str, float]
+    same_data: bool
 
     @property
     def overfit(self) -> float:
@@ -85,6 +90,7 @@ class Compared:
             "options": {name: list(pair) for name, pair in self.options.items()},
             "likeness": self.likeness,
             "overfit": self.overfit,
+            "same_data": self.same_data,
             "epochs": len(self.record.history),
             "float_accuracy": self.record.float_accuracy,
             "data": {
@@ -119,11 +125,14 @@ def measured(record: RunRecord, data: Sequence[Dataset] = ()) -> dict[str, Score
     return {one.data: one.scores for one in found}
 
 
-def reference_run(record: RunRecord, data: Sequence[Dataset] = ()) -> Reference:
-    """A run as the reference."""
+def reference_run(
+    record: RunRecord, data: Sequence[Dataset] = (), among: Sequence[RunRecord] = ()
+) -> Reference:
+    """A run as the reference; its name tells it from the runs ``among`` which it is shown."""
     scores = measured(record, data)
     matrices = {name: shares(one.confusion) for name, one in scores.items()}
-    return Reference(record.name, record, matrices, scores)
+    name = labels(distinct([record, *among]))[record.folder.resolve()]
+    return Reference(name, record, record.class_names, matrices, scores)
 
 
 def reference_matrices(
@@ -132,7 +141,8 @@ def reference_matrices(
     """Confusion matrices in CSV files as the reference, one for each data set.
 
     The first line has the names of the classes, each other line a true class: counts, or shares
-    that sum to 1 or 100. A first column of names may be there.
+    that sum to 1 or 100. A first column of names may be there; without it, the true classes are in
+    the order of the first line.
 
     Raises InputError ``E-COMPARE-MATRIX``.
     """
@@ -147,7 +157,7 @@ def reference_matrices(
         matrices[name] = shares(values)
         if (values == np.rint(values)).all() and values.sum() > 100 * len(class_names):
             scores[name] = scores_of(values.astype(np.int64))
-    return Reference(", ".join(path.name for path in paths), None, matrices, scores)
+    return Reference(", ".join(path.name for path in paths), None, class_names, matrices, scores)
 
 
 def compare(
@@ -164,14 +174,11 @@ def compare(
     base = reference.record.options if reference.record else _common(plain)
     found = []
     for record in records:
-        scores = measured(record, data)
-        for name, matrix in reference.matrices.items():
-            if len(scores[name].support) != len(matrix):
-                raise InputError(
-                    "E-COMPARE-CLASSES",
-                    f"{record.folder} has {len(scores[name].support)} classes, {reference.name} "
-                    f"{len(matrix)}.",
-                )
+        order = _order(record, reference)
+        scores = {
+            name: scores_of(one.confusion[np.ix_(order, order)])
+            for name, one in measured(record, data).items()
+        }
         distances = [
             float(((shares(scores[name].confusion) - matrix) ** 2).mean())
             for name, matrix in reference.matrices.items()
@@ -185,6 +192,7 @@ def compare(
                 float(np.mean(distances)),
                 {name: scores[name].accuracy - known[name].accuracy for name in known},
                 {name: scores[name].macro[2] - known[name].macro[2] for name in known},
+                bool(data) or _same_test_part(record, reference),
             )
         )
     keys = {
@@ -201,20 +209,25 @@ def shares(confusion: npt.NDArray[Any]) -> FloatArray:
 
 
 def distinct(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The same runs, each once, with folders whose names tell them apart."""
-    by_path = {record.folder.resolve(): record for record in records}
+    """The same runs, each once."""
+    by_path: dict[Path, RunRecord] = {}
+    for record in records:
+        by_path.setdefault(record.folder.resolve(), record)
     return list(by_path.values())
 
 
 def labels(records: Sequence[RunRecord]) -> dict[Path, str]:
-    """What to call each run: its folder's name, with its parent's where two have the same."""
-    names = [record.name for record in records]
-    return {
-        one.folder: one.name
-        if names.count(one.name) == 1
-        else f"{one.folder.parent.name}/{one.name}"
-        for one in records
-    }
+    """What to call each of different runs, by resolved folder.
+
+    It is the folder's name, with as many of those above it as tell it from the others.
+    """
+    paths = [record.folder.resolve() for record in records]
+    found = {}
+    for path in paths:
+        tails = (path.parts[-n:] for n in range(1, len(path.parts) + 1))
+        own = next(t for t in tails if sum(one.parts[-len(t) :] == t for one in paths) == 1)
+        found[path] = "/".join(own)
+    return found
 
 
 def write_files(found: Sequence[Compared], reference: Reference, folder: Path) -> list[Path]:
@@ -227,18 +240,19 @@ def write_files(found: Sequence[Compared], reference: Reference, folder: Path) -
     if reference.record is not None:
         records = distinct([*records, reference.record])
     names = labels(records)
+    called = [names[one.folder.resolve()] for one in records]
     draw_runs(
         made[2],
-        {names[one.folder]: one.column("train_loss") for one in records},
-        {names[one.folder]: one.column("test_accuracy") for one in records},
-        names.get(reference.record.folder) if reference.record else None,
+        {name: one.column("train_loss") for name, one in zip(called, records, strict=True)},
+        {name: one.column("test_accuracy") for name, one in zip(called, records, strict=True)},
+        names[reference.record.folder.resolve()] if reference.record else None,
     )
-    best = found[0]
-    if best.record.class_names:
+    if reference.class_names:
         made.append(folder / "confusion.png")
-        pictures = {f"{best.record.name}, {n}": s.confusion for n, s in best.scores.items()}
+        best, name = found[0], names[found[0].record.folder.resolve()]
+        pictures = {f"{name}, {n}": s.confusion for n, s in best.scores.items()}
         pictures |= {f"{reference.name}, {n}": s.confusion for n, s in reference.scores.items()}
-        draw_confusions(made[-1], pictures, best.record.class_names)
+        draw_confusions(made[-1], pictures, reference.class_names)
     return made
 
 
@@ -262,20 +276,43 @@ def _read_matrix(path: Path, class_names: tuple[str, ...]) -> FloatArray:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = [[cell.strip() for cell in line] for line in csv.reader(stream) if line]
-        names = [name for name in lines[0] if name]
+        names = [meaning(name) for name in lines[0] if name]
         values = np.array([[float(cell) for cell in line[-len(names) :]] for line in lines[1:]])
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
         raise InputError("E-COMPARE-MATRIX", f"{path} is no confusion matrix: {error}.") from None
-    count = len(class_names)
-    if values.shape != (count, count) or set(names) != set(class_names) or (values < 0).any():
+    wanted = list(map(meaning, class_names))
+    heads = [meaning(line[0]) for line in lines[1:] if len(line) > len(names)] or names
+    named = sorted(names) == sorted(heads) == sorted(wanted)
+    if values.shape != (len(wanted), len(wanted)) or not named or (values < 0).any():
         raise InputError(
             "E-COMPARE-MATRIX",
             f"{path} is {list(values.shape)} of {', '.join(names[:8])}; the runs have the classes "
             f"{', '.join(class_names)}.",
             "a line of class names, then a line of counts or shares for each true class.",
         )
-    order = [names.index(name) for name in class_names]
-    return np.asarray(values[np.ix_(order, order)], np.float64)
+    order = [[given.index(name) for name in wanted] for given in (heads, names)]
+    return np.asarray(values[np.ix_(*order)], np.float64)
+
+
+def _order(record: RunRecord, reference: Reference) -> list[int]:
+    """Where the run has the classes of the reference; raises E-COMPARE-CLASSES."""
+    own = list(map(meaning, record.class_names))
+    wanted = list(map(meaning, reference.class_names))
+    if sorted(own) != sorted(wanted):
+        raise InputError(
+            "E-COMPARE-CLASSES",
+            f"{record.folder} knows {', '.join(record.class_names)}; {reference.name} "
+            f"{', '.join(reference.class_names)}.",
+            "runs of the same classes.",
+        )
+    return [own.index(name) for name in wanted]
+
+
+def _same_test_part(record: RunRecord, reference: Reference) -> bool:
+    """Whether a run was measured with the samples of the reference; True where none says."""
+    other = {} if reference.record is None else reference.record.data
+    names = ("test_samples", "test_crc32")
+    return all(other.get(n, record.data.get(n)) == record.data.get(n) for n in names)
 
 
 def _common(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,14 @@ from max78k.flows.run_records import USAGE_FILE, RunRecord, read_run
 from max78k.flows.search_space import Value
 from max78k.training.fit import train
 from max78k.training.options import TrainOptions
+from max78k.training.registry import build
 from max78k.training.run_folder import RunFolder
+from max78k.training.samples import fingerprint
 
 _PLAN_FILE = "plan.json"
 _FAILED_FILE = "failed.json"
+_RUN = "run-"  # folder of a run, before its number
+_TRIES = 1000  # draws without anything new after which there is nothing else to draw
 _FIGURES = ("float_accuracy", "integer_accuracy", "macro_f1", "epochs", "seconds")
 
 
@@ -36,7 +41,7 @@ class ManyOptions:
         plan: what is varied.
         training: options of every run; the folder comes from here.
         folder: of the plan, the runs and the summary.
-        runs: how many at random; None: the grid.
+        runs: how many at random, or as many as can differ; None: the grid.
     """
 
     plan: Plan
@@ -100,12 +105,13 @@ def run_plan(
         announce: gets every run when it is finished or found finished, and the number of runs.
 
     Raises:
-        InputError: E-PLAN-OTHER where the folder has another plan; what training raises otherwise.
+        InputError: E-PLAN-OTHER where the folder has another plan, E-PLAN-FILE for files in it
+            that train-many did not write; what :func:`planned_runs` and training raise otherwise.
         Max78kError: E-PLAN-INTERRUPTED after Ctrl-C.
     """
-    combinations = planned_runs(options)
+    combinations = planned_runs(options, sources[MAIN])
     options.folder.mkdir(parents=True, exist_ok=True)
-    _require_same(options, sources)
+    _require_same(options, sources, len(combinations))
     done: list[PlannedRun] = []
     for number, chosen in enumerate(combinations, 1):
         try:
@@ -123,23 +129,57 @@ def run_plan(
     return done
 
 
-def planned_runs(options: ManyOptions) -> list[dict[str, Value]]:
-    """What is chosen for each run, in order."""
+def planned_runs(options: ManyOptions, dataset: Dataset) -> list[dict[str, Value]]:
+    """What is chosen for each run, in order, nothing twice; all of it is checked.
+
+    A run with the choices of another would be the same run, bit by bit.
+
+    Args:
+        options: the plan.
+        dataset: the main data, whose classes the network gets.
+
+    Raises:
+        InputError: E-TRAIN-OPTION, E-USAGE-FACTOR, E-NETWORK-ARGUMENT for what no run can have.
+    """
     plan, seed = options.plan, options.training.seed
     if options.runs is None:
-        return plan.grid()
-    return [plan.random(seed, number) for number in range(options.runs)]
+        found = list(_different(plan.grid()))
+    else:
+        draws = (plan.random(seed, number) for number in itertools.count())
+        found = list(itertools.islice(_different(draws), options.runs))
+    arguments = {}
+    for chosen in found:
+        plan.factors(chosen)
+        own = plan.options(options.training, chosen)
+        arguments[json.dumps(own.network_arguments)] = own.network_arguments
+    for one in arguments.values():
+        build(plan.space.network, len(dataset.class_names), dataset.input_shape, arguments=one)
+    return found
+
+
+def _different(runs: Iterable[dict[str, Value]]) -> Iterator[dict[str, Value]]:
+    """Each combination when it comes first, until nothing new comes."""
+    seen: set[str] = set()
+    missed = 0
+    for chosen in runs:
+        key = json.dumps(chosen)
+        missed = missed + 1 if key in seen else 0
+        if not missed:
+            seen.add(key)
+            yield chosen
+        elif missed == _TRIES:
+            return
 
 
 def _run(
     options: ManyOptions, sources: Mapping[str, Dataset], number: int, chosen: dict[str, Value]
 ) -> PlannedRun:
-    folder = RunFolder(options.folder / f"run-{number:04}")
+    folder = RunFolder(options.folder / f"{_RUN}{number:04}")
     failed = folder.path / _FAILED_FILE
     if folder.summary.is_file():
         return PlannedRun(number, chosen, read_run(folder.path))
     if failed.is_file():
-        return PlannedRun(number, chosen, None, json.loads(failed.read_text("utf-8"))["reason"])
+        return PlannedRun(number, chosen, None, str(_stored(failed).get("reason")))
     own = options.plan.options(replace(options.training, folder=folder.path), chosen)
     own = replace(own, resume=folder.last.is_file())
     try:
@@ -168,25 +208,39 @@ def _data(
     return dataset
 
 
-def _require_same(options: ManyOptions, sources: Mapping[str, Dataset]) -> None:
-    """Refuse to go on with another plan, other training or other data."""
+def _require_same(options: ManyOptions, sources: Mapping[str, Dataset], runs: int) -> None:
+    """Refuse to go on with another plan, other training or other data, or with fewer runs."""
     path = options.folder / _PLAN_FILE
     about = {
         "plan": options.plan.stored(),
         "training": options.training.stored(),
         "kind": "grid" if options.runs is None else "random",
-        "data": {name: [one.name, len(one.train), len(one.test)] for name, one in sources.items()},
+        "data": {name: [one.name, fingerprint(one)] for name, one in sources.items()},
     }
     given = json.loads(json.dumps(about))
-    known = json.loads(path.read_text("utf-8")) if path.is_file() else given
-    for what, value in given.items():
-        if known.get(what) != value:
-            raise InputError(
-                "E-PLAN-OTHER",
-                f"the runs in {options.folder} were begun with another {what}.",
-                "the same as then (only --runs may grow), or another --out.",
-            )
+    begun = len(list(options.folder.glob(f"{_RUN}*")))
+    known = _stored(path) if begun and path.is_file() else given
+    other = [what for what, value in given.items() if known.get(what) != value]
+    if begun > runs:
+        other.append(f"number of runs, {begun}")
+    if other:
+        raise InputError(
+            "E-PLAN-OTHER",
+            f"the runs in {options.folder} were begun with another {other[0]}.",
+            "the same as then (only --runs may grow), or another --out.",
+        )
     write_text(path, json.dumps(given, indent=2) + "\n")
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    """Content of a file that an earlier call wrote."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(
+            "E-PLAN-FILE", f"{path} is not what train-many wrote ({error}).", "another --out."
+        ) from None
+    return content if isinstance(content, dict) else {}
 
 
 # -- the summary -----------------------------------------------------------------------------

@@ -30,17 +30,19 @@ class RunRecord:
             factors beside them.
         history: a line of metrics.csv for each epoch.
         metrics: of run.json.
+        data: what it was trained and measured with: name, samples and checksums of the parts.
     """
 
     folder: Path
     options: Mapping[str, Any]
     history: list[dict[str, str]]
     metrics: Mapping[str, Any]
+    data: Mapping[str, Any]
 
     @property
     def name(self) -> str:
         """What to call it."""
-        return self.folder.name
+        return self.folder.resolve().name
 
     @property
     def float_accuracy(self) -> float | None:
@@ -95,13 +97,14 @@ def read_run(folder: Path) -> RunRecord:
     try:
         content = json.loads(files.summary.read_text(encoding="utf-8"))
         options, metrics = dict(content["options"]), dict(content["metrics"])
+        data = dict(content.get("dataset") or {})
         usage_file = folder / USAGE_FILE
         usage = json.loads(usage_file.read_text("utf-8")) if usage_file.is_file() else {}
         options |= {**options.pop(_PICTURES), **options.pop(_ARGUMENTS)}
         options |= usage.get("factors", {})
         with files.metrics.open(encoding="utf-8", newline="") as stream:
             history = list(csv.DictReader(stream))
-        record = RunRecord(folder, options, history, metrics)
+        record = RunRecord(folder, options, history, metrics, data)
         for name in ("train_loss", "train_accuracy", "test_accuracy"):
             record.column(name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -121,3 +124,10 @@ def find_runs(folder: Path) -> list[RunRecord]:
     if files.summary.is_file() or not inside:
         return [read_run(folder)]
     return [read_run(path) for path in inside]
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Folders right under ``folder`` whose runs were begun and have no result."""
+    files = RunFolder(folder)
+    begun = (path.parent for path in folder.glob(f"*/{files.metrics.name}"))
+    return sorted(path for path in begun if not (path / files.summary.name).is_file())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,18 @@ def read_choice(text: str) -> tuple[str, Choice]:
             f"{text!r} is no choice.",
             "width=16:64:8, learning_rate=0.01:0.1:log or bits=2,4,8",
         ) from None
+
+
+def read_each(texts: Sequence[str]) -> dict[str, Choice]:
+    """The choices in words as :func:`read_choice` takes them, by name; each name once."""
+    found: dict[str, Choice] = {}
+    for name, choice in map(read_choice, texts):
+        if name in found:
+            raise InputError(
+                "E-SEARCH-SPACE", f"{name} is given twice.", f"all in one: {name}=VALUE,VALUE"
+            )
+        found[name] = choice
+    return found
 
 
 def _choice(name: str, value: Any) -> Choice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ from max78k.training.phases import phases
 from max78k.training.processes import Processes, has_fast_bf16
 from max78k.training.registry import build, input_shape, network_name
 from max78k.training.run_folder import Row, RunFolder
-from max78k.training.samples import Samples, tensors
+from max78k.training.samples import Samples, fingerprint, tensors
 from max78k.training.tensorboard import TensorBoardLog
 from max78k.training.trainer import Figures, Trainer, require_finite
 
@@ -315,13 +314,13 @@ class Run:
             "best": self._best,
             "trainer": None if self.is_finished else self._trainer.stored(),
         }
-        return {"training": training, "data": _fingerprint(self.dataset)}
+        return {"training": training, "data": fingerprint(self.dataset)}
 
     def _resume(self) -> Trainer:
         content = load_checkpoint(self.folder.last) if self._processes.is_first else None
         content = self._processes.share(content)
         _compare("E-RESUME-OPTIONS", "option", content["options"], self.options.stored())
-        _compare("E-RESUME-DATA", "data", content["data"], _fingerprint(self.dataset))
+        _compare("E-RESUME-DATA", "data", content["data"], fingerprint(self.dataset))
         training = content["training"]
         self.history = list(content["history"])
         self._best = training["best"]
@@ -409,7 +408,7 @@ class Run:
         self.folder.write_summary(
             {
                 "kind": "train-qat",
-                "dataset": {"name": self.dataset.name, **_fingerprint(self.dataset)},
+                "dataset": {"name": self.dataset.name, **fingerprint(self.dataset)},
                 "options": self.options.stored(),
                 "bf16": self._bf16,
                 "processes": self._processes.count,
@@ -423,19 +422,6 @@ class Run:
 def _copied(model: nn.Module) -> State:
     """Numbers of their own, on the CPU: a state dict alone changes with the model."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
-
-def _fingerprint(dataset: Dataset) -> dict[str, int]:
-    """Numbers that tell one data set from another."""
-    result = {}
-    for name, split in (("train", dataset.train), ("test", dataset.test)):
-        result[f"{name}_samples"] = len(split)
-        crc = 0
-        for values in (split.inputs, split.labels, split.soft):
-            if values is not None:
-                crc = zlib.crc32(np.ascontiguousarray(values).data, crc)
-        result[f"{name}_crc32"] = crc
-    return result
 
 
 def _compare(code: str, what: str, stored: dict[str, Any], given: dict[str, Any]) -> None:

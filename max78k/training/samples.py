@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -91,3 +93,16 @@ def tensors(split: Split, device: torch.device) -> tuple[Tensor, Tensor, Tensor 
         torch.from_numpy(split.labels).to(device),
         soft,
     )
+
+
+def fingerprint(dataset: Dataset) -> dict[str, int]:
+    """Numbers that tell one data set from another."""
+    result = {}
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        result[f"{name}_samples"] = len(split)
+        crc = 0
+        for values in (split.inputs, split.labels, split.soft):
+            if values is not None:
+                crc = zlib.crc32(np.ascontiguousarray(values).data, crc)
+        result[f"{name}_crc32"] = crc
+    return result

@@ -59,5 +59,10 @@ def test_bad_input_is_one_line(capsys, tmp_path, net):
     assert_one_error(run(capsys, *start, "--vary", "use_ck=1"), 2, "E-SEARCH-SPACE", "use_ck")
     assert_one_error(run(capsys, *start, "--add", "ck"), 2, "E-PLAN-SOURCE", "ck")
     assert_one_error(run(capsys, *start, "--add", "a-b=faces"), 2, "E-PLAN-SOURCE", "a-b")
+    twice = (*start, "--vary", "width=4", "--vary")
+    assert_one_error(run(capsys, *twice, "width=8"), 2, "E-SEARCH-SPACE", "width is given twice")
+    assert_one_error(run(capsys, *twice, "mixup=0,1", "--mixup", 0.5), 2, "E-PLAN-TWICE", "mixup")
+    assert_one_error(run(capsys, *start, "--add", "ck=a.npz", "--add", "ck=b.npz"), 2,
+                     "E-PLAN-SOURCE", "ck names two")  # fmt: skip
     assert_one_error(run(capsys, "compare", tmp_path), 2, "E-RUN-MISSING")
     assert_one_error(run(capsys, "train-many", tmp_path / "no.yaml"), 2, "E-")

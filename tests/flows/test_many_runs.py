@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from max78k.errors import InputError, Max78kError
 from max78k.flows import comparison, many_runs
 from max78k.flows.many_runs import ManyOptions, groups, run_plan
 from max78k.flows.plans import MAIN, Plan, read_plan
-from max78k.flows.run_records import find_runs
+from max78k.flows.run_records import find_runs, unfinished
 from max78k.flows.search_space import Range, SearchSpace, read_choice
 from max78k.training.options import TrainOptions
 
@@ -254,3 +255,125 @@ def test_a_folder_without_a_finished_run_says_so(tmp_path, runs):
     (tmp_path / "run.json").write_text('{"options": 3}')
     with pytest.raises(InputError, match="E-RUN-FILE"):
         find_runs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("choices", "code"),
+    [(["mixup=0,99"], "E-TRAIN-OPTION"), (["loss=cosine,angle"], "E-TRAIN-OPTION"),
+     (["use=1,1.5"], "E-USAGE-FACTOR"), (["width=4,many"], "E-NETWORK-ARGUMENT"),
+     (["epochs=2,1", "qat_epochs=2"], "E-TRAIN-OPTION")],
+)  # fmt: skip
+def test_all_choices_are_checked_before_the_first_run(network, dataset, tmp_path, choices, code):
+    out = tmp_path / "many"
+    plan = options(network, out, None, *choices)
+    with pytest.raises(InputError, match=code):
+        many_runs.planned_runs(plan, dataset)
+    with pytest.raises(InputError, match=code):
+        run_plan(plan, {MAIN: dataset})
+    assert not out.exists()
+
+
+def test_no_combination_is_trained_twice(network, dataset, tmp_path):
+    grid = options(network, tmp_path, None, "width=4,8,4", "mixup=0,0.0")
+    assert many_runs.planned_runs(grid, dataset) == [
+        {"width": 4, "mixup": 0.0}, {"width": 8, "mixup": 0.0}
+    ]  # fmt: skip
+    drawn = many_runs.planned_runs(options(network, tmp_path, 9, "width=4,8,12"), dataset)
+    assert sorted(one["width"] for one in drawn) == [4, 8, 12]
+    fewer = many_runs.planned_runs(options(network, tmp_path, 2, "width=4,8,12"), dataset)
+    assert fewer == drawn[:2]
+
+
+def test_a_folder_of_runs_goes_on_with_its_data_and_not_with_fewer(network, dataset, tmp_path):
+    out = tmp_path / "many"
+    plan = options(network, out, None, "width=4,5")
+    other = Dataset(dataset.name, dataset.class_names, bright(60, 7), dataset.test)
+    out.mkdir()
+    (out / "plan.json").write_text('{"plan": "of a call that trained nothing"}')
+    run_plan(plan, {MAIN: dataset})
+    with pytest.raises(InputError, match=r"E-PLAN-OTHER.*another data"):
+        run_plan(plan, {MAIN: other})
+    fewer = replace(plan, plan=options(network, out, None, "width=4").plan)
+    with pytest.raises(InputError, match=r"E-PLAN-OTHER"):
+        run_plan(fewer, {MAIN: dataset})
+    drawn = options(network, tmp_path / "drawn", 2, "width=4:64")
+    run_plan(drawn, {MAIN: dataset})
+    with pytest.raises(InputError, match=r"E-PLAN-OTHER.*number of runs, 2"):
+        run_plan(replace(drawn, runs=1), {MAIN: dataset})
+
+
+@pytest.mark.parametrize("name", ["plan.json", "run-0001/failed.json"])
+def test_broken_files_of_a_plan_are_named(network, dataset, tmp_path, name):
+    out = tmp_path / "many"
+    plan = options(network, out, None, "width=4")
+    (out / "run-0001").mkdir(parents=True)
+    (out / name).write_text("{")
+    with pytest.raises(InputError, match=rf"E-PLAN-FILE .*{name}"):
+        run_plan(plan, {MAIN: dataset})
+
+
+def _altered(run: Path, copy: Path, **changes) -> Path:
+    """A copy of a run with other metrics, or another checksum of its test part."""
+    shutil.copytree(run, copy)
+    content = json.loads((copy / "run.json").read_text())
+    content["dataset"]["test_crc32"] = changes.pop("test_crc32", content["dataset"]["test_crc32"])
+    content["metrics"] |= changes
+    (copy / "run.json").write_text(json.dumps(content))
+    return copy
+
+
+def test_runs_are_compared_class_by_class_whatever_their_order(runs, tmp_path):
+    records = find_runs(runs)
+    reference = comparison.reference_run(records[0])
+    shares = dict(reversed(records[1].metrics["class_accuracy"].items()))
+    turned = _altered(
+        runs / "run-0002", tmp_path / "turned", class_accuracy=shares,
+        confusion=np.array(records[1].metrics["confusion"])[::-1, ::-1].tolist(),
+    )  # fmt: skip
+    pair = [records[1], *find_runs(turned)]
+    first, second = comparison.compare(pair, reference, sort="likeness")
+    assert first.likeness == second.likeness
+    part = comparison.TEST_PART
+    assert np.array_equal(first.scores[part].confusion, second.scores[part].confusion)
+    other = _altered(runs / "run-0002", tmp_path / "other", class_accuracy={"cat": 1, "dog": 0})
+    with pytest.raises(InputError, match=r"E-COMPARE-CLASSES .*other knows cat, dog; run-0001"):
+        comparison.compare(find_runs(other), reference)
+
+
+def test_runs_of_one_name_are_told_apart(runs, tmp_path, monkeypatch):
+    shutil.copytree(runs, tmp_path / "x" / "many")
+    shutil.copytree(runs / "run-0001", tmp_path / "y" / "many" / "run-0001")
+    shutil.copytree(runs / "run-0001", tmp_path / "single")
+    records = [one for name in ("x/many", "y/many", "single") for one in find_runs(tmp_path / name)]
+    names = set(comparison.labels(records).values())
+    assert {"x/many/run-0001", "y/many/run-0001", "run-0002", "single"} < names and len(names) == 6
+    reference = comparison.reference_run(records[4], among=records)
+    assert reference.name == "y/many/run-0001"
+    drawn, curves = {}, {}
+    monkeypatch.setattr(comparison, "draw_confusions", lambda path, all, names: drawn.update(all))
+    monkeypatch.setattr(comparison, "draw_runs", lambda path, lost, *_: curves.update(lost))
+    found = comparison.compare(records[:1], reference)
+    comparison.write_files(found, reference, tmp_path / "out")
+    assert len(drawn) == len(curves) == 2
+
+
+def test_runs_of_other_data_and_without_a_result_are_named(runs, tmp_path):
+    many = tmp_path / "many"
+    shutil.copytree(runs, many)
+    (many / "run-0003" / "run.json").unlink()
+    assert unfinished(many) == [many / "run-0003"] and len(find_runs(many)) == 3
+    _altered(runs / "run-0002", many / "run-0009", test_crc32=1)
+    records = find_runs(many)
+    found = comparison.compare(records, comparison.reference_run(records[0]))
+    assert [one.record.name for one in found if not one.same_data] == ["run-0009"]
+
+
+def test_the_rows_of_a_matrix_follow_their_names(tmp_path):
+    path = tmp_path / "original.csv"
+    part, names = [comparison.TEST_PART], ("dark", "light")
+    path.write_text(",dark,light\nlight,10,90\ndark,75,25\n")
+    reference = comparison.reference_matrices([path], part, names)
+    assert np.allclose(reference.matrices[part[0]], [[0.75, 0.25], [0.1, 0.9]])
+    path.write_text(",dark,light\nlight,10,90\ngrey,75,25\n")
+    with pytest.raises(InputError, match="E-COMPARE-MATRIX"):
+        comparison.reference_matrices([path], part, names)
