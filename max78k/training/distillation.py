@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from max78k.datasets.class_names import meaning
+from max78k.datasets.dataset import is_unnamed
 from max78k.errors import InputError
 from max78k.training.checkpoint import fill, float_checkpoint, load_model
 from max78k.training.layers import ChipLayer, Mode, set_mode
@@ -186,7 +188,7 @@ def load_teacher(
 
     Raises:
         InputError: E-TEACHER-SHAPE for one that does not take the data, or has another number of
-            classes; E-TEACHER-CLASSES for one that has the same in another order;
+            classes; E-TEACHER-CLASSES for one that has others, or the same in another order;
             E-TEACHER-SEVERAL for features of several; those of
             :func:`max78k.training.checkpoint.load_model`.
     """
@@ -213,7 +215,8 @@ def _load_one(
     if state is None:
         trained = load_model(path, options.teacher_network)
         known = trained.class_names
-        if known != class_names and set(known) == set(class_names):
+        nameless = is_unnamed(known) or is_unnamed(class_names)
+        if not nameless and list(map(meaning, known)) != list(map(meaning, class_names)):
             raise InputError(
                 "E-TEACHER-CLASSES",
                 f"{path} knows {', '.join(known)}; the data have {', '.join(class_names)}.",

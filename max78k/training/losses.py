@@ -64,7 +64,8 @@ def class_weights(options: TrainOptions, counts: npt.NDArray[np.int64]) -> Tenso
     if options.class_weights == "none":
         return None
     if options.class_weights == "balanced":
-        weights = 1.0 / np.maximum(counts, 1)
+        # a class without samples has none: label smoothing alone would meet it
+        weights = np.where(counts > 0, 1.0 / np.maximum(counts, 1), 0.0)
     else:
         weights = np.array(_numbers(options.class_weights, len(counts)))
     weights = weights * counts.sum() / (weights * counts).sum()

@@ -306,7 +306,7 @@ class TrainOptions:
             )
 
     def is_clean(self, epoch: int) -> bool:
-        """Whether the samples of an epoch are left as they are, mirrors apart."""
+        """Whether the samples of a planned epoch are left as they are, mirrors apart."""
         return epoch >= self.epochs - self.clean_epochs
 
     @property

@@ -13,9 +13,14 @@ _OF_INTEGERS = ("qat_epochs", "weight_bits", "budget", "exponents")
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase: how layers compute, how many epochs, and the course of the learning rate."""
+    """A phase: how layers compute, which epochs, and the course of the learning rate.
+
+    ``first`` is the number that its first epoch has in the plan. It is a smaller one in the run
+    where the phase before was ended early.
+    """
 
     mode: Mode
+    first: int
     epochs: int
     learning_rate: float
     schedule: str
@@ -36,9 +41,10 @@ def phases(options: TrainOptions, plain: bool = False) -> tuple[Phase, ...]:
                 "leave it out, or write the network in the layers of max78k.training.layers.",
             )
     all_of_them = (
-        Phase(Mode.FLOAT, first, options.learning_rate, options.schedule, options.warm_up),
+        Phase(Mode.FLOAT, 0, first, options.learning_rate, options.schedule, options.warm_up),
         Phase(
             Mode.QAT,
+            first,
             options.epochs - first,
             options.qat_learning_rate,
             options.qat_schedule,

@@ -63,20 +63,19 @@ class Samples:
         share = 1.0 / torch.bincount(labels, minlength=self._classes).double()
         return torch.multinomial(share[labels], len(labels), True, generator=generator)
 
-    def batch(self, order: Tensor, epoch: int, step: int) -> Batch:
-        """This process's part of a step's batch."""
+    def batch(self, order: Tensor, epoch: int, step: int, *, clean: bool = False) -> Batch:
+        """This process's part of a step's batch; ``clean``: samples are at most mirrored."""
         options, size = self._options, self.batch_size
         part = self._processes.part(size)
         rows = order[step * size : (step + 1) * size][part].to(self.pixels.device)
         pixels, labels = self.pixels[rows], self.labels[rows]
         generator = seeded_generator(options.seed, epoch, step, _AUGMENT)
         shape = torch.Size([size, *pixels.shape[1:]])
-        is_clean = options.is_clean(epoch)
-        changes = options.augmentation.only_mirrors() if is_clean else options.augmentation
+        changes = options.augmentation.only_mirrors() if clean else options.augmentation
         draws = Draws.draw(shape, changes, generator).part(part)
         integers = apply(pixels, changes, draws)
         targets = labels if self.soft is None else self.soft[rows]
-        if (options.mixup or options.cutmix) and not is_clean:
+        if (options.mixup or options.cutmix) and not clean:
             shares = targets if targets.ndim > 1 else F.one_hot(targets, self._classes).float()
             numbers = (options.seed, epoch, step, _MIX)
             axes = 1 if options.cutmix_columns else pixels.ndim - 2

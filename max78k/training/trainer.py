@@ -114,6 +114,7 @@ class Trainer:
         """
         samples, mode = self._samples, self.phase.mode
         order = samples.order(epoch)
+        clean = self._options.is_clean(self.phase.first + phase_epoch)
         self.model.train()
         set_mode(self.model, mode)
         if mode is Mode.QAT:
@@ -122,7 +123,7 @@ class Trainer:
         tally = torch.zeros(2, dtype=torch.float64, device=_tally_device(self._processes.device))
         value, rate = math.nan, 0.0
         for step in range(samples.steps):
-            batch = samples.batch(order, epoch, step)
+            batch = samples.batch(order, epoch, step, clean=clean)
             rate = self._set_rate(phase_epoch * samples.steps + step)
             self._settle((phase_epoch * samples.steps + step) / (self.phase.epochs * samples.steps))
             loss, outputs = self._step(batch)
@@ -133,7 +134,7 @@ class Trainer:
                 require_finite(value, epoch, step)
             progress(TrainProgress(epoch, epochs, mode.value, step + 1, samples.steps, value))
         if mode is Mode.FLOAT and self._dropouts:
-            self._measure_norms(order, epoch)
+            self._measure_norms(order, epoch, clean)
         total = self._processes.total(tally)
         count = samples.steps * self._processes.count
         require_finite(float(total[0]), epoch, samples.steps - 1)
@@ -185,12 +186,12 @@ class Trainer:
             outputs, features = self._wrapped(model_input(integers, mode))
         return outputs.float().flatten(1), features
 
-    def _measure_norms(self, order: Tensor, epoch: int) -> None:
+    def _measure_norms(self, order: Tensor, epoch: int, clean: bool) -> None:
         """Statistics without dropout, of the first batches of an epoch."""
         model, samples = self.measured, self._samples
         set_mode(model, Mode.FLOAT)
         steps = range(min(samples.steps, _STATISTICS))
-        inputs = (samples.batch(order, epoch, step).integers for step in steps)
+        inputs = (samples.batch(order, epoch, step, clean=clean).integers for step in steps)
         with torch.autocast(self._processes.device.type, torch.bfloat16, enabled=self._bf16):
             measure_norms(model, (model_input(one, Mode.FLOAT) for one in inputs))
 

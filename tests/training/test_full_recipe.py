@@ -22,6 +22,7 @@ from max78k.training.fit import stored_options, train
 from max78k.training.options import Augmentation, TrainOptions
 from max78k.training.registry import build
 from max78k.training.run_folder import RunFolder
+from max78k.training.samples import Samples
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,26 @@ def test_an_early_stop_ends_both_phases_and_restores_the_best_state(options):
     assert result.float_accuracy == floats[first]["test_accuracy"]
 
 
+@pytest.mark.parametrize("patience", [0, 1])
+def test_the_last_planned_epochs_are_clean_after_an_early_stop_too(
+    options, dataset, monkeypatch, patience
+):
+    seen, real = [], Samples.batch
+
+    def batch(self, order, epoch, step, *, clean=False):
+        seen.append((epoch, clean))
+        return real(self, order, epoch, step, clean=clean)
+
+    monkeypatch.setattr(Samples, "batch", batch)
+    # weights stay as they are, so that patience soon ends the float phase
+    plan = replace(options, epochs=6, qat_epochs=2, clean_epochs=2, patience=patience,
+                   learning_rate=0.0, qat_learning_rate=0.0)  # fmt: skip
+    rows = train(plan, dataset).history
+    phases = [row["phase"] for row in rows]
+    assert (len(phases) < 6) == bool(patience) and phases.count("qat") == 2
+    assert {epoch for epoch, clean in seen if clean} == {len(rows) - 2, len(rows) - 1}
+
+
 def test_a_finished_run_is_measured_again_when_resumed(options, dataset):
     short = replace(options, epochs=2, qat_epochs=1)
     first = train(short, dataset)
@@ -164,6 +185,9 @@ def test_a_checkpoint_of_a_run_can_teach_another(options, dataset, tmp_path):
     turned = replace(dataset, class_names=dataset.class_names[::-1])
     with pytest.raises(InputError, match="E-TEACHER-CLASSES"):
         train(replace(taught, folder=tmp_path / "turned"), turned)
+    other = replace(dataset, class_names=("cat", "dog", "cow"))
+    with pytest.raises(InputError, match=r"E-TEACHER-CLASSES .* the data have cat, dog, cow"):
+        train(replace(taught, folder=tmp_path / "other"), other)
 
 
 def test_only_of_pictures_a_teacher_sees_the_mirror_too(options, dataset, tmp_path):

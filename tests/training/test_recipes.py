@@ -149,6 +149,8 @@ def test_class_weights_have_mean_one_over_the_samples():
     assert given[2] == pytest.approx(4 * float(given[0]))
     assert (given.numpy() * counts).sum() == pytest.approx(100)
     assert class_weights(TrainOptions(), counts) is None
+    empty = class_weights(TrainOptions(class_weights="balanced"), np.array([10, 0, 90]))
+    np.testing.assert_allclose(empty, [5, 0, 5 / 9], rtol=1e-6)
     for wrong in ("1,2", "1,2,x", "1,2,0", "1,2,inf"):
         with pytest.raises(InputError, match="E-TRAIN-OPTION class_weights"):
             class_weights(TrainOptions(class_weights=wrong), counts)
@@ -256,20 +258,17 @@ def test_parts_of_processes_make_the_joined_batch():
         Samples(few([3, 2]), options, Processes(0, 3, torch.device("cpu")))
 
 
-def test_samples_of_the_last_epochs_are_at_most_mirrored():
+def test_clean_samples_are_at_most_mirrored():
     data = few([3, 5])
-    options = TrainOptions(
-        epochs=3, qat_epochs=1, clean_epochs=2, mixup=0.4, batch_size=8,
-        augmentation=Augmentation(noise=0.1, cutout=2),
-    )  # fmt: skip
+    options = TrainOptions(mixup=0.4, batch_size=8, augmentation=Augmentation(noise=0.1, cutout=2))
     samples = Samples(data, options, Processes(0, 1, torch.device("cpu")))
-    for epoch in range(3):
+    for epoch, clean in enumerate((False, True, True)):
         order = samples.order(epoch)
-        found = samples.batch(order, epoch, 0)
+        found = samples.batch(order, epoch, 0, clean=clean)
         untouched = samples.pixels[order[:8]].float() - 128
         same = ((found.integers == untouched) | (found.integers == untouched.flip(-1))).all()
-        assert bool(same) == (epoch > 0)
-        assert torch.equal(found.targets, found.labels) == (epoch > 0)
+        assert bool(same) == clean
+        assert torch.equal(found.targets, found.labels) == clean
 
 
 class Small(nn.Module):
