@@ -349,7 +349,8 @@ def cut_faces(folder: Path, detector: Path, out: Path, as_json: bool) -> None:
     Examples:
       max78k data faces photos/ --detector face_detection_yunet_2023mar.onnx --out faces/
 
-    The faces stand under the same paths, so that folders of classes stay what they are. OpenCV
+    The faces stand under the same paths, so that folders of classes stay what they are. Files that
+    cannot be read, and pictures without a face, are named and left out. OpenCV
     finds faces with YuNet, whose file (MIT licence) is in OpenCV's model zoo, and not here.
     """
     from max78k.datasets import writing
@@ -364,10 +365,17 @@ def cut_faces(folder: Path, detector: Path, out: Path, as_json: bool) -> None:
         raise InputError("E-DATA-FOLDER", f"{folder} holds no pictures.", ", ".join(IMAGES))
     with progress("faces", len(files)) as advance:
         without = writing.cut_faces(files, folder, out, finder, advance)
-    for path in without:
-        say(f"no face: {path}")
+    for path, reason in without.items():
+        say(f"{reason}: {path}")
     found = len(files) - len(without)
-    report = {"out": str(out), "faces": found, "without": [str(path) for path in without]}
+    report = {
+        "out": str(out),
+        "faces": found,
+        "without": [str(path) for path, reason in without.items() if reason == writing.NO_FACE],
+        "unreadable": [
+            str(path) for path, reason in without.items() if reason == writing.UNREADABLE
+        ],
+    }
     emit(f"{out}: {found:,} faces of {len(files):,} pictures", report, as_json)
 
 

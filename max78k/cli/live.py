@@ -65,7 +65,7 @@ def command(
     virtual board, or, where nothing was, the model's firmware. With --json one object a line.
     """
     from max78k.datasets.face_finder import FaceFinder
-    from max78k.datasets.frames import frames
+    from max78k.datasets.frames import PngNames, frames
     from max78k.flows.live import annotated, answers
     from max78k.flows.models import load_model
 
@@ -74,6 +74,7 @@ def command(
     network = load_model(model).network
     finder = None if detector is None else FaceFinder(detector)
     done = without = 0
+    png = PngNames()
     with _inference(network, model, None if reference else port) as infer:
         try:
             for answer in answers(network, infer, frames(camera), finder):
@@ -91,7 +92,7 @@ def command(
                 click.echo(json.dumps(line) if as_json else text)
                 picture = annotated(answer, names) if out is not None or window else None
                 if out is not None and picture is not None:
-                    _save(out / f"{Path(answer.name).stem}.png", picture)
+                    _save(out / png(answer.name), picture)
                 ended = window and picture is not None and _show(picture)
                 if ended or done == count:
                     break

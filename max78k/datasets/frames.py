@@ -18,6 +18,24 @@ WEBCAM = re.compile(r"(?:webcam(?::(\d{1,2}))?|(\d{1,2}))")
 Frame = tuple[str, Uint8Array]  # its name; [rows, columns, 3], blue first
 
 
+class PngNames:
+    """PNG files for pictures as they come, no name twice, in upper or lower case."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def __call__(self, name: str | Path) -> Path:
+        """``photo.jpg`` gets photo.png, a later ``photo.bmp`` photo-2.png; folders stay."""
+        path = Path(name)
+        base = path.with_suffix("") if path.suffix.lower() in IMAGES else path
+        own, number = base, 1
+        while str(own).lower() in self._taken:
+            number += 1
+            own = base.with_name(f"{base.name}-{number}")
+        self._taken.add(str(own).lower())
+        return own.with_name(f"{own.name}.png")
+
+
 def frames(source: str, *, repeat: bool = False) -> Iterator[Frame]:
     """All pictures of a source, in order of names or of time.
 

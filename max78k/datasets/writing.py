@@ -13,9 +13,12 @@ import numpy as np
 
 from max78k.datasets.dataset import Dataset
 from max78k.datasets.face_finder import FaceFinder, cut
+from max78k.datasets.frames import PngNames
 from max78k.datasets.images import decoded
 from max78k.errors import InputError
 from max78k.files import atomic_write, whole_folder
+
+NO_FACE, UNREADABLE = "no face", "no image that can be read"
 
 
 def write_npz(dataset: Dataset, path: Path) -> None:
@@ -86,7 +89,7 @@ def cut_faces(
     root: Path,
     finder: FaceFinder,
     progress: Callable[[int, str], None] = lambda steps, note: None,
-) -> list[Path]:
+) -> dict[Path, str]:
     """The largest face of each photograph, as a PNG of its own under the same path in ``root``.
 
     The faces keep their size and colour; whoever reads them makes of them what ``max78k live``
@@ -100,24 +103,25 @@ def cut_faces(
         progress: gets numbers of files and a name.
 
     Returns:
-        The photographs without a face.
+        What gave no face: NO_FACE or UNREADABLE by file.
 
     Raises:
-        InputError: E-DATA-OUT for a folder that exists, E-DATA-IMAGE for a file that is no image,
-            E-FACE-NONE where no photograph has a face.
+        InputError: E-DATA-OUT for a folder that exists, E-FACE-NONE where no photograph has a face.
     """
-    without = []
+    without, names = {}, PngNames()
     with new_folder(root) as scratch:
         for path in files:
-            picture = decoded(path)
-            box = finder.find(picture)
             progress(1, path.name)
-            if box is None:
-                without.append(path)
+            try:
+                picture = decoded(path)
+            except InputError:
+                without[path] = UNREADABLE
                 continue
-            face = (scratch / path.relative_to(source)).with_suffix(".png")
-            if face.exists():
-                raise InputError("E-DATA-OUT", f"{path} has the name of another picture.")
+            box = finder.find(picture)
+            if box is None:
+                without[path] = NO_FACE
+                continue
+            face = scratch / names(path.relative_to(source))
             face.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(face), cut(picture, box))
         if len(without) == len(files):

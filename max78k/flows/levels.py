@@ -85,6 +85,12 @@ def open_level(
     if level == "float":
         yield _float(run, network_class)
         return
+    if run is not None or network_class is not None:
+        raise InputError(
+            "E-EVALUATE-RUN",
+            f"a run and its network's class are for the level float, this is {level}.",
+            "--level float, or leave --run and --network out.",
+        )
     if model is None:
         raise InputError(
             "E-EVALUATE-MODEL", f"the level {level} needs a model.", "max78k evaluate fer7"

@@ -12,7 +12,7 @@ from command import assert_one_error, run
 
 from max78k.datasets.face_finder import Box, FaceFinder, cut
 from max78k.datasets.faces import faces
-from max78k.datasets.frames import frames
+from max78k.datasets.frames import PngNames, frames
 from max78k.datasets.images import as_input, load_image
 from max78k.errors import InputError
 from max78k.flows.live import Answer, annotated, answers
@@ -69,6 +69,17 @@ class _Finder(FaceFinder):
 
     def find(self, picture: np.ndarray) -> Box | None:
         return next(self._boxes)
+
+
+def test_no_picture_overwrites_another(model: Path, folder: Path, tmp_path: Path, capsys) -> None:
+    (folder / "0.BMP").write_bytes((folder / "1.png").read_bytes())
+    out = tmp_path / "annotated"
+    live = ("live", model, "--reference", "--out", out, "--camera")
+    assert run(capsys, *live, folder).code == 0
+    assert len(list(out.iterdir())) == 6
+    png = PngNames()
+    names = [str(png(name)) for name in ("a/x.jpg", "A/X.png", "x.tif", "my.film-1", "my.film-2")]
+    assert names == ["a/x.png", "A/X-2.png", "x.png", "my.film-1.png", "my.film-2.png"]
 
 
 def test_the_face_is_cut_out_and_pictures_without_are_named(

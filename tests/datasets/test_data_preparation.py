@@ -432,9 +432,13 @@ def test_faces_are_cut_as_they_are_live(tmp_path: Path, monkeypatch: pytest.Monk
         if number == 2:
             picture //= 8
         cv2.imwrite(str(photos / name / f"{number}.bmp"), picture)
+    (photos / "happy" / "0.png").write_bytes((photos / "happy" / "0.bmp").read_bytes())
+    (photos / "happy" / "broken.jpg").write_bytes(b"")
     command = ["data", "faces", str(photos), "--detector", "yunet.onnx", "--out"]
     result = CliRunner().invoke(cli, [*command, str(tmp_path / "faces")])
-    assert "2 faces of 3 pictures" in result.output, result.output
+    assert "3 faces of 5 pictures" in result.output, result.output
+    assert f"no image that can be read: {photos / 'happy' / 'broken.jpg'}" in result.output
+    assert (tmp_path / "faces" / "happy" / "0-2.png").is_file()
     assert f"no face: {photos / 'sad' / '2.bmp'}" in result.output
     for path in ("happy/0", "sad/1"):
         photo = cv2.imread(str(photos / f"{path}.bmp"))
