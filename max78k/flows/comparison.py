@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.datasets.class_names import meaning
-from max78k.datasets.dataset import Dataset
+from max78k.datasets.dataset import Dataset, is_unnamed
 from max78k.errors import InputError
 from max78k.files import write_text
 from max78k.flows.evaluation import evaluate
@@ -295,7 +295,14 @@ def _read_matrix(path: Path, class_names: tuple[str, ...]) -> FloatArray:
 
 
 def _order(record: RunRecord, reference: Reference) -> list[int]:
-    """Where the run has the classes of the reference; raises E-COMPARE-CLASSES."""
+    """Where the run has the classes of the reference; raises E-COMPARE-CLASSES.
+
+    Classes without names (0, 1, ...) are those of the same number.
+    """
+    count = len(record.class_names)
+    nameless = is_unnamed(record.class_names) or is_unnamed(reference.class_names)
+    if nameless and count == len(reference.class_names):
+        return list(range(count))
     own = list(map(meaning, record.class_names))
     wanted = list(map(meaning, reference.class_names))
     if sorted(own) != sorted(wanted):

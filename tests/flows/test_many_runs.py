@@ -335,6 +335,8 @@ def test_runs_are_compared_class_by_class_whatever_their_order(runs, tmp_path):
     assert first.likeness == second.likeness
     part = comparison.TEST_PART
     assert np.array_equal(first.scores[part].confusion, second.scores[part].confusion)
+    numbered = _altered(runs / "run-0002", tmp_path / "n", class_accuracy={"0": 1, "1": 0})
+    assert comparison.compare(find_runs(numbered), reference)[0].likeness == first.likeness
     other = _altered(runs / "run-0002", tmp_path / "other", class_accuracy={"cat": 1, "dog": 0})
     with pytest.raises(InputError, match=r"E-COMPARE-CLASSES .*other knows cat, dog; run-0001"):
         comparison.compare(find_runs(other), reference)
