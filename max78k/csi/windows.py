@@ -122,6 +122,7 @@ def make_windows(
         for part in _PARTS
     }
     chosen = preparation if preparation.gain else preparation.with_gain(moving["train"])
+    chosen = replace(chosen, subcarriers=collection.subcarriers)
     parts, groups = {}, {}
     for part in _PARTS:
         counts = [len(one.windows) for one in cuts[part]]

@@ -327,6 +327,19 @@ def test_a_stream_gives_the_answers_of_the_recording(network: Network) -> None:
         Stream(network, Preparation(window=50, spikes=True))
 
 
+def test_a_stream_leaves_packets_of_another_size_out_and_says_when_there_are_no_others(
+    network: Network,
+) -> None:
+    chosen = Preparation(window=50, step=50, gain=40, subcarriers=64)
+    wide = Packet(np.ones(256, np.int8), -40, None)
+    right = [Packet(one, -40, None) for one in noise(100, 3).csi]
+    stream = Stream(network, chosen)
+    assert len(list(stream.feed([wide, *right[:60], *[wide] * 49, *right[60:], wide]))) == 2
+    assert stream.bad_rows == {"not 128 values": 51}
+    with pytest.raises(InputError, match=r"E-CSI-SUBCARRIERS.*128.*64"):
+        list(Stream(network, chosen).feed([*right, *[wide] * 50]))
+
+
 def test_a_stream_with_a_median_needs_the_packets_before_its_window(network: Network) -> None:
     recording = noise(330, 3)
     chosen = Preparation(window=100, step=25, median=5, thin=2, gain=40)
