@@ -194,6 +194,15 @@ def _shuffled(cuts: list[_Cut], split: Split) -> dict[str, list[_Cut]]:
     return parts
 
 
+def holds_windows(path: Path) -> bool:
+    """Whether :func:`read_windows` would find windows in an .npz file."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return NOTE in archive.files
+    except (OSError, ValueError, AttributeError, BadZipFile):
+        return False
+
+
 def read_windows(path: Path) -> Windows:
     """What :func:`write_windows` wrote.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from max78k.csi import amplitude
 from max78k.csi.esp32 import BadRow, Packet, lines_of
 from max78k.csi.preparation import Preparation, from_json, other_subcarriers
 from max78k.csi.recording import Recording
-from max78k.csi.windows import NOTE, OFFSET, Windows, read_windows
+from max78k.csi.windows import NOTE, OFFSET, Windows, holds_windows, read_windows
 from max78k.errors import InputError
 from max78k.flows.evaluation import softmax
+from max78k.flows.models import load_model
 from max78k.network import Network, reference
 from max78k.report.metrics import Scores, scores
 
@@ -79,6 +80,35 @@ def preparation_of(network: Network, like: Path | None = None) -> Preparation:
             "--like WINDOWS.npz, the file that it was trained with.",
         )
     return from_json(text)
+
+
+def preparation_like(source: str) -> Preparation:
+    """As the windows in a file were made, or as a network says, by its name or path.
+
+    Raises the errors of :func:`preparation_of` and :func:`max78k.flows.models.load_model`.
+    """
+    path = Path(source)
+    if path.suffix == ".npz" and holds_windows(path):
+        return read_windows(path).preparation
+    return preparation_of(load_model(source).network)
+
+
+def differences(network: Network, windows: Windows) -> list[str]:
+    """How ``windows`` were prepared otherwise than those that ``network`` learnt from.
+
+    Raises InputError ``E-CSI-SUBCARRIERS`` for windows of packets of another bandwidth.
+    """
+    if NOTE not in network.notes:
+        return []
+    own, other = preparation_of(network), windows.preparation
+    if own.subcarriers and other.subcarriers not in (0, own.subcarriers):
+        raise other_subcarriers(windows.data.name, other.subcarriers, own.subcarriers)
+    pairs = {name: (asdict(own)[name], value) for name, value in asdict(other).items()}
+    return [
+        f"{name} {value}, not {wanted}"
+        for name, (wanted, value) in pairs.items()
+        if value != wanted and name not in ("step", "subcarriers")
+    ]
 
 
 def answer_recording(
@@ -148,6 +178,7 @@ class Stream:
         self._since = 0
         self._values = 2 * preparation.subcarriers  # of a packet; 0 until the first is there
         self._others = 0  # packets of another size in a row
+        self.taken = 0  # packets that could be used
         self.bad_rows: Counter[str] = Counter()
 
     def feed(self, packets: Iterable[Packet | BadRow]) -> Iterator[tuple[str, str, FloatArray]]:
@@ -173,6 +204,7 @@ class Stream:
             if not self._fits(packet):
                 continue
             self._packets.append(packet)
+            self.taken += 1
             self._since += 1
             full = len(self._packets) == self._preparation.packets
             if full and self._since >= min(self._preparation.step, self._preparation.window):
@@ -190,6 +222,16 @@ class Stream:
         if self._others == self._preparation.packets:
             raise other_subcarriers("the stream", values // 2, self._values // 2)
         return False
+
+    def too_short(self, source: str) -> InputError:
+        """Why ``source``, which has ended, has had no answer."""
+        faults = ", ".join(f"{count:,} x {fault}" for fault, count in self.bad_rows.items())
+        return InputError(
+            "E-CSI-SHORT",
+            f"{source} has {self.taken:,} packets, a window needs {self._preparation.packets}"
+            + (f" ({faults})." if faults else "."),
+            "longer recordings of the ESP32-CSI-Tool, whose lines begin with CSI_DATA.",
+        )
 
     def prepared(self, csi: Int8Array) -> Int8Array:
         """The packets of a window as the network reads them."""
