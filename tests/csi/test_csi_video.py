@@ -238,6 +238,8 @@ def test_sorted_names_bring_files_together(windows: Windows, tmp_path: Path) -> 
     (tmp_path / "sad" / "teacher_data_sad" / "a.avi").unlink()
     with pytest.raises(InputError, match=r"E-CSI-PAIRING.*1 videos for 2 recordings of sad"):
         pairing.match_videos(windows, tmp_path, "sorted")
+    with pytest.raises(InputError, match=r"E-CSI-PAIRING.*sad has no folder happy"):
+        pairing.match_videos(windows, tmp_path / "sad", "sorted")
 
 
 def test_a_recording_has_one_video_and_may_have_none(windows: Windows, tmp_path: Path) -> None:
