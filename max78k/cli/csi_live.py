@@ -81,22 +81,18 @@ def live(
             stream = Stream(network, preparation, majority, lambda one: device.infer(one).scores)
         answers = stream.feed(follow(esp32_lines(esp32, esp32_baud)))
         try:
-            answered = _show(answers, count, as_json)
+            _show(answers, count, as_json)
         except KeyboardInterrupt:
-            answered = True
             if not stream.taken:
                 say(f"no packet came from {esp32}: does it send at {esp32_baud} baud?")
-    if not answered:
-        raise stream.too_short(esp32)
     for line in left_out(stream.bad_rows):
         say(line)
 
 
-def _show(answers: Iterator[Any], count: int | None, as_json: bool) -> bool:
-    """Print answers as they come, at most ``count``; whether there was one."""
+def _show(answers: Iterator[Any], count: int | None, as_json: bool) -> None:
+    """Print answers as they come, at most ``count``."""
     import json
 
-    number = 0
     for number, (answer, voted, shares) in enumerate(answers, 1):
         share = float(shares.max())
         found = {"window": number, "answer": answer, "majority": voted, "share": share}
@@ -104,7 +100,6 @@ def _show(answers: Iterator[Any], count: int | None, as_json: bool) -> bool:
         click.echo(json.dumps(found) if as_json else text)
         if number == count:
             break
-    return number > 0
 
 
 def left_out(bad_rows: Mapping[str, int]) -> list[str]:

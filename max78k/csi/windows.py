@@ -228,8 +228,9 @@ def read_windows(path: Path) -> Windows:
             str(arrays["reverse"]),
         )
     except (OSError, ValueError, KeyError, AttributeError, IndexError, BadZipFile) as error:
+        fault = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
         raise InputError(
             "E-CSI-WINDOWS",
-            f"{path} holds no prepared windows ({type(error).__name__}: {error}).",
+            f"{path} holds no prepared windows ({fault}).",
             "`max78k csi prepare` writes them.",
         ) from None

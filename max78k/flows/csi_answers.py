@@ -194,9 +194,12 @@ class Stream:
         """The packets of every full window, int8 [window, values], and how many of them are new.
 
         Packets of another size than the network learnt from (than the first, where it does not say
-        it) are left out; raises InputError ``E-CSI-SUBCARRIERS`` where a whole window's worth of
-        them comes with no other between.
+        it) are left out.
+
+        Raises InputError ``E-CSI-SUBCARRIERS`` where a whole window's worth of those comes with no
+        other between, ``E-CSI-SHORT`` where the stream ends before the first window.
         """
+        found = False
         for packet in packets:
             if isinstance(packet, BadRow):
                 self.bad_rows[str(packet)] += 1
@@ -208,8 +211,19 @@ class Stream:
             self._since += 1
             full = len(self._packets) == self._preparation.packets
             if full and self._since >= min(self._preparation.step, self._preparation.window):
-                new, self._since = self._since, 0
+                new, self._since, found = self._since, 0, True
                 yield np.stack([packet.csi for packet in self._packets]), new
+        if not found:
+            raise self._too_short()
+
+    def _too_short(self) -> InputError:
+        faults = ", ".join(f"{count:,} x {fault}" for fault, count in self.bad_rows.items())
+        return InputError(
+            "E-CSI-SHORT",
+            f"the stream has {self.taken:,} packets, a window needs {self._preparation.packets}"
+            + (f" ({faults})." if faults else "."),
+            "longer recordings of the ESP32-CSI-Tool, whose lines begin with CSI_DATA.",
+        )
 
     def _fits(self, packet: Packet) -> bool:
         values = packet.csi.size
@@ -222,16 +236,6 @@ class Stream:
         if self._others == self._preparation.packets:
             raise other_subcarriers("the stream", values // 2, self._values // 2)
         return False
-
-    def too_short(self, source: str) -> InputError:
-        """Why ``source``, which has ended, has had no answer."""
-        faults = ", ".join(f"{count:,} x {fault}" for fault, count in self.bad_rows.items())
-        return InputError(
-            "E-CSI-SHORT",
-            f"{source} has {self.taken:,} packets, a window needs {self._preparation.packets}"
-            + (f" ({faults})." if faults else "."),
-            "longer recordings of the ESP32-CSI-Tool, whose lines begin with CSI_DATA.",
-        )
 
     def prepared(self, csi: Int8Array) -> Int8Array:
         """The packets of a window as the network reads them."""

@@ -115,8 +115,11 @@ def test_windows_are_stored_with_how_they_were_made(collection: Collection, tmp_
     assert from_json(as_data.notes["preparation"]) == windows.preparation
     assert np.array_equal(as_data.test.inputs, windows.data.test.inputs)
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
-    with pytest.raises(InputError, match="E-CSI-WINDOWS"):
+    with pytest.raises(InputError, match=r"E-CSI-WINDOWS.*no 'usage'"):
         read_windows(tmp_path / "other.npz")
+    (tmp_path / "text.csv").write_text("a,b")  # of which numpy advises to trust it
+    with pytest.raises(InputError, match=r"E-CSI-WINDOWS.*\(ValueError\)"):
+        read_windows(tmp_path / "text.csv")
 
 
 def test_train_windows_are_also_played_backwards(collection: Collection) -> None:
