@@ -72,6 +72,8 @@ class FakeBoard:
     _memory: tuple[bytes, bytes] | None = None  # last request and its reply
     _input: bytearray = field(default_factory=bytearray)
     _output: list[int] = field(default_factory=list)
+    _packet_values: int = 0  # of CSI
+    _packets: bytes = b""
     _filling: dict[int, bytearray] = field(default_factory=dict)  # frames of a stream by number
     _results: dict[int, bytes] = field(default_factory=dict)
 
@@ -151,6 +153,7 @@ class FakeBoard:
             Type.HELLO: self._hello, Type.SET_BAUD: self._set_baud, Type.INPUT: self._take_input,
             Type.INFER: self._infer, Type.OUTPUT: self._send_output,
             Type.SELF_TEST: self._self_test, Type.RESET: lambda _: (Status.OK, b""),
+            Type.CSI_SETUP: self._collect_csi, Type.CSI_PACKETS: self._take_packets,
             Type.ECHO: lambda payload: (Status.OK, payload),
             Type.STATISTICS: lambda _: (Status.OK, struct.pack("<7I", 1, 2, 3, 4, 5, 6, 50_000)),
         }  # fmt: skip
@@ -179,6 +182,14 @@ class FakeBoard:
             return Status.BAD_RANGE, b""
         self._input[offset : offset + len(part)] = part
         return Status.OK, struct.pack("<I", len(self._input))
+
+    def _collect_csi(self, payload: bytes) -> tuple[int, bytes]:
+        (self._packet_values,) = struct.unpack_from("<H", payload)
+        return Status.OK, b""
+
+    def _take_packets(self, payload: bytes) -> tuple[int, bytes]:
+        self._packets += payload
+        return Status.OK, struct.pack("<I", len(payload) // self._packet_values)
 
     def _infer(self, payload: bytes) -> tuple[int, bytes]:
         if len(self._input) != self.input_bytes:

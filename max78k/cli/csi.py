@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from max78k.cli import csi_pair, csi_vit
-from max78k.cli.options import port_option, seed_option
+from max78k.cli.csi_live import left_out, like_option, live
+from max78k.cli.options import seed_option
 from max78k.cli.rehearsal import dry_run_option
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import InputError
 
 if TYPE_CHECKING:
-    from max78k.host.link import Device
+    from max78k.csi.preparation import Preparation
 
 Command = Callable[..., Any]
 
@@ -55,13 +57,6 @@ def _preparation_options(command: Command) -> Command:
     return command
 
 
-_like_option = click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    help="Windows that say how to prepare; by default the model says it.",
-)
-
-
 @click.group("csi")
 def command() -> None:
     """Wi-Fi CSI of an ESP32: look at it, make some, cut it into windows, answer.
@@ -82,6 +77,7 @@ def command() -> None:
 command.add_command(csi_vit.command, "train-vit")
 command.add_command(csi_pair.pair)
 command.add_command(csi_pair.teach)
+command.add_command(live)
 
 
 @command.command("inspect")
@@ -128,7 +124,7 @@ def inspect(file: Path, draw: Path | None, as_json: bool, **choices: Any) -> Non
         f"{recording.name}: {len(recording):,} packets, "
         f"{recording.subcarriers} subcarriers, {clock}",
         f"  {len(windows):,} windows of {'x'.join(map(str, windows.shape[1:]))}",
-        *_left_out(recording.bad_rows),
+        *left_out(recording.bad_rows),
     ]
     emit("\n".join(lines), data, as_json)
 
@@ -166,6 +162,11 @@ def make(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="An .npz file.")
 @_preparation_options
 @click.option(
+    "--like",
+    metavar="MODEL|WINDOWS",
+    help="Prepare as a model learnt, or as other windows, with their gain.",
+)
+@click.option(
     "--split",
     default="recording",
     show_default=True,
@@ -193,6 +194,7 @@ def make(
 def prepare(
     source: Path,
     out: Path,
+    like: str | None,
     split: str,
     share: float,
     reverse: str,
@@ -210,6 +212,7 @@ def prepare(
       max78k csi prepare gestures.npz --window 200 --step 25 --split time \\
         --reverse push=pull --out gestures-w.npz
       max78k csi prepare walking.npz --window 400 --step 100 --split fold:0/5 --out fold0.npz
+      max78k csi prepare gestures.npz --like csi5_1d --split time --out to-judge-it.npz
 
     SOURCE: a folder with a folder of CSV files for each class, or an .npz of `csi` and `labels`.
     """
@@ -218,7 +221,8 @@ def prepare(
     from max78k.csi.splits import Split
     from max78k.csi.windows import make_windows, write_windows
 
-    preparation, division = Preparation(**choices), Split(split, share, seed)
+    preparation = Preparation(**choices) if like is None else _like(like, choices)
+    division = Split(split, share, seed)
     files = sum(1 for _ in source.rglob("*.csv")) if source.is_dir() else 0
     with progress("read", files) as advance:
         collection = read_collection(source, subject or SUBJECT, advance)
@@ -246,6 +250,21 @@ def prepare(
     emit(text, data, as_json)
 
 
+def _like(source: str, choices: dict[str, Any]) -> Preparation:
+    """The preparation that ``source`` says; of the choices the step alone may differ."""
+    from max78k.flows.csi_answers import preparation_like
+
+    origin = click.get_current_context().get_parameter_source
+    given = [name for name in choices if origin(name) is not ParameterSource.DEFAULT]
+    twice = [name for name in given if name != "step"]
+    if twice:
+        raise InputError(
+            "E-CSI-LIKE", f"--like and --{twice[0]} both say how to prepare.", "one of both."
+        )
+    found = preparation_like(source)
+    return replace(found, step=choices["step"]) if given else found
+
+
 @command.command("evaluate")
 @click.argument("model")
 @click.argument("windows", type=click.Path(path_type=Path))
@@ -259,16 +278,23 @@ def evaluate(model: str, windows: Path, confusion: Path | None, as_json: bool) -
       max78k csi evaluate csi4-model windows.npz --confusion confusion.png
     """
     from max78k.csi.windows import read_windows
-    from max78k.flows.csi_answers import score_windows
+    from max78k.flows.csi_answers import differences, score_windows
     from max78k.flows.models import load_model
     from max78k.report.tables import scores_table
 
     prepared = read_windows(windows)
     names = prepared.data.class_names
+    network = load_model(model).network
+    differing = differences(network, prepared)
+    if differing:
+        say(
+            f"note: {windows} was prepared otherwise than what {network.name} learnt from: "
+            f"{', '.join(differing)}; `csi prepare --like {model}` prepares as it did."
+        )
     results = dict(
         zip(
             ("by window", "by recording"),
-            score_windows(load_model(model).network, prepared),
+            score_windows(network, prepared),
             strict=True,
         )
     )
@@ -292,7 +318,7 @@ def evaluate(model: str, windows: Path, confusion: Path | None, as_json: bool) -
 @command.command("predict")
 @click.argument("model")
 @click.argument("file", type=click.Path(path_type=Path))
-@_like_option
+@like_option
 @json_option
 def predict(model: str, file: Path, like: Path | None, as_json: bool) -> None:
     """What MODEL says of each window of a CSV, in percent, and of the whole.
@@ -311,106 +337,5 @@ def predict(model: str, file: Path, like: Path | None, as_json: bool) -> None:
     report = answer.to_json() | {"bad_rows": dict(recording.bad_rows)}
     lines = [f"{file.name}: {answer.dominant} ({report['windows']} windows)"]
     lines += [f"  {name:<12} {share:5.1f} %" for name, share in report["percent"].items()]
-    lines += _left_out(recording.bad_rows)
+    lines += left_out(recording.bad_rows)
     emit("\n".join(lines), report, as_json)
-
-
-@command.command("live")
-@click.argument("model")
-@_like_option
-@click.option(
-    "--esp32",
-    required=True,
-    help="Serial port of the ESP32, or a CSV file to replay.",
-)
-@click.option("--esp32-baud", type=int, default=921600, show_default=True)
-@click.option("--majority", type=click.IntRange(1), default=5, show_default=True,
-              help="Last answers that vote.")  # fmt: skip
-@click.option("--count", type=click.IntRange(1), help="Stop after this many answers.")
-@click.option("--reference", is_flag=True, help="Let the integer reference answer, not a board.")
-@click.option("--raw", is_flag=True,
-              help="Send the board packets as they come: it makes the windows itself.")  # fmt: skip
-@port_option
-@json_option
-def live(
-    model: str,
-    like: Path | None,
-    esp32: str,
-    esp32_baud: int,
-    majority: int,
-    count: int | None,
-    reference: bool,
-    raw: bool,
-    port: str,
-    as_json: bool,
-) -> None:
-    """CSI in from an ESP32, windows out to a board, an answer for every step; Ctrl-C ends it.
-
-    \b
-    Examples:
-      max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0
-      max78k csi live csi4-model --esp32 /dev/ttyUSB1 --port /dev/ttyUSB0 --raw
-      max78k csi live csi4-model --esp32 room/sad/subject0_0.csv --reference
-      max78k csi live csi5_1d --esp32 gestures.csv --port sim --raw
-
-    With --json one object a line. The board must run the model's firmware.
-    """
-    import json
-
-    from max78k.csi.esp32 import follow
-    from max78k.flows.csi_answers import OnBoard, Stream, esp32_lines, preparation_of
-    from max78k.flows.models import load_model
-
-    network = load_model(model).network
-    preparation = preparation_of(network, like)
-    if raw and reference:
-        raise InputError("E-CSI-RAW", "--raw is for a board, --reference is none.", "one of both.")
-    with _board(network.name, model, None if reference else port) as device:
-        if device is None:
-            stream = Stream(network, preparation, majority)
-        elif raw:
-            whole = OnBoard(device, network, preparation)
-            stream = Stream(network, preparation, majority, infer_packets=whole)
-        else:
-            stream = Stream(network, preparation, majority, lambda one: device.infer(one).scores)
-        answers = stream.feed(follow(esp32_lines(esp32, esp32_baud)))
-        try:
-            for number, (answer, voted, shares) in enumerate(answers, 1):
-                share = float(shares.max())
-                found = {"window": number, "answer": answer, "majority": voted, "share": share}
-                text = f"{number:6}  {voted:<12} (now {answer}, {100 * share:.0f} %)"
-                click.echo(json.dumps(found) if as_json else text)
-                if number == count:
-                    break
-        except KeyboardInterrupt:
-            pass
-    for line in _left_out(stream.bad_rows):
-        say(line)
-
-
-def _left_out(bad_rows: Mapping[str, int]) -> list[str]:
-    """A line for each thing that was wrong with rows."""
-    return [f"  left out: {count:,} x {fault}" for fault, count in bad_rows.items()]
-
-
-@contextmanager
-def _board(network: str, model: str, port: str | None) -> Iterator[Device | None]:
-    """The board at ``port``, which must run ``network`` of ``model``; None without a port."""
-    if port is None:
-        yield None
-        return
-    from max78k.flows.firmware import booted
-    from max78k.host.messages import BAUD_RATES
-    from max78k.host.session import connect
-
-    with (
-        booted((port,), None, model, say) as elf,
-        connect(port, elf=elf, highest_baud=BAUD_RATES[-1]) as device,
-    ):
-        if device.info.network_name != network:
-            raise InputError(
-                "E-CSI-NETWORK",
-                f"the board runs network {device.info.network_name}, not {network}.",
-                "flash the firmware of this network, or --reference.",
-            )
-        yield device

@@ -111,9 +111,11 @@ def pair(
 
 
 @click.command("teach")
-@click.argument("pairs", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @click.argument("teacher", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="An .npz file.")
+@click.option("--onto", type=click.Path(path_type=Path),
+              help="Other windows of the same moments, which get the labels.")  # fmt: skip
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Of the teacher in the soft labels.")  # fmt: skip
 @click.option("--temperature", type=click.FloatRange(0.1), default=2.0, show_default=True,
@@ -122,39 +124,46 @@ def pair(
 @dry_run_option
 @json_option
 def teach(
-    pairs: Path,
+    source: Path,
     teacher: Path,
     out: Path,
+    onto: Path | None,
     share: float,
     temperature: float,
     network: str | None,
     as_json: bool,
 ) -> None:
-    """Windows of PAIRS with what TEACHER, a network of faces, says of their pictures.
+    """Windows with what TEACHER says of them, or of the pictures beside them.
 
     \b
     Examples:
       max78k train-qat --network fer7 --data pairs/faces.npz --out runs/faces
       max78k csi teach pairs runs/faces --out taught.npz
       max78k train-qat --network csi4_1d --data taught.npz --out runs/csi4
+      max78k csi teach series.npz vit --onto images.npz --out taught-images.npz
+      max78k train-qat --network csi4_2d --data taught-images.npz --out runs/csi4-2d
 
-    TEACHER: a training run's folder or checkpoint. The soft labels of the train part are its
-    shares and the labels; the test part keeps its labels.
+    SOURCE: a folder of `csi pair`, whose pictures TEACHER sees, or windows, which it reads itself.
+    TEACHER: a training run's folder, a checkpoint or a folder of `csi train-vit`. The soft labels
+    of the train part are its shares and the labels; the test part keeps its labels.
     """
     from max78k.csi.windows import write_windows
     from max78k.flows.csi_teaching import taught_windows
 
     windows, right = taught_windows(
-        pairs, teacher, network=network, share=share, temperature=temperature
+        source, teacher, onto=onto, network=network, share=share, temperature=temperature
     )
     write_windows(windows, out)
-    said = f"{right:.2%} of the test part's pictures"
     data = {
         "out": str(out),
         "teacher_accuracy": right,
         "windows": {part: len(split) for part, split in windows.data.parts().items()},
     }
-    emit(f"{windows.data.describe()}\nthe teacher is right on {said}", data, as_json)
+    emit(
+        f"{windows.data.describe()}\nthe teacher is right on {right:.2%} of the test part",
+        data,
+        as_json,
+    )
 
 
 def _draw(made: Pairs, path: Path) -> None:

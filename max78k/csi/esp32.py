@@ -21,6 +21,7 @@ from max78k.csi.recording import SUBCARRIERS, FloatArray, Int8Array, Recording
 from max78k.errors import InputError
 
 COLUMNS = 26
+LONGEST_LINE = 16_384  # bytes, some ten times a packet's
 _RSSI, _CLOCK = 3, 18
 _FIRST = "CSI_DATA"
 _HEADER = "type"
@@ -122,6 +123,26 @@ def collect(name: str, lines: Iterable[str]) -> Recording:
         np.array([packet.rssi for packet in packets], dtype=np.int8),
         dict(bad),
     )
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines as they become whole; of one longer than LONGEST_LINE the start alone, at once.
+
+    So a port that gives no line end, as one read at a wrong rate, fills no memory.
+    """
+    rest, is_cut = b"", False
+    for data in chunks:
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if not is_cut:
+                yield line[:LONGEST_LINE]
+            is_cut = False
+        if len(rest) > LONGEST_LINE:
+            if not is_cut:
+                yield rest[:LONGEST_LINE]
+            rest, is_cut = b"", True
+    if rest and not is_cut:
+        yield rest
 
 
 def follow(lines: Iterable[bytes]) -> Iterator[Packet | BadRow]:

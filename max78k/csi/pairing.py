@@ -102,9 +102,10 @@ def match_videos(windows: Windows, source: Path, pairing: Pairing) -> dict[int, 
             found.update(_by_name(windows, numbers, folder, videos))
             continue
         if len(videos) != len(numbers) or folder == source:
+            said = f"{len(videos)} videos for {len(numbers)} recordings of {name}"
             raise InputError(
                 "E-CSI-PAIRING",
-                f"{folder} has {len(videos)} videos for {len(numbers)} recordings of {name}.",
+                f"{folder} has {f'no folder {name}' if folder == source else said}.",
                 "a folder of videos for each class, one video for each recording; or --pairing "
                 "name.",
             )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.csi import amplitude, filters
-from max78k.csi.recording import Recording
+from max78k.csi.recording import SUBCARRIERS, Recording
 from max78k.csi.time_frequency import cosine_image, log_image
 from max78k.errors import InputError
 
@@ -21,7 +21,7 @@ FORMS: tuple[Form, ...] = ("series", "image", "cosines")
 
 LOWEST_RATE, HIGHEST_RATE = 0.1, 10_000.0  # packets per second
 
-_LATER = {"median", "thin"}  # choices that networks from before them do not name
+_LATER = {"median", "thin", "subcarriers"}  # choices that networks from before them do not name
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
@@ -46,6 +46,9 @@ class Preparation:
         spikes: whether single spikes are replaced by the median around them (Hampel).
         cutoff: Hz, of a low-pass filter (Butterworth); 0 is none. Needs a rate.
         gain: of the last step, in 1 / 256; 0 until it is chosen from the training windows.
+        subcarriers: of the packets, 64 or 128; 0 until there are training windows, and where
+            networks from before do not say it: then any. ``channels`` of them stand for other
+            frequencies in each, so that packets of one are not for a network of the other.
     """
 
     channels: int = amplitude.CHANNELS
@@ -58,6 +61,7 @@ class Preparation:
     spikes: bool = False
     cutoff: float = 0.0
     gain: int = 0
+    subcarriers: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
@@ -66,6 +70,10 @@ class Preparation:
                 "E-CSI-WINDOW",
                 f"windows of {self.window} packets every {self.step}, as {self.form}.",
                 "16 packets or more, a step of 1 or more.",
+            )
+        if self.subcarriers not in (0, *SUBCARRIERS):
+            raise InputError(
+                "E-CSI-SUBCARRIERS", f"packets of {self.subcarriers} subcarriers.", "64 or 128."
             )
         if self.median < 1 or self.median % 2 == 0:
             raise InputError(
@@ -111,7 +119,11 @@ class Preparation:
         """What there is after each step to :meth:`series`, which is the last, with its name.
 
         Amplitudes in sixteenths [packets, channels], then those scaled to one level.
+
+        Raises InputError ``E-CSI-SUBCARRIERS`` for a recording of another number of subcarriers.
         """
+        if self.subcarriers not in (0, recording.subcarriers):
+            raise other_subcarriers(recording.name, recording.subcarriers, self.subcarriers)
         chosen = amplitude.live_subcarriers(recording.subcarriers, self.channels)
         values = amplitude.amplitudes(recording, chosen)
         yield f"{self.channels} subcarriers with a signal", values
@@ -199,6 +211,15 @@ class Preparation:
     def to_json(self) -> str:
         """One line that :func:`from_json` reads."""
         return json.dumps(asdict(self), sort_keys=True)
+
+
+def other_subcarriers(name: str, found: int, wanted: int) -> InputError:
+    """Why packets are not for a network that learnt from packets of another bandwidth."""
+    return InputError(
+        "E-CSI-SUBCARRIERS",
+        f"{name} has {found} subcarriers; the network learnt from packets of {wanted}.",
+        f"let the receiver give {wanted} subcarriers, or train with recordings of {found}.",
+    )
 
 
 def from_json(text: str) -> Preparation:

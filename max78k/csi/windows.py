@@ -122,6 +122,7 @@ def make_windows(
         for part in _PARTS
     }
     chosen = preparation if preparation.gain else preparation.with_gain(moving["train"])
+    chosen = replace(chosen, subcarriers=collection.subcarriers)
     parts, groups = {}, {}
     for part in _PARTS:
         counts = [len(one.windows) for one in cuts[part]]
@@ -193,6 +194,15 @@ def _shuffled(cuts: list[_Cut], split: Split) -> dict[str, list[_Cut]]:
     return parts
 
 
+def holds_windows(path: Path) -> bool:
+    """Whether :func:`read_windows` would find windows in an .npz file."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return NOTE in archive.files
+    except (OSError, ValueError, AttributeError, BadZipFile):
+        return False
+
+
 def read_windows(path: Path) -> Windows:
     """What :func:`write_windows` wrote.
 
@@ -218,8 +228,9 @@ def read_windows(path: Path) -> Windows:
             str(arrays["reverse"]),
         )
     except (OSError, ValueError, KeyError, AttributeError, IndexError, BadZipFile) as error:
+        fault = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
         raise InputError(
             "E-CSI-WINDOWS",
-            f"{path} holds no prepared windows ({type(error).__name__}: {error}).",
+            f"{path} holds no prepared windows ({fault}).",
             "`max78k csi prepare` writes them.",
         ) from None

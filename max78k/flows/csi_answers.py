@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from max78k.csi import amplitude
-from max78k.csi.esp32 import BadRow, Packet
-from max78k.csi.preparation import Preparation, from_json
+from max78k.csi.esp32 import BadRow, Packet, lines_of
+from max78k.csi.preparation import Preparation, from_json, other_subcarriers
 from max78k.csi.recording import Recording
-from max78k.csi.windows import NOTE, OFFSET, Windows, read_windows
+from max78k.csi.windows import NOTE, OFFSET, Windows, holds_windows, read_windows
 from max78k.errors import InputError
 from max78k.flows.evaluation import softmax
+from max78k.flows.models import load_model
 from max78k.network import Network, reference
 from max78k.report.metrics import Scores, scores
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from max78k.host.replies import Inference
 
 MAJORITY = 5  # windows that vote in a stream
+_CHUNK_BYTES = 65_536  # of a file at once
 
 FloatArray = npt.NDArray[np.float64]
 Int8Array = npt.NDArray[np.int8]
@@ -78,6 +80,35 @@ def preparation_of(network: Network, like: Path | None = None) -> Preparation:
             "--like WINDOWS.npz, the file that it was trained with.",
         )
     return from_json(text)
+
+
+def preparation_like(source: str) -> Preparation:
+    """As the windows in a file were made, or as a network says, by its name or path.
+
+    Raises the errors of :func:`preparation_of` and :func:`max78k.flows.models.load_model`.
+    """
+    path = Path(source)
+    if path.suffix == ".npz" and holds_windows(path):
+        return read_windows(path).preparation
+    return preparation_of(load_model(source).network)
+
+
+def differences(network: Network, windows: Windows) -> list[str]:
+    """How ``windows`` were prepared otherwise than those that ``network`` learnt from.
+
+    Raises InputError ``E-CSI-SUBCARRIERS`` for windows of packets of another bandwidth.
+    """
+    if NOTE not in network.notes:
+        return []
+    own, other = preparation_of(network), windows.preparation
+    if own.subcarriers and other.subcarriers not in (0, own.subcarriers):
+        raise other_subcarriers(windows.data.name, other.subcarriers, own.subcarriers)
+    pairs = {name: (asdict(own)[name], value) for name, value in asdict(other).items()}
+    return [
+        f"{name} {value}, not {wanted}"
+        for name, (wanted, value) in pairs.items()
+        if value != wanted and name not in ("step", "subcarriers")
+    ]
 
 
 def answer_recording(
@@ -145,6 +176,9 @@ class Stream:
         self._packets: deque[Packet] = deque(maxlen=preparation.packets)
         self._votes: deque[int] = deque(maxlen=majority)
         self._since = 0
+        self._values = 2 * preparation.subcarriers  # of a packet; 0 until the first is there
+        self._others = 0  # packets of another size in a row
+        self.taken = 0  # packets that could be used
         self.bad_rows: Counter[str] = Counter()
 
     def feed(self, packets: Iterable[Packet | BadRow]) -> Iterator[tuple[str, str, FloatArray]]:
@@ -157,20 +191,51 @@ class Stream:
             yield names[int(shares.argmax())], names[majority], shares
 
     def due(self, packets: Iterable[Packet | BadRow]) -> Iterator[tuple[Int8Array, int]]:
-        """The packets of every full window, int8 [window, values], and how many of them are new."""
+        """The packets of every full window, int8 [window, values], and how many of them are new.
+
+        Packets of another size than the network learnt from (than the first, where it does not say
+        it) are left out.
+
+        Raises InputError ``E-CSI-SUBCARRIERS`` where a whole window's worth of those comes with no
+        other between, ``E-CSI-SHORT`` where the stream ends before the first window.
+        """
+        found = False
         for packet in packets:
             if isinstance(packet, BadRow):
                 self.bad_rows[str(packet)] += 1
                 continue
-            if self._packets and packet.csi.size != self._packets[0].csi.size:
-                self.bad_rows["not as long as the first packet"] += 1
+            if not self._fits(packet):
                 continue
             self._packets.append(packet)
+            self.taken += 1
             self._since += 1
             full = len(self._packets) == self._preparation.packets
             if full and self._since >= min(self._preparation.step, self._preparation.window):
-                new, self._since = self._since, 0
+                new, self._since, found = self._since, 0, True
                 yield np.stack([packet.csi for packet in self._packets]), new
+        if not found:
+            raise self._too_short()
+
+    def _too_short(self) -> InputError:
+        faults = ", ".join(f"{count:,} x {fault}" for fault, count in self.bad_rows.items())
+        return InputError(
+            "E-CSI-SHORT",
+            f"the stream has {self.taken:,} packets, a window needs {self._preparation.packets}"
+            + (f" ({faults})." if faults else "."),
+            "longer recordings of the ESP32-CSI-Tool, whose lines begin with CSI_DATA.",
+        )
+
+    def _fits(self, packet: Packet) -> bool:
+        values = packet.csi.size
+        self._values = self._values or values
+        if values == self._values:
+            self._others = 0
+            return True
+        self.bad_rows[f"not {self._values} values"] += 1
+        self._others += 1
+        if self._others == self._preparation.packets:
+            raise other_subcarriers("the stream", values // 2, self._values // 2)
+        return False
 
     def prepared(self, csi: Int8Array) -> Int8Array:
         """The packets of a window as the network reads them."""
@@ -239,19 +304,25 @@ class OnBoard:
 
 def esp32_lines(source: str, baud: int) -> Iterator[bytes]:
     """Lines of a file to its end, or of a serial port until it is closed."""
-    if Path(source).is_file():
-        with Path(source).open("rb") as stream:
-            yield from stream
-        return
+    chunks = _file_chunks(Path(source)) if Path(source).is_file() else _port_chunks(source, baud)
+    return lines_of(chunks)
+
+
+def _file_chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while data := stream.read(_CHUNK_BYTES):
+            yield data
+
+
+def _port_chunks(name: str, baud: int) -> Iterator[bytes]:
     from max78k.host.ports import open_port, open_port_errors
 
-    port, rest = open_port(source, baud), b""
+    port = open_port(name, baud)
     try:
         while True:
             with open_port_errors():
                 data = port.read(max(1, port.in_waiting))
-            *lines, rest = (rest + data).split(b"\n")
-            yield from lines
+            yield data
     finally:
         port.close()
 

@@ -15,12 +15,12 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from max78k.errors import LinkError
+from max78k.errors import InputError, LinkError
 from max78k.host import messages
 from max78k.host.diagnosis import RebootError, bad_reply, no_answer, refused
 from max78k.host.exchange import Exchange, Timing
 from max78k.host.framing import Statistics
-from max78k.host.input_bytes import int8_bytes
+from max78k.host.input_bytes import int8_bytes, packet_bytes
 from max78k.host.line import Line
 from max78k.host.link_report import LinkReport
 from max78k.host.messages import BAUD_RATES, DEFAULT_BAUD, Status, Type
@@ -71,7 +71,7 @@ class Device:
     ) -> None:
         self._exchange = Exchange(port, timing or Timing(), clock, entropy)
         self._line = Line(self._exchange, sleep)
-        self._packet_bytes = 1  # of a CSI packet
+        self._packet_values = 0  # of a CSI packet; 0 until the board collects them
         self._pipeline_counts = PipelineCounts()
         self._restarts: dict[str, int] = {}
 
@@ -241,21 +241,34 @@ class Device:
             values: int8 values of a packet, twice its subcarriers.
             subcarriers: number of the subcarrier for each channel of the input, at most 63.
             gain: of the last step, 1 ... 32767, in 1 / 256; see :mod:`max78k.csi.amplitude`.
+
+        Raises InputError ``E-LINK-INPUT`` for packets that do not fit into a frame.
         """
+        room = min(self.info.max_payload, messages.MAX_PAYLOAD)
+        if values > room:
+            raise InputError(
+                "E-LINK-INPUT",
+                f"packets of {values} bytes do not fit into the board's frames of {room}.",
+                "receive fewer subcarriers, or let the host make the windows",
+            )
         content = messages.CSI_SETUP.pack(values, len(subcarriers), gain) + bytes(subcarriers)
         self._request(Type.CSI_SETUP, content)
-        self._packet_bytes = values
+        self._packet_values = values
 
     def send_csi(self, packets: Any) -> None:
-        """Send packets, int8 [N, values], after :meth:`collect_csi`."""
-        content = memoryview(packets).cast("B")
+        """Send packets, int8 [N, values], after :meth:`collect_csi`; N may be 0.
+
+        Raises InputError ``E-LINK-INPUT`` for another type or size.
+        """
+        values = self._packet_values
+        content = packet_bytes(packets, values)
         room = min(self.info.max_payload, messages.MAX_PAYLOAD)
-        part = room - room % self._packet_bytes
+        part = room - room % values
         for offset in range(0, len(content), part):
-            sent = bytes(content[offset : offset + part])
+            sent = content[offset : offset + part]
             reply = self._request(Type.CSI_PACKETS, sent)
             (taken,) = parse(messages.CSI_PACKETS_REPLY, Type.CSI_PACKETS, reply.body)
-            if taken != len(sent) // self._packet_bytes:
+            if taken != len(sent) // values:
                 raise bad_reply(Type.CSI_PACKETS, f"{taken} packets taken of {len(sent)} bytes")
 
     def make_csi_window(self) -> float:

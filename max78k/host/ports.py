@@ -21,7 +21,7 @@ from max78k.host.usb_devices import DAPLINK, KNOWN, name_device
 
 AUTO = "auto"
 READ_TIMEOUT_S = 0.02  # of one read; the link keeps its own deadlines
-WRITE_TIMEOUT_S = 5.0
+WRITE_TIMEOUT_S = 5.0  # of a port with a wire, which takes bytes whatever the machine does
 
 
 def _port_errors() -> tuple[type[Exception], ...]:
@@ -112,8 +112,11 @@ def list_ports() -> list[PortInfo]:
     return sorted(ports, key=lambda port: (not port.likely_board, port.device))
 
 
-def open_port(name: str, baud: int = DEFAULT_BAUD) -> Port:
+def open_port(name: str, baud: int = DEFAULT_BAUD, write_s: float = WRITE_TIMEOUT_S) -> Port:
     """Open ``name`` at ``baud`` bits per second, 8N1, locked against a second program.
+
+    ``write_s``: the port fails when a write takes longer, by the clock on the wall: more for a port
+    that is served by another program, which a busy machine may let wait.
 
     DTR and RTS stay as the operating system sets them when it opens the port: they are never
     toggled, and no break is sent (a DAPLink resets its target on a break).
@@ -126,7 +129,7 @@ def open_port(name: str, baud: int = DEFAULT_BAUD) -> Port:
 
     device = _likely_board() if name == AUTO else _call_out(name)
     # RFC 2217 refuses a write timeout; other URLs are served by TCP, which has its own.
-    limits: dict[str, Any] = {"write_timeout": WRITE_TIMEOUT_S, "exclusive": True}
+    limits: dict[str, Any] = {"write_timeout": write_s, "exclusive": True}
     if "://" in device:
         limits = {}
     try:

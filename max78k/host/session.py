@@ -12,7 +12,7 @@ from max78k.errors import LinkError
 from max78k.host.exchange import Timing
 from max78k.host.link import Device
 from max78k.host.messages import DEFAULT_BAUD
-from max78k.host.ports import Port, open_port
+from max78k.host.ports import WRITE_TIMEOUT_S, Port, open_port
 from max78k.host.state import virtual_flash
 from max78k.host.virtual_board import SIMULATOR, VirtualBoard
 
@@ -53,18 +53,18 @@ def connect(
     the errors of ``open_port``, ``Device`` and ``VirtualBoard``.
     """
     if name != SIM:
-        if timing is None and _is_pseudo_terminal(name):
-            timing = RUNNING_TIMING
-        with Device(tap(open_port(name, baud)), timing=timing) as device:
+        if timing is None:
+            timing = RUNNING_TIMING if _is_pseudo_terminal(name) else Timing()
+        with Device(tap(_open(name, baud, timing)), timing=timing) as device:
             device.negotiate_baud(highest_baud)
             yield device
         return
     firmware = elf or virtual_flash()
     command = (*SIMULATOR, "--power", str(power))
     with VirtualBoard(firmware, command=command) if power else VirtualBoard(firmware) as board:
+        timing = timing or VIRTUAL_TIMING
         try:
-            port = tap(open_port(board.port, baud))
-            with Device(port, timing=timing or VIRTUAL_TIMING) as device:
+            with Device(tap(_open(board.port, baud, timing)), timing=timing) as device:
                 device.negotiate_baud(highest_baud)
                 yield device
         except LinkError:
@@ -73,6 +73,11 @@ def connect(
         finally:
             if board.close() and board.messages():
                 report(board.messages())
+
+
+def _open(name: str, baud: int, timing: Timing) -> Port:
+    """As patient in sending as in waiting for replies."""
+    return open_port(name, baud, max(WRITE_TIMEOUT_S, timing.intact_s))
 
 
 def _is_pseudo_terminal(name: str) -> bool:

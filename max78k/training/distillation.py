@@ -209,25 +209,30 @@ def _load_one(
     """The teacher in a checkpoint or folder."""
     classes = len(class_names)
     if is_csi_vit(path):
-        return _checked(load_csi_vit(path), path, classes, input_shape)
+        transformer = load_csi_vit(path)
+        _check_order(path, transformer.class_names, class_names)
+        return _checked(transformer, path, classes, input_shape)
     path = float_checkpoint(path)
     state = None if options.teacher_network is None else _plain_state(path)
     if state is None:
         trained = load_model(path, options.teacher_network)
-        known = trained.class_names
-        nameless = is_unnamed(known) or is_unnamed(class_names)
-        if not nameless and list(map(meaning, known)) != list(map(meaning, class_names)):
-            raise InputError(
-                "E-TEACHER-CLASSES",
-                f"{path} knows {', '.join(known)}; the data have {', '.join(class_names)}.",
-                "a teacher of the same classes in the same order.",
-            )
+        _check_order(path, trained.class_names, class_names)
         teacher = trained.model
     else:
         assert options.teacher_network is not None
         teacher = build(options.teacher_network, classes)
         fill(teacher, state, path)
     return _checked(teacher, path, classes, input_shape)
+
+
+def _check_order(path: Path, known: tuple[str, ...], class_names: tuple[str, ...]) -> None:
+    nameless = is_unnamed(known) or is_unnamed(class_names)
+    if not nameless and list(map(meaning, known)) != list(map(meaning, class_names)):
+        raise InputError(
+            "E-TEACHER-CLASSES",
+            f"{path} knows {', '.join(known)}; the data have {', '.join(class_names)}.",
+            "a teacher of the same classes in the same order.",
+        )
 
 
 def _checked(
@@ -239,9 +244,11 @@ def _checked(
     try:
         with torch.no_grad():
             found = tuple(teacher(torch.zeros(1, *input_shape)).flatten(1).shape)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # transformers raise the second
         raise InputError(
-            "E-TEACHER-SHAPE", f"{path} does not take inputs of {input_shape} ({error})."
+            "E-TEACHER-SHAPE",
+            f"{path} does not take inputs of {input_shape} ({error}).",
+            "a teacher of the data's shape; for images of CSI see `max78k csi teach --onto`.",
         ) from None
     if found != (1, classes):
         raise InputError("E-TEACHER-SHAPE", f"{path} has {found[1]} outputs, not {classes}.")

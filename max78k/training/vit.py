@@ -8,6 +8,7 @@ so its folder is a teacher for ``train-qat`` in turn.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ class CsiVit(nn.Module):
     def __init__(self, vit: nn.Module, picture: Picture) -> None:
         super().__init__()
         self.vit, self.picture = vit, picture
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        config: Any = self.vit.config
+        return tuple(str(config.id2label[number]) for number in range(len(config.id2label)))
 
     def images(self, windows: Tensor) -> Tensor:
         """Spectrograms in dB, stretched to a square, each channel with mean 0 and deviation 1.
@@ -213,8 +220,11 @@ def _tukey(length: int, share: float) -> Tensor:
 def _transformers() -> tuple[Any, Any]:
     try:
         from transformers import ViTConfig, ViTForImageClassification
+        from transformers.utils import logging
     except ImportError:
         raise InputError(
             "E-VIT-EXTRA", "transformers is not installed.", "pip install 'max78k[transformers]'"
         ) from None
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # as our own bars
     return ViTForImageClassification, ViTConfig

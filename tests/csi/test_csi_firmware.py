@@ -175,6 +175,19 @@ def test_a_bench_takes_packets_as_the_live_stream_does(
     assert all(row.link_us >= 0 for row in result.rows)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_bench_of_a_stream_that_is_too_short_measures_nothing_and_says_so(
+    device: object, tmp_path: Path, raw: bool
+) -> None:
+    known = replace(network(), notes={NOTE: PREPARATION.to_json()})
+    known.save(tmp_path / "csismall.npz")
+    (tmp_path / "walk.csv").write_text(csv_text(record("angry", person(3), 8, seconds=0.5)))
+    source = Source(f"esp32:{tmp_path / 'walk.csv'}", model=str(tmp_path / "csismall.npz"), raw=raw)
+    feed = open_feed(source, device)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"E-CSI-SHORT.*needs 60"):
+        run_bench(device, feed.inputs, infer=feed.infer)  # type: ignore[arg-type]
+
+
 def test_a_recording_is_cut_as_a_whole_without_raw(device: object, tmp_path: Path) -> None:
     known = replace(network(), notes={NOTE: PREPARATION.to_json()})
     known.save(tmp_path / "csismall.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from math import isqrt
 from pathlib import Path
 
@@ -11,7 +12,16 @@ import pytest
 
 from max78k.csi import amplitude, filters
 from max78k.csi.channel import BREATHS, person, record
-from max78k.csi.esp32 import BadRow, collect, csv_text, follow, parse_line, read_csv
+from max78k.csi.esp32 import (
+    LONGEST_LINE,
+    BadRow,
+    collect,
+    csv_text,
+    follow,
+    lines_of,
+    parse_line,
+    read_csv,
+)
 from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
 from max78k.errors import InputError
@@ -96,6 +106,33 @@ def test_a_serial_port_gives_packets_and_faults() -> None:
     lines = [line(numbers()).encode() + b"\r\n", b"\xff\xfe noise\n", line("1 2").encode()]
     kinds = [type(item).__name__ for item in follow(lines)]
     assert kinds == ["Packet", "BadRow"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_lines_are_put_together_from_what_a_port_gives(size: int) -> None:
+    text = f"{line(numbers())}\r\n\n{line(numbers(start=9))}\r\nlast".encode()
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    assert list(lines_of([b"", *chunks, b""])) == text.split(b"\n")
+
+
+def test_a_line_without_end_is_cut_and_fills_no_memory() -> None:
+    after = line(numbers()).encode()
+    given = 0
+
+    def port() -> Iterator[bytes]:
+        nonlocal given
+        yield b"CSI_DATA,"
+        for _ in range(1000):
+            given += 4096
+            yield bytes(4096)
+        yield b"\n" + after + b"\n" + bytes(LONGEST_LINE) + b"y\nz"
+
+    found = lines_of(port())
+    first = next(found)
+    assert (len(first), first[:9]) == (LONGEST_LINE, b"CSI_DATA,")
+    assert given <= LONGEST_LINE + 4096
+    assert list(found) == [after, bytes(LONGEST_LINE), b"z"]
+    assert [str(one) for one in follow([first])] == ["no complete [...]"]
 
 
 def test_made_recordings_are_read_back_as_they_were(tmp_path: Path) -> None:
@@ -271,6 +308,19 @@ def test_choices_are_kept_as_text() -> None:
     for text in ("", "{}", '{"window": 3}', "[]"):
         with pytest.raises(InputError, match="E-CSI-PREPARATION"):
             from_json(text)
+
+
+def test_packets_of_another_bandwidth_are_not_taken_for_those_that_were_learnt_from() -> None:
+    chosen = Preparation(window=16, subcarriers=64)
+    assert from_json(chosen.to_json()) == chosen
+    assert len(chosen.series(Recording("r", np.ones((20, 128), np.int8)))) == 20
+    with pytest.raises(InputError, match=r"E-CSI-SUBCARRIERS.*wide has 128.*64"):
+        chosen.series(Recording("wide", np.ones((20, 256), np.int8)))
+    with pytest.raises(InputError, match="E-CSI-SUBCARRIERS"):
+        Preparation(subcarriers=52)
+    before = json.loads(chosen.to_json())
+    del before["subcarriers"]  # a network from before
+    assert len(from_json(json.dumps(before)).series(Recording("w", np.ones((20, 256), np.int8))))
 
 
 def test_a_rate_needs_a_clock() -> None:

@@ -238,6 +238,8 @@ def test_sorted_names_bring_files_together(windows: Windows, tmp_path: Path) -> 
     (tmp_path / "sad" / "teacher_data_sad" / "a.avi").unlink()
     with pytest.raises(InputError, match=r"E-CSI-PAIRING.*1 videos for 2 recordings of sad"):
         pairing.match_videos(windows, tmp_path, "sorted")
+    with pytest.raises(InputError, match=r"E-CSI-PAIRING.*sad has no folder happy"):
+        pairing.match_videos(windows, tmp_path / "sad", "sorted")
 
 
 def test_a_recording_has_one_video_and_may_have_none(windows: Windows, tmp_path: Path) -> None:
@@ -359,6 +361,43 @@ def test_the_commands_go_from_videos_to_a_taught_network(tmp_path: Path) -> None
     assert (learnt.train.soft * hard).sum(axis=1).max() < 1
     assert np.array_equal(learnt.test.soft, np.eye(4)[learnt.test.labels])
     assert learnt.notes["preparation"] == windows.preparation.to_json()
+
+
+SERIES = """
+from torch import nn
+
+class Series(nn.Sequential):
+    input_shape = (52, 100)
+
+    def __init__(self, classes=2):
+        super().__init__(nn.AdaptiveAvgPool1d(4), nn.Flatten(), nn.Linear(208, classes))
+"""
+
+
+def test_a_teacher_of_series_teaches_windows_of_images(windows: Windows, tmp_path: Path) -> None:
+    write_windows(windows, tmp_path / "series.npz")
+    images = prepared(Preparation(window=100, step=50, form="cosines"))
+    write_windows(images, tmp_path / "images.npz")
+    (tmp_path / "series.py").write_text(SERIES)
+    network = ("--network", f"{tmp_path / 'series.py'}:Series")
+    run("train-qat", *network, "--epochs", 1, "--data", tmp_path / "series.npz",
+        "--out", tmp_path / "teacher")  # fmt: skip
+    words = ("csi", "teach", tmp_path / "series.npz", tmp_path / "teacher", *network)
+    run(*words, "--out", tmp_path / "own.npz")
+    run(*words, "--out", tmp_path / "taught.npz", "--onto", tmp_path / "images.npz")
+    own = load_npz(tmp_path / "own.npz", (52, 100))
+    taught = load_npz(tmp_path / "taught.npz", images.data.input_shape)
+    assert np.array_equal(taught.train.inputs, images.data.train.inputs)
+    assert taught.notes["preparation"] == images.preparation.to_json()
+    assert own.train.soft is not None
+    assert taught.train.soft is not None
+    assert np.array_equal(taught.train.soft, own.train.soft)
+    assert 0 < taught.train.soft.min() < taught.train.soft.max() < 1
+    write_windows(prepared(Preparation(window=100, step=25)), tmp_path / "others.npz")
+    other = run(*words, "--out", tmp_path / "no", "--onto", tmp_path / "others.npz", fails=True)
+    assert "E-CSI-PAIR" in str(other.exception)
+    words = ("csi", "teach", tmp_path / "images.npz", tmp_path / "teacher", *network)
+    assert "E-TEACHER-SHAPE" in str(run(*words, "--out", tmp_path / "no", fails=True).exception)
 
 
 def test_a_teacher_must_know_the_classes_and_the_pictures_be_of_the_windows(

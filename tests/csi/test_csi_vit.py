@@ -17,6 +17,7 @@ from max78k.csi.splits import Split
 from max78k.csi.time_frequency import transformer_image
 from max78k.csi.windows import Windows, make_windows, write_windows
 from max78k.errors import InputError
+from max78k.flows.csi_teaching import taught_windows
 from max78k.training import vit
 from max78k.training.distillation import load_teacher
 from max78k.training.options import TrainOptions
@@ -116,8 +117,19 @@ def test_a_trained_folder_teaches_networks_of_the_chip(windows: Windows, tmp_pat
     assert teacher(torch.zeros(1, 52, 240)).shape == (1, 2)
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
         load_teacher(options, ("a", "b", "c"), (52, 240))
+    with pytest.raises(InputError, match=r"E-TEACHER-CLASSES.*happy, sad;.*sad, happy"):
+        load_teacher(options, ("sad", "happy"), (52, 240))
+    with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
+        load_teacher(options, ("a", "b"), (40, 240))
+    with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
+        load_teacher(options, ("a", "b"), (52, 32, 32))
     with pytest.raises(InputError, match="E-VIT-FILE"):
         vit.load_csi_vit(tmp_path)
+    write_windows(windows, tmp_path / "w.npz")
+    taught, right = taught_windows(tmp_path / "w.npz", tmp_path / "vit", share=1.0, temperature=1.0)
+    said = vit_scores(again, windows.data.train.inputs)
+    assert np.allclose(taught.data.train.soft, said, atol=1e-5)
+    assert right == (after.argmax(axis=1) == windows.data.test.labels).mean()
 
 
 def test_the_command_trains_with_a_teacher_of_drawn_faces(

@@ -11,7 +11,7 @@ import pytest
 
 from max78k.csi.channel import person, record
 from max78k.csi.collection import Collection, Labelled, read_collection
-from max78k.csi.esp32 import Packet
+from max78k.csi.esp32 import Packet, csv_text
 from max78k.csi.preparation import Preparation, from_json
 from max78k.csi.recording import Recording
 from max78k.csi.splits import Split
@@ -20,7 +20,7 @@ from max78k.csi.windows import make_windows, read_windows, write_windows
 from max78k.datasets.arrays import sample_shape
 from max78k.datasets.load import load
 from max78k.errors import InputError
-from max78k.flows.csi_answers import Stream, answer_recording, score_windows
+from max78k.flows.csi_answers import Stream, answer_recording, differences, score_windows
 from max78k.flows.csi_making import make_folder
 from max78k.network import Layer, Network, Operation
 
@@ -115,8 +115,11 @@ def test_windows_are_stored_with_how_they_were_made(collection: Collection, tmp_
     assert from_json(as_data.notes["preparation"]) == windows.preparation
     assert np.array_equal(as_data.test.inputs, windows.data.test.inputs)
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
-    with pytest.raises(InputError, match="E-CSI-WINDOWS"):
+    with pytest.raises(InputError, match=r"E-CSI-WINDOWS.*no 'usage'"):
         read_windows(tmp_path / "other.npz")
+    (tmp_path / "text.csv").write_text("a,b")  # of which numpy advises to trust it
+    with pytest.raises(InputError, match=r"E-CSI-WINDOWS.*\(ValueError\)"):
+        read_windows(tmp_path / "text.csv")
 
 
 def test_train_windows_are_also_played_backwards(collection: Collection) -> None:
@@ -297,6 +300,20 @@ def test_answers_by_window_and_by_recording(network: Network, collection: Collec
     assert by_recording.support.sum() == len(set(windows.groups["test"].tolist()))
 
 
+def test_windows_that_were_prepared_otherwise_than_what_was_learnt_are_told(
+    network: Network, collection: Collection
+) -> None:
+    windows = make_windows(collection, replace(SMALL, gain=40), Split("fold:0/2"))
+    note = replace(windows.preparation, gain=41, step=50)
+    assert differences(network, windows) == []  # it does not say how it learnt
+    assert differences(replace(network, notes={"preparation": note.to_json()}), windows) == [
+        "gain 40, not 41"
+    ]
+    wide = replace(note, subcarriers=128)
+    with pytest.raises(InputError, match=r"E-CSI-SUBCARRIERS.*c has 64.*128"):
+        differences(replace(network, notes={"preparation": wide.to_json()}), windows)
+
+
 def test_a_recording_is_answered_in_percent(network: Network) -> None:
     recording = noise(300, 3)
     chosen = Preparation(window=50, step=25, gain=40)
@@ -325,6 +342,19 @@ def test_a_stream_gives_the_answers_of_the_recording(network: Network) -> None:
         assert last.count(majority) == max(last.count(name) for name in last)
     with pytest.raises(InputError, match="E-CSI-STREAM"):
         Stream(network, Preparation(window=50, spikes=True))
+
+
+def test_a_stream_leaves_packets_of_another_size_out_and_says_when_there_are_no_others(
+    network: Network,
+) -> None:
+    chosen = Preparation(window=50, step=50, gain=40, subcarriers=64)
+    wide = Packet(np.ones(256, np.int8), -40, None)
+    right = [Packet(one, -40, None) for one in noise(100, 3).csi]
+    stream = Stream(network, chosen)
+    assert len(list(stream.feed([wide, *right[:60], *[wide] * 49, *right[60:], wide]))) == 2
+    assert stream.bad_rows == {"not 128 values": 51}
+    with pytest.raises(InputError, match=r"E-CSI-SUBCARRIERS.*128.*64"):
+        list(Stream(network, chosen).feed([*right, *[wide] * 50]))
 
 
 def test_a_stream_with_a_median_needs_the_packets_before_its_window(network: Network) -> None:
@@ -370,9 +400,40 @@ def test_the_commands_go_together(tmp_path: Path, network: Network) -> None:
     chosen = read_windows(tmp_path / "w.npz").preparation
     replace(network, notes={"preparation": chosen.to_json()}).save(tmp_path / "own.npz")
     assert run("predict", tmp_path / "own.npz", one) == said
+    run("prepare", room, "--out", tmp_path / "w2.npz", "--like", tmp_path / "own.npz",
+        "--step", 25, "--split", "subject")  # fmt: skip
+    assert read_windows(tmp_path / "w2.npz").preparation == replace(chosen, step=25)
+    words = ["csi", "prepare", room, "--out", tmp_path / "w3.npz", "--like", tmp_path / "w.npz",
+             "--window", 60]  # fmt: skip
+    twice = CliRunner().invoke(cli, list(map(str, words)))
+    assert "E-CSI-LIKE" in str(twice.exception) and "--window" in str(twice.exception)
     refused = CliRunner().invoke(cli, ["csi", "predict", str(tmp_path / "sign.npz"), str(one)])
     assert refused.exit_code != 0
     assert "E-CSI-PREPARATION" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("packets", "words"),
+    [(0, "0 packets.*needs 50.*1 x no complete"), (49, "49 packets.*needs 50")],
+)
+def test_a_stream_that_ends_before_the_first_answer_says_why(
+    packets: int, words: str, tmp_path: Path, network: Network
+) -> None:
+    from click.testing import CliRunner
+
+    from max78k.cli.main import cli
+
+    note = Preparation(window=50, step=50, gain=40).to_json()
+    replace(network, notes={"preparation": note}).save(tmp_path / "own.npz")
+    lines = [*csv_text(noise(60, 3)).splitlines()[: packets + 1], "CSI_DATA,cut"]
+    (tmp_path / "short.csv").write_text("\n".join(lines))
+    said = CliRunner().invoke(
+        cli,
+        ["csi", "live", str(tmp_path / "own.npz"), "--reference", "--esp32",
+         str(tmp_path / "short.csv")],
+    )  # fmt: skip
+    with pytest.raises(InputError, match=f"E-CSI-SHORT.*{words}"):
+        raise said.exception or AssertionError(said.output)
 
 
 def test_persons_differ_and_stay_themselves() -> None:

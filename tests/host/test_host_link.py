@@ -90,6 +90,45 @@ def test_inputs_of_wrong_size_or_type_are_refused_before_anything_is_sent(data, 
     assert Type.INPUT not in board.log
 
 
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 17])
+def test_csi_packets_arrive_whole_however_many_there_are(count):
+    device, board, *_ = rig(FakeBoard(max_payload=64))
+    packets = sample(count * 14).reshape(count, 14)[:, ::-1]
+    with device:
+        device.collect_csi(14, [1, 2], 256)
+        device.send_csi(packets)
+    assert board._packets == packets.tobytes()
+    assert board.log.count(Type.CSI_PACKETS) == -(-count // 4)
+
+
+@pytest.mark.parametrize(
+    ("packets", "words"),
+    [
+        (np.zeros((2, 7), np.int8), r"\[2, 7\]"),
+        (bytes(15), r"\[15\]"),
+        (np.zeros((1, 14)), "'d'"),
+        ([[0] * 14], "list"),
+    ],
+)
+def test_csi_packets_of_wrong_size_or_type_are_refused_before_anything_is_sent(packets, words):
+    device, board, *_ = rig()
+    with device:
+        device.collect_csi(14, [1, 2], 256)
+        with pytest.raises(InputError, match=f"E-LINK-INPUT.*{words}"):
+            device.send_csi(packets)
+    assert Type.CSI_PACKETS not in board.log
+
+
+def test_csi_packets_need_a_board_that_knows_their_size_and_frames_that_hold_one():
+    device, board, *_ = rig(FakeBoard(max_payload=64))
+    with device:
+        with pytest.raises(InputError, match=r"E-LINK-INPUT.*collect_csi"):
+            device.send_csi(np.zeros((1, 14), np.int8))
+        with pytest.raises(InputError, match=r"E-LINK-INPUT.*128 bytes.*64"):
+            device.collect_csi(128, [1, 2], 256)
+    assert {Type.CSI_SETUP, Type.CSI_PACKETS}.isdisjoint(board.log)
+
+
 def test_a_transposed_array_is_sent_in_its_own_order():
     device, board, *_ = rig()
     data = sample(100).reshape(10, 10).T

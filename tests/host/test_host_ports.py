@@ -22,7 +22,7 @@ from max78k.host import ports, session
 from max78k.host.exchange import Timing
 from max78k.host.link import Device
 from max78k.host.messages import BAUD_RATES
-from max78k.host.ports import list_ports, open_port
+from max78k.host.ports import WRITE_TIMEOUT_S, list_ports, open_port
 from max78k.host.virtual_board import VirtualBoard
 
 FAKE_PROGRAM = (sys.executable, str(Path(__file__).resolve().parents[1] / "fake_device.py"))
@@ -261,6 +261,19 @@ def test_sim_boots_what_was_flashed_and_a_death_explains_the_silence(elf, monkey
     assert caught.value.code == "E-BOARD-DIED"
     assert "status 3" in str(caught.value)
     assert booted == [elf]
+
+
+@pty
+@pytest.mark.parametrize("name", ["sim", "terminal"])
+def test_a_board_that_a_busy_machine_lets_wait_has_as_long_to_take_bytes_as_to_answer(
+    name, elf, terminal, monkeypatch
+):
+    monkeypatch.setattr(session, "VirtualBoard", lambda path: board("serve", path))
+    ports = []
+    chosen = terminal if name == "terminal" else name
+    with session.connect(chosen, elf=elf, tap=lambda one: ports.append(one) or one):
+        timing = session.VIRTUAL_TIMING if name == "sim" else session.RUNNING_TIMING
+        assert ports[0].write_timeout == timing.intact_s > WRITE_TIMEOUT_S
 
 
 @pty
