@@ -28,6 +28,7 @@ class Study:
     """Arguments of the commands; one run for each split.
 
     Networks of ordinary layers are trained in real numbers and ``plain``: quantized, not exported.
+    ``teachers`` of the next seeds are trained first and teach the one that is judged.
     """
 
     network: str
@@ -35,6 +36,7 @@ class Study:
     prepare: str
     train: str
     plain: bool = False
+    teachers: int = 0
 
 
 _TRAIN = (
@@ -55,8 +57,8 @@ STUDIES = {
         f"{_TRAIN} {_PLAIN}", plain=True,
     ),
     "gesture-image": Study(
-        "csi5_2d", ("time",), f"{_GESTURES} --form cosines",
-        f"{_TRAIN} {_PLAIN} --no-flip --rotate 0 --scale 0 --shift 0", plain=True,
+        "csi5_2d", ("time",), f"{_GESTURES} --form cosines --segment 20",
+        f"{_TRAIN} {_PLAIN} --no-flip --rotate 0 --scale 0 --shift 0", plain=True, teachers=3,
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 100 --form image",
@@ -81,8 +83,7 @@ def main() -> None:
         windows.parent.mkdir(parents=True, exist_ok=True)
         run("csi", "prepare", given.source, "--out", windows, "--split", split,
             *study.prepare.split())  # fmt: skip
-        trained = run("train-qat", "--network", study.network, "--data", windows, "--out", folder,
-                      "--seed", given.seed, "--threads", 1, *study.train.split())  # fmt: skip
+        trained = train(study, windows, folder, given.seed)
         if study.plain:  # what was trained names its best epoch, what is quantized is the last
             trained = run(
                 "quantize", folder / "last.pt", "--data", windows, "--out", folder / "model"
@@ -96,6 +97,18 @@ def main() -> None:
               f"integer {judged['by_window']['accuracy']:.2%}", flush=True)  # fmt: skip
     for kind, matrix in total.items():
         print(f"{kind.replace('_', ' ')}: {matrix.trace() / matrix.sum():.2%}\n{matrix}")
+
+
+def train(study: Study, windows: Path, folder: Path, seed: int) -> dict[str, object]:
+    """What ``train-qat`` says of the run in ``folder``."""
+    words = ["--network", study.network, "--data", windows, "--threads", 1, *study.train.split()]
+    teachers = [folder.with_name(f"{folder.name}-teacher{n}") for n in range(study.teachers)]
+    for number, teacher in enumerate(teachers):
+        run("train-qat", *words, "--out", teacher, "--seed", seed + 1 + number)
+    if teachers:
+        words += ["--distillation", 0.9]
+        words += ["--teacher", ",".join(str(one / "last.pt") for one in teachers)]
+    return run("train-qat", *words, "--out", folder, "--seed", seed)
 
 
 def run(*arguments: object) -> dict[str, object]:

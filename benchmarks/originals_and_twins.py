@@ -37,6 +37,12 @@ class Original:
     name: str
     classes: str = "fer7"
     side: int | None = None
+    depth: int | None = None  # of the ResNets
+
+    @property
+    def folder(self) -> str:
+        """Where its run is."""
+        return f"{self.name}{self.depth or ''}"
 
     @property
     def twin(self) -> str | None:
@@ -52,7 +58,8 @@ ORIGINALS = (
     Original("fer_deep"),
     Original("fer_cnn48"),
     Original("fer_cnn28", side=28),
-    Original("fer_resnet"),
+    Original("fer_resnet", depth=18),
+    Original("fer_resnet", depth=50),
 )
 
 
@@ -64,7 +71,13 @@ def data_for(original: Original, spec: str, limit: int | None) -> Dataset:
     return dataset.with_parts({**dataset.parts(), "train": dataset.train.sample(limit, seed=0)})
 
 
-def metrics(network: str, dataset: Dataset, folder: Path, arguments: argparse.Namespace) -> Any:
+def metrics(
+    network: str,
+    dataset: Dataset,
+    folder: Path,
+    arguments: argparse.Namespace,
+    depth: int | None = None,
+) -> Any:
     """What run.json has of a run in ``folder``, trained now if it is not there."""
     plain = network.startswith("references/")
     options = TrainOptions(
@@ -78,7 +91,7 @@ def metrics(network: str, dataset: Dataset, folder: Path, arguments: argparse.Na
         learning_rate=1e-3,
         qat_learning_rate=2e-4,
         weight_decay=0.01,
-        network_arguments={"side": 48} if network == "references/fer_resnet" else {},
+        network_arguments={"side": 48, "depth": depth} if depth else {},
     )
     summary = RunFolder(folder).path / "run.json"
     if not summary.is_file():
@@ -90,9 +103,10 @@ def line(original: Original, arguments: argparse.Namespace) -> str:
     """A row of the table."""
     dataset = data_for(original, arguments.data, arguments.limit)
     reference = f"references/{original.name}"
-    folder = arguments.out / original.name
-    first = metrics(reference, dataset, folder / "original", arguments)["float_accuracy"]
-    cells = [f"`{original.name}`", f"{len(dataset.train):,}", f"{first:.1%}"]
+    folder = arguments.out / original.folder
+    found = metrics(reference, dataset, folder / "original", arguments, original.depth)
+    first = found["float_accuracy"]
+    cells = [f"`{original.folder}`", f"{len(dataset.train):,}", f"{first:.1%}"]
     if original.twin is None:
         return f"| {' | '.join(cells)} | | | |"
     if original.twin != original.name:

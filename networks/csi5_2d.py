@@ -1,4 +1,4 @@
-"""Gestures from Wi-Fi CSI as images: frequencies (rows) of every four packets (columns).
+"""Gestures from Wi-Fi CSI as images: frequencies (rows) around every fourth packet (columns).
 
 Ordinary layers of ``torch.nn``: it is trained in real numbers, and ``max78k quantize`` makes it a
 network of the chip. What the answer is, the mean over the window decides: it does not matter when
@@ -20,24 +20,19 @@ class Csi5TwoD(nn.Module):
 
     input_shape = (52, 4, 150)
 
-    def __init__(self, classes: int = 5, width: int = 32) -> None:
+    def __init__(self, classes: int = 5, width: int = 48) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 52
-        pools: dict[int, int | tuple[int, int]] = {
-            0: 2,
-            2: 2,
-            4: (1, 2),
-        }  # behind the convolution with this number
-        for number, kernel in enumerate((3, 3, 3, 3, 3, 3, 1)):
+        for kernel, pools in ((3, True), (3, True), (3, True), (3, False), (1, False)):
             layers += [
                 nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False),
                 nn.BatchNorm2d(width),
                 nn.ReLU(),
             ]
-            layers += [nn.MaxPool2d(pools[number], 2)] if number in pools else []
+            layers += [nn.MaxPool2d((1, 2), (1, 2))] if pools else []
             channels = width
-        self.features = nn.Sequential(*layers, nn.AvgPool2d((1, 9), 9))  # of 18 columns two
+        self.features = nn.Sequential(*layers, nn.AvgPool2d((4, 9)))  # of 18 columns two
         self.drop = nn.Dropout(0.3)
         self.output = nn.Linear(width, classes)
 

@@ -43,7 +43,14 @@ _PREPARATION = (
         default="series",
         show_default=True,
         help="[channels, window / thin]; log spectrograms [channels, 32, 32]; or cosine transforms "
-        "of every four values [channels, 4, window / thin / 4].",
+        "at every fourth value [channels, 4, window / thin / 4].",
+    ),
+    click.option(
+        "--segment",
+        type=int,
+        default=4,
+        show_default=True,
+        help="Values that a cosine transform looks at; beyond 4 they overlap.",
     ),
     click.option("--rate", type=float, default=0.0, help="Resample to this many packets/s."),
     click.option("--spikes", is_flag=True, help="Replace single spikes (Hampel filter)."),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from max78k.csi import amplitude, filters
 from max78k.csi.recording import SUBCARRIERS, Recording
-from max78k.csi.time_frequency import cosine_image, log_image
+from max78k.csi.time_frequency import COSINES, cosine_image, log_image
 from max78k.errors import InputError
 
 Form = Literal["series", "image", "cosines"]
@@ -21,7 +21,8 @@ FORMS: tuple[Form, ...] = ("series", "image", "cosines")
 
 LOWEST_RATE, HIGHEST_RATE = 0.1, 10_000.0  # packets per second
 
-_LATER = {"median", "thin", "subcarriers"}  # choices that networks from before them do not name
+# choices that networks from before them do not name
+_LATER = {"median", "thin", "segment", "subcarriers"}
 
 Int64Array = npt.NDArray[np.int64]
 Int8Array = npt.NDArray[np.int8]
@@ -40,8 +41,10 @@ class Preparation:
             broken packets go. Unlike ``spikes`` it needs no later packets, so it can be streamed.
         thin: the mean of so many packets is one value of a window; divides ``window``.
         form: "series" [channels, window / thin], or "image": the logarithm of a spectrogram for
-            each subcarrier, [channels, 32, 32]; or "cosines": the cosine transform of every four
-            values, [channels, 4, window / thin / 4].
+            each subcarrier, [channels, 32, 32]; or "cosines": cosine transforms at every fourth
+            value, [channels, 4, window / thin / 4].
+        segment: values that each of those cosine transforms looks at, an even number; beyond 4 they
+            overlap.
         rate: packets per second to bring recordings with a clock to; 0 leaves them.
         spikes: whether single spikes are replaced by the median around them (Hampel).
         cutoff: Hz, of a low-pass filter (Butterworth); 0 is none. Needs a rate.
@@ -57,6 +60,7 @@ class Preparation:
     median: int = 1
     thin: int = 1
     form: Form = "series"
+    segment: int = COSINES
     rate: float = 0.0
     spikes: bool = False
     cutoff: float = 0.0
@@ -84,6 +88,19 @@ class Preparation:
                 "E-CSI-THIN",
                 f"windows of {self.window} packets are no whole number of {self.thin}.",
                 f"a --thin that divides {self.window}.",
+            )
+        values = self.window // self.thin
+        if self.segment % 2 or not COSINES <= self.segment <= values:
+            raise InputError(
+                "E-CSI-SEGMENT",
+                f"cosine transforms of {self.segment} values in windows of {values}.",
+                f"an even --segment from {COSINES} to {values}.",
+            )
+        if self.segment != COSINES and self.form != "cosines":
+            raise InputError(
+                "E-CSI-SEGMENT",
+                f"segments of {self.segment} values belong to no {self.form}.",
+                "--form cosines with it, or no --segment.",
             )
         if self.rate and not LOWEST_RATE <= self.rate <= HIGHEST_RATE:  # also not a number
             raise InputError(
@@ -190,7 +207,7 @@ class Preparation:
         if self.form == "image":
             return log_image(windows)
         still = amplitude.without_mean(windows)
-        return cosine_image(still) if self.form == "cosines" else still
+        return cosine_image(still, self.segment) if self.form == "cosines" else still
 
     def with_gain(self, moving: Int64Array) -> Preparation:
         """The same with the gain that suits training windows."""

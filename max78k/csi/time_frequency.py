@@ -11,7 +11,7 @@ SIDE = 32  # rows (frequencies) and columns (times) of an image for the chip
 SEGMENT = 64  # packets of one column: 32 frequencies above 0
 UNITS_PER_DECIBEL = 16
 
-COSINES = 4  # packets of one column of a cosine image, and its rows
+COSINES = 4  # packets from one column of a cosine image to the next, and its rows
 
 TRANSFORMER_SEGMENT = 200
 TRANSFORMER_SIDE = 224
@@ -51,26 +51,34 @@ def log_image(windows: Int64Array) -> Int64Array:
     return np.asarray(np.rint(UNITS_PER_DECIBEL * decibel).transpose(0, 3, 1, 2), np.int64)
 
 
-def cosine_image(windows: Int64Array) -> Int64Array:
-    """The orthonormal cosine transform (DCT-II) of every four packets: nothing of a window is lost.
+def cosine_image(windows: Int64Array, segment: int = COSINES) -> Int64Array:
+    """The first four of the orthonormal cosine transform (DCT-II) of every four packets.
 
     A logarithm of power keeps neither how strong a subcarrier is nor which way a movement went. The
-    rows of this image are signed: the mean of four packets, their slope, their curvature, the rest.
+    rows of this image are signed: the mean, the slope, the curvature and the turns of ``segment``
+    packets. With segments of four nothing of a window is lost. Longer ones overlap: they reach to
+    both sides of their four packets, and the window's first and last value go on beyond its ends.
 
     Args:
         windows: int64 [N, packets, channels] without their mean; what is left of whole fours at
             their beginning is not used.
+        segment: packets that a column looks at, COSINES or more, an even number.
 
     Returns:
         int64 [N, COSINES, packets // COSINES, channels]; the lowest frequency first.
     """
     count, packets, channels = windows.shape
-    columns = packets // COSINES
-    fours = windows[:, packets - columns * COSINES :].reshape(count, columns, COSINES, channels)
-    rows, times = np.arange(COSINES)[:, None], np.arange(COSINES)[None] + 0.5
-    cosines = np.cos(np.pi * rows * times / COSINES) * np.sqrt(2 / COSINES)
+    columns, beside = packets // COSINES, (segment - COSINES) // 2
+    whole = windows[:, packets - columns * COSINES :]
+    longer = np.pad(whole, ((0, 0), (beside, beside), (0, 0)), mode="edge")
+    rows, times = np.arange(COSINES)[:, None], np.arange(segment)[None] + 0.5
+    cosines = np.cos(np.pi * rows * times / segment) * np.sqrt(2 / segment)
     cosines[0] /= np.sqrt(2)
-    return np.asarray(np.rint(np.einsum("rt,nctk->nrck", cosines, fours)), np.int64)
+    image = np.zeros((count, COSINES, columns, channels))
+    for time in range(segment):
+        every = longer[:, time : time + (columns - 1) * COSINES + 1 : COSINES]
+        image += cosines[None, :, time, None, None] * every[:, None]
+    return np.asarray(np.rint(image), np.int64)
 
 
 def transformer_image(window: FloatArray) -> npt.NDArray[np.float32]:

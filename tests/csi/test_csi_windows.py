@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.fft import dct
 
+from max78k.csi import amplitude
 from max78k.csi.channel import person, record
 from max78k.csi.collection import Collection, Labelled, read_collection
 from max78k.csi.esp32 import Packet, csv_text
-from max78k.csi.preparation import Preparation, from_json
+from max78k.csi.preparation import Form, Preparation, from_json
 from max78k.csi.recording import Recording
 from max78k.csi.splits import Split
 from max78k.csi.time_frequency import cosine_image, log_image, transformer_image
@@ -266,6 +268,33 @@ def test_cosines_keep_strength_and_direction() -> None:
     chosen = Preparation(channels=3, window=60, form="cosines", gain=256)
     moving = chosen.moving(whole + 1000)
     assert abs(moving[:, 0].sum()) < 60 and chosen.inputs(moving).shape == (2, 3, 4, 15)
+
+
+def test_longer_segments_look_beyond_their_four_packets() -> None:
+    windows = np.random.default_rng(5).integers(-900, 900, (1, 43, 2))
+    long, short = cosine_image(windows, 20), cosine_image(windows)
+    assert long.shape == short.shape == (1, 4, 10, 2)
+    around = windows[0, 3 + 5 * 4 - 8 : 3 + 5 * 4 + 12].astype(np.float64)  # of the sixth column
+    expected = dct(around, norm="ortho", axis=0)[:4]
+    assert np.abs(long[0, :, 5] - expected).max() <= 0.5
+    turns = np.array([1, -1] * 2)[:, None, None]
+    whole = windows[:, 3:]
+    assert np.abs(cosine_image(whole[:, ::-1], 20) - turns * long[:, :, ::-1]).max() <= 1
+    still = np.full((1, 40, 2), 70)
+    assert not cosine_image(still, 20)[:, 1:].any()  # the ends go on as they are
+    chosen = Preparation(channels=2, window=40, form="cosines", segment=20)
+    np.testing.assert_array_equal(
+        chosen.moving(whole), cosine_image(amplitude.without_mean(whole), 20)
+    )
+    assert from_json(chosen.to_json()) == chosen
+
+
+@pytest.mark.parametrize(
+    ("segment", "form"), [(2, "cosines"), (7, "cosines"), (302, "cosines"), (8, "series")]
+)
+def test_segments_that_cannot_be(segment: int, form: Form) -> None:
+    with pytest.raises(InputError, match=f"E-CSI-SEGMENT.*{segment}"):
+        Preparation(window=600, thin=2, form=form, segment=segment)
 
 
 def test_the_transformer_image_is_normalised() -> None:
