@@ -78,7 +78,7 @@ def command(
         )
     loaded = load_model(source[0]) if source else None
     chosen = next(one for one in LEVELS if one == level)
-    pixels = None if loaded is None else _read(picture, subject(loaded), detector)
+    pixels = None if loaded is None else _read(picture, subject(loaded.network), detector)
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
         if pixels is None or chosen == "float":
             pixels = _read(picture, answer.subject, detector)

@@ -76,22 +76,19 @@ def run_bench(
     meter = _meter(current_ma, voltage_v)
     if isinstance(inputs, Iterator):
         planned = most
-        items = _as_they_come(inputs)
+        ahead = items = _as_they_come(inputs)
     else:
         contents = list(inputs)
         _check(contents, labels, repeats, warmup)
         if infer is None:
             contents = [int8_bytes(data, device.info) for data in contents]
         planned = repeats * len(contents) if seconds is None else None
-        items = _again_and_again(contents, labels)
+        ahead, items = (_again_and_again(contents, labels) for _ in range(2))
     pipelined = pipelined and infer is None and device.info.stream_window > 0
     result = BenchResult(device.info, device.baud, planned, pipelined=pipelined)
     run = _Run(device, result, meter, infer or device.infer, on_row, energy)
     result.at_start = device.link_report().board
-    if isinstance(inputs, Iterator):
-        run.ahead(items, warmup, singles if pipelined else 0, check)
-    else:
-        run.ahead(_again_and_again(contents, labels), warmup, singles if pipelined else 0, check)
+    run.ahead(ahead, warmup, singles if pipelined else 0, check)
     run.measure(items, seconds, progress)
     return result
 
