@@ -6,6 +6,7 @@ all checks are those of the real thing, and so are the names and sizes that are 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
+
+from max78k.errors import InputError
 
 _rehearsed: ContextVar[dict[Path, int] | None] = ContextVar("rehearsed", default=None)
 
@@ -97,6 +100,17 @@ def whole_folder(root: Path) -> Iterator[Path]:
     finally:
         _rehearsed.reset(token)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def file_error(error: OSError) -> InputError | None:
+    """What to tell a user whose path or full disk is the cause; None if it is this program."""
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return InputError(
+        "E-FILE",
+        f"{error.filename2 or error.filename or 'a file'}: {error.strerror}.",
+        "another path; look whether you may use it, and at the room on its disk",
+    )
 
 
 def _umask() -> int:

@@ -343,10 +343,11 @@ def _different_bits(one: Image, other: Image) -> int:
 def _insensitive(given: Network) -> bool:
     """Whether the answer cannot show that a layer is wrong.
 
-    Without weights it may be a copy of the input; what is taken from itself is 0.
+    Without weights it may be a copy of the input; what is taken from itself is 0, and what is
+    joined with itself is itself, which may already lie where it is to be written.
     """
     return all(layer.weight is None for layer in given.layers) or any(
-        layer.eltwise in (Eltwise.SUB, Eltwise.XOR) and len(set(layer.inputs)) < len(layer.inputs)
+        layer.eltwise not in (None, Eltwise.ADD) and len(set(layer.inputs)) < len(layer.inputs)
         for layer in given.layers
     )
 

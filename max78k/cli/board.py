@@ -93,7 +93,8 @@ def run(program: Path, **choices: Any) -> None:
         if choices["camera"] is not None:
             _show_pictures(board, choices["camera"], choices["camera_size"])
         if choices["power"] is not None:
-            stack.callback(lambda: write_text(choices["power"], board.supply.table()))
+            _write_power(board, choices["power"])  # a path that cannot be used is known at once
+            stack.callback(_write_power, board, choices["power"])
         _serve(stack, board, program.name, choices, end, view)
 
 
@@ -105,6 +106,10 @@ def _booted(program: Path, choices: dict[str, Any], tell: Callable[[object], Non
         program, strict=choices["strict"], seed=choices["seed"], report=tell,
         trace=frozenset(choices["trace"]), write_trace=tell, disturbances=parse(choices["fault"]),
     )  # fmt: skip
+
+
+def _write_power(board: VirtualBoard, path: Path) -> None:
+    write_text(path, board.supply.table())
 
 
 def _serve(

@@ -7,19 +7,13 @@ from pathlib import Path
 
 import click
 
-from max78k.cli.options import search_option
+from max78k.cli.options import described_model, given_model, search_option
 from max78k.cli.terminal import emit, json_option
-from max78k.errors import BudgetError, InputError
+from max78k.errors import BudgetError
 
 
 @click.command("check")
-@click.argument("model", required=False)
-@click.option(
-    "--config-file", type=click.Path(path_type=Path), help="Network YAML with a placement to keep."
-)
-@click.option(
-    "--checkpoint-file", type=click.Path(path_type=Path), help="Weights, instead of MODEL."
-)
+@described_model
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a picture of the memories.")
 @click.option("--fifo", is_flag=True, help="The input comes through FIFOs.")
 @click.option("--max-us", type=float, help="Fail (exit 6) if the estimated time is longer.")
@@ -47,11 +41,8 @@ def command(
     """
     from max78k.compiler.placement import FIFO, Placement
     from max78k.flows.cost import cost
-    from max78k.flows.models import load_model
 
-    if model is None and checkpoint_file is None:
-        raise InputError("E-ARGS-MODEL", "no model given.", "a MODEL, or --checkpoint-file.")
-    loaded = load_model(model or "", yaml=config_file, checkpoint=checkpoint_file)
+    loaded = given_model(model, config_file, checkpoint_file)
     given = replace(loaded.given or Placement({}), feed=FIFO) if fifo else loaded.given
     result = cost(loaded.network, given, search_seconds)
     if picture is not None:

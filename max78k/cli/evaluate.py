@@ -101,7 +101,7 @@ def command(
     if loaded is not None and level != "float":
         asked = _asked((data, *also), part, loaded.network.picture_shape, seed)
         sets = [one for one, _ in asked]
-        evaluation.require_classes(sets, subject(loaded), outputs_of(loaded))
+        evaluation.require_classes(sets, subject(loaded.network), outputs_of(loaded.network))
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
         if asked is None:
             asked = _asked((data, *also), part, answer.subject.input_shape, seed)

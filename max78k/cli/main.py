@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -14,7 +13,8 @@ from click.shell_completion import CompletionItem
 
 from max78k import __version__
 from max78k.cli.environment import PREFIX, give_variables, turned_round
-from max78k.errors import ExitCode, InputError, Max78kError
+from max78k.errors import ExitCode, Max78kError
+from max78k.files import file_error
 
 
 @dataclass(frozen=True)
@@ -165,12 +165,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OSError) and _is_of_a_file(error):
-            told = InputError(
-                "E-FILE",
-                f"{error.filename2 or error.filename or 'a file'}: {error.strerror}.",
-                "another path; look whether you may use it, and at the room on its disk",
-            )
+        told = file_error(error) if isinstance(error, OSError) else None
+        if told is not None:
             click.echo(f"error: {told}", err=True)
             sys.exit(int(told.exit_code))
         name = type(error).__name__
@@ -181,8 +177,3 @@ def main() -> None:
         )
         sys.exit(int(ExitCode.INTERNAL))
     sys.exit(code if isinstance(code, int) else int(ExitCode.OK))
-
-
-def _is_of_a_file(error: OSError) -> bool:
-    """Whether a path or a full disk is the cause, and not this program."""
-    return error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)

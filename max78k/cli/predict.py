@@ -80,7 +80,7 @@ def command(
     loaded = None if source is None else load_model(source)
     chosen = next(one for one in LEVELS if one == level)
     early = loaded is not None and chosen != "float"  # before a board is made ready
-    seen = _read(files, subject(loaded), detector) if loaded is not None and early else None
+    seen = _read(files, subject(loaded.network), detector) if loaded is not None and early else None
     with open_level(loaded, chosen, run=run_folder, network_class=network, port=port) as answer:
         if seen is None:
             seen = _read(files, answer.subject, detector)

@@ -103,8 +103,8 @@ def command(model: str | None, as_json: bool, msdk: MsdkOptions | None, **choice
     price = cost_of(result.network, result.placement)
     text = (
         f"{price.text() if choices['verbose'] else price.layers_text()}\n\n"
-        f"{result.project}: {len(result.network.layers)} layers, {integers.weight_bytes:,} weight "
-        f"bytes, {price.total_cycles:,} cycles estimated; "
+        f"{result.project}: {len(result.network.layers)} layers, "
+        f"{result.network.weight_bytes:,} weight bytes, {price.total_cycles:,} cycles estimated; "
         "known answer checked on the accelerator model"
     )
     data = {"project": str(result.project), **price.to_json()}
@@ -178,13 +178,15 @@ def _read_sample(path: Path | None) -> npt.NDArray[np.int8] | None:
     import numpy as np
 
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with path.open("rb") as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(
             "E-SAMPLE-FILE", f"{path} is not a readable .npy file ({error}).",
             "write it with numpy.save.",
         ) from error  # fmt: skip
-    if array.size == 0 or array.min() < -128 or array.max() > 127 or (array != array.round()).any():
+    numbers = array.size > 0 and array.dtype.kind in "iuf"
+    if not numbers or array.min() < -128 or array.max() > 127 or (array != array.round()).any():
         raise InputError(
             "E-SAMPLE-RANGE", f"{path} does not hold integers from -128 to 127.",
             "for 8-bit pixels save `pixels.astype(int) - 128`.",

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from max78k.cli.options import data_option, port_option, seed_option
+from max78k.cli.options import (
+    described_model,
+    given_model,
+    port_option,
+    seed_option,
+)
 from max78k.cli.terminal import emit, json_option, progress, say
 from max78k.errors import MismatchError
 
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("model")
+@described_model
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="Inputs.")
 @click.option(
     "--run",
@@ -27,12 +32,20 @@ if TYPE_CHECKING:
 )
 @click.option("--network", help="With --run: the network's class, path/to/file.py:Class.")
 @click.option("--no-board", is_flag=True, help="Leave out the firmware level.")
-@data_option
+@click.option(
+    "--data",
+    default="faces",
+    show_default=True,
+    help="Inputs: `random` (for any network), `faces` (drawn), a fer2013.csv, an .npz of images "
+    "and labels, or a folder of classes.",
+)
 @port_option
 @seed_option
 @json_option
 def command(
-    model: str,
+    model: str | None,
+    config_file: Path | None,
+    checkpoint_file: Path | None,
     count: int,
     run_folder: Path | None,
     network: str | None,
@@ -49,11 +62,11 @@ def command(
       max78k verify fer7-model --run runs/fer7 --count 20
       max78k verify fer7 --no-board --data fer2013.csv
       max78k verify fer7-model --port /dev/ttyUSB0
+      max78k verify --config-file net.yaml --checkpoint-file net-q.pth.tar --data random
 
     With `--port sim` the firmware is built afresh and booted on the virtual board; with any other
     port the board must already run this network. Exit code 5 if anything differs.
     """
-    from max78k.flows.models import load_model
     from max78k.flows.verification import verify
     from max78k.host.messages import BAUD_RATES
     from max78k.host.session import connect
@@ -61,7 +74,7 @@ def command(
     def open_board(elf: Path | None) -> AbstractContextManager[Device]:
         return connect(port, elf=elf, highest_baud=BAUD_RATES[-1])
 
-    loaded = load_model(model)
+    loaded = given_model(model, config_file, checkpoint_file)
     with progress("verify", (2 if no_board else 3) * count) as advance:
         report = verify(
             loaded,

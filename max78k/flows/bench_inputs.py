@@ -17,11 +17,14 @@ import numpy.typing as npt
 from max78k.csi.esp32 import follow, read_csv
 from max78k.datasets.arrays import sample_shape
 from max78k.datasets.ckplus import is_ckplus
+from max78k.datasets.dataset import Dataset
 from max78k.datasets.frames import IMAGES, WEBCAM, frames
 from max78k.datasets.images import as_input
 from max78k.datasets.load import FACES, load
 from max78k.errors import InputError
 from max78k.flows.csi_answers import OnBoard, Stream, esp32_lines, preparation_of, require_shape
+from max78k.flows.evaluation import require_classes
+from max78k.flows.levels import Subject
 from max78k.flows.models import load_model, shipped_models
 from max78k.network import Network
 
@@ -91,10 +94,10 @@ def open_feed(source: Source, device: Device) -> Feed:
     """The inputs that ``source`` names, in the shape that the board's network reads.
 
     Raises InputError ``E-BENCH-SIZE``, ``E-BENCH-SHAPE``, ``E-BENCH-MODEL``, ``E-BENCH-RAW``,
-    and the errors of the readers.
+    ``E-BENCH-LABELS``, ``E-EVALUATE-CLASSES``, and the errors of the readers.
     """
     network = _network(source.model, device.info)
-    spec = source.spec
+    spec, names = source.spec, _names(network)
     csi = spec.startswith(ESP32) or _is_csi(Path(spec))
     if source.raw and not csi:
         raise InputError(
@@ -104,16 +107,16 @@ def open_feed(source: Source, device: Device) -> Feed:
     if spec == RANDOM:
         rng = np.random.default_rng(source.seed)
         size = (source.count, device.info.input_bytes)
-        return Feed(list(rng.integers(-128, 128, size, dtype=np.int8)), None, _names(network))
+        return Feed(list(rng.integers(-128, 128, size, dtype=np.int8)), None, names)
     if csi:
         return _csi(source, network, device)
     if WEBCAM.fullmatch(spec) and not Path(spec).exists():
-        return Feed(_pictures(spec, device.info, network), None, _names(network))
+        return Feed(_pictures(spec, device.info, network), None, names)
     if _is_pictures(Path(spec)):
         shown = _pictures(spec, device.info, network)
-        return Feed(list(islice(shown, source.count)), None, _names(network))
+        return Feed(list(islice(shown, source.count)), None, names)
     if spec.endswith(".npz") and (integers := _integers(Path(spec), source, device.info)):
-        return integers
+        return replace(integers, class_names=names)
     return _data_set(source, network, device.info)
 
 
@@ -182,11 +185,21 @@ def _data_set(source: Source, network: Network | None, info: DeviceInfo) -> Feed
     # The drawn faces of the training part would take seconds that nobody sees the use of.
     spec = f"{FACES}:train=1,test={source.count}" if source.spec == FACES else source.spec
     data = load(spec, input_shape=shape, seed=source.seed, need=("test",))
-    if network is not None and network.class_names:
-        data = data.named_like(network.class_names)
+    data = data.named_like(_names(network))
+    _require_answerable(data, _names(network), info)
     split = data.test.sample(source.count, source.seed)
     pixels = _as_read(network, split.inputs)
     return Feed(list(pixels), split.labels.tolist(), data.class_names)
+
+
+def _require_answerable(data: Dataset, names: tuple[str, ...], info: DeviceInfo) -> None:
+    """Refuse labels that are no answers of the board, as ``evaluate`` does.
+
+    Without names nothing says that the outputs are classes, unless there are too few of them.
+    """
+    if names or 1 < info.output_values < len(data.class_names):
+        subject = Subject(info.network_name, data.input_shape, names)
+        require_classes([data], subject, info.output_values)
 
 
 def _is_pictures(path: Path) -> bool:
@@ -237,6 +250,16 @@ def _integers(path: Path, source: Source, info: DeviceInfo) -> Feed | None:
             "E-BENCH-LABELS", f"{path}: labels are {labels.dtype} {list(labels.shape)}.",
             "one integer for each input, or none at all",
         )  # fmt: skip
+    if labels is not None:
+        answers = info.output_values if info.output_values > 1 else math.inf
+        wrong = labels[(labels < 0) | (labels >= answers)]
+        if len(wrong):
+            raise InputError(
+                "E-BENCH-LABELS",
+                f"{path} has the label {wrong[0]}, network {info.network_name} has "
+                f"{info.output_values} outputs.",
+                "numbers of classes from 0 on, or no labels at all",
+            )
     chosen = slice(source.count)
     return Feed(list(inputs[chosen]), None if labels is None else labels[chosen].tolist())
 

@@ -29,7 +29,9 @@ from max78k.flows.bench_runs import (
     write_run,
 )
 from max78k.flows.cost import Cost, cost
+from max78k.flows.evaluation import require_classes
 from max78k.flows.export import export
+from max78k.flows.levels import outputs_of, subject
 from max78k.flows.models import ONNX_FILE, load_model
 from max78k.flows.synthesis import Synthesis, synthesize
 from max78k.flows.truth_chain import ChainReport, TruthChain
@@ -176,7 +178,7 @@ class Demo:
         dataset = load(self.options.data, input_shape=shape, seed=self.options.seed)
         if shipped is not None:
             dataset = dataset.named_like(shipped.class_names)
-            _require_classes(shipped, dataset)
+            require_classes([dataset], subject(shipped), outputs_of(shipped))
         part = dataset.train.sample(63, self.options.seed)
         draw_contact_sheet(
             self._folder / "faces.png",
@@ -257,16 +259,6 @@ class Demo:
             predictions=[int(row.predicted or 0) for row in rows],
             columns=9,
             title="Test faces and the virtual board's answers",
-        )
-
-
-def _require_classes(network: Network, dataset: Dataset) -> None:
-    if dataset.class_names != network.class_names:
-        raise InputError(
-            "E-DEMO-CLASSES",
-            f"{network.name} knows {', '.join(network.class_names)}, {dataset.name} has "
-            f"{', '.join(dataset.class_names)}.",
-            "`max78k data convert --classes` maps classes.",
         )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from max78k.datasets.dataset import Uint8Array
 from max78k.errors import InputError, LinkError
 from max78k.flows.models import Model
-from max78k.network import reference
+from max78k.network import Network, reference
 
 Level = Literal["float", "integer", "accelerator", "board"]
 LEVELS: tuple[Level, ...] = ("float", "integer", "accelerator", "board")
@@ -101,24 +101,23 @@ def open_level(
     elif level == "integer":
         network = model.network
         yield Answers(
-            subject(model), lambda pixels: reference.outputs(network, network.from_pixels(pixels))
+            subject(network), lambda pixels: reference.outputs(network, network.from_pixels(pixels))
         )
     else:
         yield _accelerator(model)
 
 
-def subject(model: Model) -> Subject:
+def subject(network: Network) -> Subject:
     """An integer network."""
-    network = model.network
     return Subject(
         network.name, network.picture_shape, tuple(network.class_names), network.output_step
     )
 
 
-def outputs_of(model: Model) -> int:
+def outputs_of(network: Network) -> int:
     """Number of values that it answers."""
-    sample = np.zeros((1, *model.network.input_shape), np.int8)
-    return int(reference.outputs(model.network, sample).shape[1])
+    sample = np.zeros((1, *network.input_shape), np.int8)
+    return int(reference.outputs(network, sample).shape[1])
 
 
 def _float(run: Path | None, network_class: str | None) -> Answers:
@@ -150,7 +149,7 @@ def _accelerator(model: Model) -> Answers:
 
     network = model.network
     image = compile_network(network, default_sample(network), placement=model.given).image
-    return Answers(subject(model), lambda pixels: run_image(image, network.from_pixels(pixels)))
+    return Answers(subject(network), lambda pixels: run_image(image, network.from_pixels(pixels)))
 
 
 @contextmanager
@@ -181,4 +180,4 @@ def _board(model: Model, port: str) -> Iterator[Answers]:
                 )
                 return np.array([one.scores for one in results])
 
-            yield Answers(subject(model), ask, spent)
+            yield Answers(subject(network), ask, spent)

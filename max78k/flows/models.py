@@ -98,6 +98,6 @@ def _incomplete(path: Path) -> InputError:
     return InputError(
         "E-MODEL-VENDOR",
         f"{path} holds weights alone: layers and input size are missing.",
-        "--config-file NETWORK.yaml, with `in_dim` in its first layer or with a --sample-input "
-        "SAMPLE.npy of the input's shape.",
+        "`max78k synthesize`, `check` and `verify` with --config-file NETWORK.yaml, which has "
+        "`in_dim` in its first layer; synthesize also takes the size from a --sample-input.",
     )

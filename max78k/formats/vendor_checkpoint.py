@@ -229,6 +229,8 @@ def load_plain(path: Path) -> Any:
     """What a file of torch holds, plain data and tensors alone; runs no code."""
     import torch
 
+    from max78k.training.state_dicts import why_unreadable
+
     if not path.is_file():
         raise InputError("E-CHECKPOINT-FILE", f"{path}: no such file.")
     allowed: list[Any] = [torch.optim.Adam, torch.optim.SGD]
@@ -237,10 +239,11 @@ def load_plain(path: Path) -> Any:
             warnings.simplefilter("ignore")  # remarks on the pickle's protocol
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
             "E-CHECKPOINT-FILE",
-            f"{path} is not a checkpoint that can be read without running code ({reason}).",
+            f"{path} is not a checkpoint that can be read without running code "
+            f"({why_unreadable(error)}).",
+            "torch.save({'arch': NAME, 'state_dict': model.state_dict()}, FILE).",
         ) from error
     return content
 

@@ -40,8 +40,12 @@ class Key:
 
 def shown(value: Any) -> str:
     """A value for an error message: never longer than a line, whatever is in the file."""
-    if isinstance(value, (dict, list)):
-        return "a mapping" if isinstance(value, dict) else f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        plain = len(value) <= 4 and not any(isinstance(item, (dict, list)) for item in value)
+        text = f"[{', '.join(map(shown, value))}]" if plain else ""
+        return text if 0 < len(text) <= 60 else f"a list of {len(value)}"
     text = repr(value) if not isinstance(value, int) or abs(value) < 1 << 128 else "a huge number"
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -58,6 +58,8 @@ def yaml_text(network: Network, placement: Placement, dataset: str = "max78k") -
         found = shapes[layer.name]
         lines.append(f"  # {number}: {_shape(found.input)} to {_shape(found.output)}")
         keys = dict(_keys(layer, found, previous))
+        if number == 0:
+            keys.update(_input_keys(layer, found))
         keys.update(_buffer_keys(network, layer, found))
         keys.update(_addresses(place))
         if number == 0:
@@ -120,6 +122,14 @@ def _buffers(
                 yield f"    offset: 0x{place.out_offset - before:04x}"
                 yield f"    processors: 0x{place.output_processors or 0:016x}"
                 break
+
+
+def _input_keys(layer: Layer, shapes: LayerShapes) -> Iterator[tuple[str, Any]]:
+    """The input's size: a checkpoint of weights alone does not have it."""
+    if layer.inputs == (INPUT,) and layer.view is None and layer.cut is None and not layer.eltwise:
+        yield "in_dim", _dimensions(shapes.input[1:])
+        if layer.weight is None:
+            yield "in_channels", shapes.input[0]
 
 
 def _buffer_keys(network: Network, layer: Layer, shapes: LayerShapes) -> Iterator[tuple[str, Any]]:

@@ -62,9 +62,8 @@ def run_bench(
         check: called once, after the session's first inference.
         current_ma, voltage_v: supply during the run, as measured by the user; both or neither.
         energy: a meter's run: begun ahead of the measurement, told each inference that counts.
-        pipelined: let the next input travel while the accelerator works, where the firmware can.
-            That gives the highest rate; the load then is a little longer, for the line's
-            interrupts fall into it, and ``link`` is no latency.
+        pipelined: let the next input travel while the accelerator works, where the firmware can:
+            the highest rate, but interrupts of the line in the load, and ``link`` is no latency.
         progress: called with (inferences done, inferences planned or None).
         on_row: called with each row as it is measured, those before the measurement too.
 
@@ -76,22 +75,17 @@ def run_bench(
     meter = _meter(current_ma, voltage_v)
     if isinstance(inputs, Iterator):
         planned = most
-        items = _as_they_come(inputs)
+        ahead = items = _as_they_come(inputs)
     else:
-        contents = list(inputs)
-        _check(contents, labels, repeats, warmup)
+        contents = _checked(inputs, labels, repeats, warmup)
         if infer is None:
             contents = [int8_bytes(data, device.info) for data in contents]
         planned = repeats * len(contents) if seconds is None else None
-        items = _again_and_again(contents, labels)
+        ahead, items = (_again_and_again(contents, labels) for _ in range(2))
     pipelined = pipelined and infer is None and device.info.stream_window > 0
     result = BenchResult(device.info, device.baud, planned, pipelined=pipelined)
     run = _Run(device, result, meter, infer or device.infer, on_row, energy)
-    result.at_start = device.link_report().board
-    if isinstance(inputs, Iterator):
-        run.ahead(items, warmup, singles if pipelined else 0, check)
-    else:
-        run.ahead(_again_and_again(contents, labels), warmup, singles if pipelined else 0, check)
+    run.ahead(ahead, warmup, singles if pipelined else 0, check)
     run.measure(items, seconds, progress)
     return result
 
@@ -139,6 +133,7 @@ class _Run:
         self, items: Iterator[_Item], warmup: int, singles: int, check: Callable[[], None] | None
     ) -> None:
         """First inference, check, warm-up, and inferences one at a time."""
+        self._result.at_start = self._device.link_report().board
         names = ["first"] * (warmup > 0) + ["warm-up"] * (warmup - 1) + ["single"] * singles
         parts = cast("list[Part]", names)
         if check is not None and not parts:
@@ -232,9 +227,12 @@ def _meter(current_ma: float | None, voltage_v: float | None) -> Callable[[float
     )
 
 
-def _check(inputs: Sequence[Any], labels: Sequence[int] | None, repeats: int, warmup: int) -> None:
-    """Refuse what makes no benchmark, before anything is sent."""
-    if not len(inputs) or repeats < 1 or warmup < 0:
+def _checked(
+    given: Iterable[Any], labels: Sequence[int] | None, repeats: int, warmup: int
+) -> list[Any]:
+    """The inputs; what makes no benchmark is refused before anything is sent."""
+    inputs = list(given)
+    if not inputs or repeats < 1 or warmup < 0:
         raise InputError(
             "E-BENCH-INPUT",
             f"{len(inputs)} inputs, {repeats} repeats and {warmup} warm-up runs make no benchmark.",
@@ -246,6 +244,7 @@ def _check(inputs: Sequence[Any], labels: Sequence[int] | None, repeats: int, wa
             f"{len(labels)} labels for {len(inputs)} inputs.",
             "one label for each input, or none at all",
         )
+    return inputs
 
 
 def _row(

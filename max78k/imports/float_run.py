@@ -78,8 +78,8 @@ def _pooled(layer: FloatLayer, data: Tensor) -> Tensor:
 def _operate(layer: FloatLayer, data: Tensor) -> Tensor:
     if layer.weight is None:
         return data
-    weight = torch.from_numpy(layer.weight).float()
-    bias = None if layer.bias is None else torch.from_numpy(layer.bias).float()
+    weight = torch.tensor(layer.weight, dtype=torch.float32)
+    bias = None if layer.bias is None else torch.tensor(layer.bias, dtype=torch.float32)
     if layer.operation is Operation.LINEAR:
         return F.linear(data.flatten(1), weight, bias)
     if data.ndim == 2:  # a linear layer's output counts as one pixel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,20 @@ def read_onnx(path: Path) -> OnnxFile:
         raise _unreadable(path, error) from error
     nodes = tuple(known.model.graph.node)
     return OnnxFile(path, model, source, batch, known.shapes, known.constants, nodes)
+
+
+def why_unsized(model: onnx.ModelProto, node: onnx.NodeProto) -> tuple[str, str]:
+    """Why the size of what ``node`` gives is not known, and what to change."""
+    try:
+        onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        found = re.search(rf"\(op_type:{node.op_type}\b[^)]*\): \[\w+\] (.*)", str(error))
+        if found is not None and "is null" not in found[1]:  # that is behind another such node
+            return f"it does not fit its input: {found[1]}", "look at its attributes and weights."
+    return (
+        "the file does not tell the size of its output",
+        "an export with fixed sizes; onnx.shape_inference.infer_shapes shows where they end.",
+    )
 
 
 def parse_onnx(path: Path) -> onnx.ModelProto:

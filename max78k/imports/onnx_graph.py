@@ -22,11 +22,10 @@ from max78k.imports.float_graph import (
     with_ceiling,
 )
 from max78k.imports.onnx_channels import negative, resize, slice_of, split
-from max78k.imports.onnx_file import OnnxFile, read_onnx
+from max78k.imports.onnx_file import OnnxFile, read_onnx, why_unsized
 from max78k.imports.onnx_reader import Reader, attribute
 from max78k.network.network import INPUT
 
-_SIZES = "an export with fixed sizes; onnx.shape_inference.infer_shapes shows where they end."
 TAIL = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 
 
@@ -55,7 +54,7 @@ def _read(reader: Reader, node: onnx.NodeProto) -> None:
         reader.refuse(node)
         return
     if not reader.shapes_are_known(node):
-        reader.refuse(node, "the file does not tell the size of its output", _SIZES)
+        reader.refuse(node, *why_unsized(reader.file.model, node))
         return
     try:
         handler(reader, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,13 @@ def _session(path: Path, model: onnx.ModelProto) -> Any:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's exception classes are not public
+        newest = re.search(r"Opset (\d+) .* is till opset (\d+)", str(error))
+        if newest is not None:
+            raise InputError(
+                "E-IMPORT-OPSET",
+                f"{path} has opset {newest[1]}, onnxruntime knows those up to {newest[2]}.",
+                f"torch.onnx.export(..., opset_version={newest[2]}), or a newer onnxruntime.",
+            ) from error
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             "E-IMPORT-FILE", f"{path} cannot be run by onnxruntime ({reason})."

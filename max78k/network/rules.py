@@ -174,7 +174,10 @@ def dilation(layer: Layer) -> Problems:
         span = (taps - 1) * layer.dilation + 1
         plain = not (layer.padding or layer.pool or layer.eltwise or layer.streaming)
         if span > limits.CONV1D_KERNEL and not (plain and taps <= limits.FOLDED_KERNEL):
-            hint = f"at most {limits.CONV1D_KERNEL}, or {limits.FOLDED_KERNEL} taps without padding"
+            hint = (
+                f"at most {limits.CONV1D_KERNEL}, or {limits.FOLDED_KERNEL} taps in a layer that "
+                "does not pad, pool, stream or work element-wise; a pass-through layer can pool"
+            )
             yield f"kernel and dilation {layer.dilation} span {span} values", hint
 
 

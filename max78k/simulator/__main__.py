@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from max78k.errors import Max78kError
+from max78k.files import file_error
 from max78k.simulator.disturbances import EXAMPLES, parse
 from max78k.simulator.serve import serve_terminal
 
@@ -35,9 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
             power=options.power,
             ready=lambda path: print(f"pty {path}", flush=True),
         )
-    except Max78kError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    except (Max78kError, OSError) as error:
+        told = error if isinstance(error, Max78kError) else file_error(error)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
+        return told.exit_code
     return 0
 
 

@@ -285,15 +285,19 @@ def serve_terminal(
     """Boot a program with its console on a new pseudo-terminal.
 
     ``ready`` is called with its path once it can be opened; ``link`` is a symbolic link to make to
-    it. Findings go to standard error; ``power`` gets the estimated supply current at the end.
+    it. Findings go to standard error; ``power`` gets the estimated supply current at the end, and
+    is written at once, so that a path that cannot be used is known before the run.
 
     Raises:
         SimulatorError: the firmware has crashed; see :class:`VirtualBoard`.
         InputError, ToolError: the file or a tool cannot be used.
+        OSError: ``power`` cannot be written.
     """
     board = VirtualBoard(
         elf, strict=strict, seed=seed, disturbances=disturbances, report=print_finding
     )
+    if power is not None:
+        write_text(power, board.supply.table())
     port = PseudoTerminal(link)
     try:
         ready(port.path)

@@ -86,7 +86,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(
             "E-CHECKPOINT-FILE",
             f"{path} is not a checkpoint of max78k: it has no usable {wrong[0]}.",
-            "last.pt or best.pt of a run folder.",
+            "last.pt or best.pt of a run folder; `max78k quantize FILE.py:CLASS --weights` takes "
+            "a state_dict.",
         )
     if content.get("format") != FORMAT:
         raise InputError(

@@ -50,6 +50,14 @@ class LoadReport:
         return tuple(lines)
 
 
+def why_unreadable(error: Exception) -> str:
+    """Why ``torch.load`` refused a file: the class whose code it needs, else its first line."""
+    needed = re.search(r"GLOBAL (\S+) was not an allowed", str(error))
+    if needed is not None:
+        return f"it needs that of {needed[1]}"
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a ``state_dict`` file, or of the one in a checkpoint, by name.
 
@@ -64,10 +72,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # remarks on the pickle's protocol
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
-        reason = " ".join(str(error).split())[:160]
         raise InputError(
             "E-WEIGHTS-FILE",
-            f"{path} cannot be read without running code ({reason}).",
+            f"{path} cannot be read without running code ({why_unreadable(error)}).",
             "torch.save(model.state_dict(), FILE).",
         ) from error
     for key in ("state_dict", "model"):

@@ -114,6 +114,12 @@ def test_a_sample_of_another_shape(tmp_path: Path, model: Path, capsys: Capture)
     arguments = ("--sample-input", tmp_path / "sample.npy", "--out", tmp_path / "out")
     outcome = run(capsys, "synthesize", model, *arguments)
     assert outcome.code == 2 and "(3, 32, 32)" in outcome.err and "Traceback" not in outcome.err
+    np.save(tmp_path / "sample.npy", np.array(["a", "b"]))
+    assert_one_error(run(capsys, "synthesize", model, *arguments), 2, "E-SAMPLE-RANGE")
+    with (tmp_path / "sample.npy").open("wb") as archive:
+        np.savez(archive, images=np.zeros((1, 48, 48), np.int8))
+    outcome = run(capsys, "synthesize", model, *arguments)
+    assert_one_error(outcome, 2, "E-SAMPLE-FILE", "sample.npy", "numpy.save")
     assert not (tmp_path / "out").exists()
 
 

@@ -21,6 +21,7 @@ from max78k.flows import bench_inputs
 from max78k.host import session
 from max78k.host.bench_rows import PHASES, read_csv
 from max78k.host.exchange import Timing
+from max78k.network import Network
 
 Capture = pytest.CaptureFixture[str]
 Boards = Callable[..., str]
@@ -93,6 +94,32 @@ def test_integers_go_to_the_board_as_they_are(tmp_path: Path, boards: Boards, ca
     assert_one_error(bench(capsys, boards(), *arguments), 2, "E-BENCH-SIZE", "[6, 48]", "2304")
     np.savez(tmp_path / "in.npz", inputs=inputs, labels=np.zeros(5, np.int64))
     assert_one_error(bench(capsys, boards(), *arguments), 2, "E-BENCH-LABELS")
+    for label in (-1, 7):
+        np.savez(tmp_path / "in.npz", inputs=inputs, labels=np.full(6, label))
+        told = bench(capsys, boards(), *arguments)
+        assert_one_error(told, 2, "E-BENCH-LABELS", f"the label {label},", "7 outputs")
+
+
+def test_labels_are_judged_as_those_of_the_network_or_refused(
+    tmp_path: Path, boards: Boards, model: Path, tiny_network: Network, capsys: Capture
+):
+    images = np.random.default_rng(4).integers(0, 256, (14, 48, 48), np.uint8)
+    labels, names = np.arange(14) % 7, tiny_network.class_names
+    words = ("--data", tmp_path / "d.npz", "--model", model, "--out", tmp_path / "b", "--json")
+    confusions = []
+    for order in (range(7), range(6, -1, -1)):
+        numbers = np.argsort(order)[labels]
+        ordered = np.array([names[n].title() for n in order])
+        np.savez(tmp_path / "d.npz", images=images, labels=numbers, class_names=ordered)
+        confusions.append(json.loads(bench(capsys, boards(), *words).out)["confusion"])
+    assert confusions[0] == confusions[1]
+    np.savez(tmp_path / "d.npz", images=images, labels=labels, class_names=np.array([*"abcdefg"]))
+    told = bench(capsys, boards(), *words)
+    assert_one_error(told, 2, "E-EVALUATE-CLASSES", "tiny7 knows", "a, b, c", "data convert")
+    np.savez(tmp_path / "d.npz", images=images, labels=labels + 1)
+    for unknown in (words, (*words[:2], *words[4:])):
+        told = bench(capsys, boards(), *unknown)
+        assert_one_error(told, 2, "E-EVALUATE-CLASSES", "the label 7", "7 outputs")
 
 
 def test_pictures_and_videos_are_cut_to_their_middle(

@@ -116,4 +116,4 @@ def test_the_demo_shows_a_shipped_network(
     np.savez(tmp_path / "two.npz", images=np.zeros((20, 48, 48), np.uint8),
              labels=np.arange(20) % 2, class_names=np.array(["a", "b"]))  # fmt: skip
     outcome = run(capsys, *common, "--data", tmp_path / "two.npz")
-    assert_one_error(outcome, 2, "E-DEMO-CLASSES", "a, b", "--classes")
+    assert_one_error(outcome, 2, "E-EVALUATE-CLASSES", "2 classes", "--classes")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +14,9 @@ import torch
 from command import assert_one_error, run
 from onnx import TensorProto, helper, numpy_helper
 
+from max78k.flows import verification
 from max78k.flows.export import export
+from max78k.flows.synthesis import compile_network
 from max78k.flows.weight_sources import read_weights
 from max78k.formats.vendor_checkpoint import VendorCheckpoint, write_vendor_q
 from max78k.network import Network
@@ -142,7 +146,31 @@ def test_a_quantized_vendor_checkpoint_needs_the_input_size(
     (tmp_path / "n.yaml").write_text(YAML.replace(", in_dim: [12, 12]", ""))
     assert_one_error(run(capsys, "check", *arguments), 2, "E-MODEL-VENDOR", "in_dim")
     assert_one_error(run(capsys, "check", *arguments[:2]), 2, "E-MODEL-VENDOR", "--config-file")
-    assert_one_error(run(capsys, "check"), 2, "E-ARGS-MODEL")
+    for verb in ("check", "verify"):
+        assert_one_error(run(capsys, verb), 2, "E-ARGS-MODEL")
+
+
+def test_the_chain_of_a_description_keeps_its_placement(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_vendor_q(network_of(tmp_path), tmp_path / "q.pth.tar", arch="tiny")
+    (tmp_path / "n.yaml").write_text(YAML.replace("12]}", "12], processors: 0x10000}"))
+    placed: list[int] = []
+
+    def noted(network: Network, *arguments: Any, **options: Any) -> Any:
+        compiled = compile_network(network, *arguments, **options)
+        placed.append(compiled.placement.layers["conv1"].processors)
+        return compiled
+
+    monkeypatch.setattr(verification, "compile_network", noted)
+    words = ("--checkpoint-file", tmp_path / "q.pth.tar", "--config-file", tmp_path / "n.yaml")
+    outcome = run(
+        capsys, "verify", *words, "--no-board", "--data", "random", "--count", 2, "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    levels = json.loads(outcome.out)["levels"]
+    assert len(levels) == 3 and all(one["different"] == 0 for one in levels)
+    assert placed == [0x10000]
 
 
 def test_a_bad_tensor_is_named(tmp_path: Path, capsys: Capture) -> None:
@@ -156,6 +184,12 @@ def test_a_bad_tensor_is_named(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "text.pth.tar").write_text("no checkpoint")
     outcome = run(capsys, "check", "--checkpoint-file", tmp_path / "text.pth.tar")
     assert_one_error(outcome, 2, "E-CHECKPOINT-FILE", "text.pth.tar")
+    torch.save(state, tmp_path / "state.pth")
+    outcome = run(capsys, "check", "--checkpoint-file", tmp_path / "state.pth")
+    assert_one_error(outcome, 2, "E-CHECKPOINT-FILE", "state.pth", "quantize FILE.py:CLASS")
+    torch.save(torch.nn.Bilinear(2, 2, 2), tmp_path / "module.pth")
+    outcome = run(capsys, "check", "--checkpoint-file", tmp_path / "module.pth")
+    assert_one_error(outcome, 2, "E-CHECKPOINT-FILE", "Bilinear)", "model.state_dict()")
     (tmp_path / "empty").mkdir()
     outcome = run(capsys, "check", "--checkpoint-file", tmp_path / "empty")
     assert_one_error(outcome, 2, "E-MODEL-FOLDER", "best.pt")

@@ -12,7 +12,7 @@ import pytest
 from max78k.compiler.placement import LayerPlacement, Placement
 from max78k.errors import InputError, Max78kError, RuleError
 from max78k.formats.layer_weights import LayerWeights, weights_of
-from max78k.formats.network_yaml import bind, read_yaml, write_yaml, yaml_text
+from max78k.formats.network_yaml import bind, input_shape_of, read_yaml, write_yaml, yaml_text
 from max78k.formats.vendor_checkpoint import read_vendor_q, write_vendor_q
 from max78k.network import Activation, Layer, Network, Operation, Pool
 
@@ -43,7 +43,7 @@ def refusals(tmp_path: Path, text: str) -> list[Max78kError]:
         ("procesors: 1", "E-YAML-KEY", "`processors`"),
         ("op: conv2d, operator: conv2d", "E-YAML-ALIAS", "`operator` says `operation` again"),
         ("op: conv3d", "E-YAML-VALUE", "must be one of conv1d, conv2d"),
-        ("op: [conv2d]", "E-YAML-VALUE", "not a list of 1"),
+        ("op: [conv2d]", "E-YAML-VALUE", "not ['conv2d']"),
         ("pad: 3", "E-YAML-VALUE", "from 0 to 2, not 3"),
         ("pad: true", "E-YAML-VALUE", "whole number"),
         ("pad: 1.5", "E-YAML-VALUE", "whole number"),
@@ -51,7 +51,9 @@ def refusals(tmp_path: Path, text: str) -> list[Max78kError]:
         ("processors: 0x1ffffffffffffffff", "E-YAML-VALUE", "1 to 64 processors"),
         ("processors: abc", "E-YAML-VALUE", "not 'abc'"),
         ("max_pool: 17", "E-YAML-VALUE", "from 1 to 16"),
-        ("max_pool: [1, 2, 3]", "E-YAML-VALUE", "a list of two"),
+        ("max_pool: [1, 2, 3]", "E-YAML-VALUE", "a list of two, not [1, 2, 3]"),
+        ("in_dim: [0, 12]", "E-YAML-VALUE", "from 1 to 1048576, not [0, 12]"),
+        ("in_dim: [1, 2, 3, 4, 5]", "E-YAML-VALUE", "not a list of 5"),
         ("kernel_size: 3by3", "E-YAML-VALUE", "1x1, 3x3"),
         ("kernel_size: 5x5", "E-YAML-CONFLICT", "kernel size 5x5 in conv2d"),
         ("op: linear, kernel_size: 1x1", "E-YAML-CONFLICT", "no such key"),
@@ -191,7 +193,10 @@ def test_description_and_checkpoint_together_hold_the_network(seed: int, tmp_pat
     write_yaml(network, Placement({}), tmp_path / "net.yaml")
     write_vendor_q(network, tmp_path / "net-q.pth.tar")
     checkpoint = read_vendor_q(tmp_path / "net-q.pth.tar")
-    bound, placed = bind(read_yaml(tmp_path / "net.yaml"), checkpoint, network.input_shape)
+    description, first = read_yaml(tmp_path / "net.yaml"), network.layers[0]
+    shape = input_shape_of(description, checkpoint.layers)
+    assert shape == (None if first.eltwise or first.cut or first.view else network.input_shape)
+    bound, placed = bind(description, checkpoint, network.input_shape)
     assert same_network(bound, network)
     assert all(place.processors is None for place in placed.layers.values())
 

@@ -8,6 +8,7 @@ import foreign_models as foreign
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from max78k.errors import InputError, Max78kError, RuleError
@@ -211,7 +212,7 @@ def test_huge_files_nodes_and_tensors(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_weights_that_do_not_fit_the_data(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
-    for count, variance, words in ((3, 1.0, "does not tell the size"), (2, -1.0, "variance")):
+    for count, variance, words in ((3, 1.0, "does not fit its input: "), (2, -1.0, "variance")):
         file = foreign.Onnx([1, 2, 6, 6])
         values = [file.constant(np.full(count, x)) for x in (1.0, 0.0, 0.0, variance)]
         file.save(path, file.node("BatchNormalization", "x", *values))
@@ -223,6 +224,26 @@ def test_weights_that_do_not_fit_the_data(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="E-IMPORT-WEIGHTS Conv conv0"):
         onnx_source(file.save(path, x)).model()
     refused(small().save(path), "E-IMPORT-OUTPUT", "no output")
+
+
+def test_what_does_not_fit_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    file = foreign.Onnx([1, 2, 6, 6])
+    x = file.node("Conv", "x", file.constant(weights(4, 2, 3, 3)), pads=[-1, -1, -1, -1])
+    with pytest.raises(Max78kError, match=r"E-IMPORT-OPERATION Conv conv0.* not .*negative"):
+        onnx_source(file.save(path, x)).model()
+    file = foreign.Onnx([1, 2, 6, 6])
+    x = file.node("Gemm", file.node("Flatten", "x"), file.constant(weights(3, 72)))  # no transB
+    with pytest.raises(Max78kError, match=r"E-IMPORT-OPERATION Gemm .* (3 and 72|72 and 3)"):
+        onnx_source(file.save(path, x)).model()
+
+
+def test_an_opset_of_the_future_is_named(tmp_path: Path) -> None:
+    file = foreign.Onnx([1, 2, 6, 6], opset=99)
+    x = file.node("Conv", "x", file.constant(weights(4, 2, 3, 3)))
+    source = onnx_source(file.save(tmp_path / "a.onnx", x))
+    with pytest.raises(InputError, match=r"E-IMPORT-OPSET .*opset 99, .*opset_version=\d\d"):
+        source.original(torch.zeros(1, 2, 6, 6))
 
 
 def test_cycles_and_unknown_names(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from mutations import DONT_CARES, Subject, Target, subjects
 
 from max78k.chip import cnn_registers as cr
+from max78k.network import Eltwise, Layer, Network, Operation
 
 _NETWORKS, _FLIPS = 4, 6
 
@@ -56,3 +57,15 @@ def test_what_does_not_matter_is_decided_by_the_configuration() -> None:
         writes[index] = replace(target.write, value=word)
         changed = replace(target, image=replace(image, configure=tuple(writes)))
         assert bias[0].condition(changed) == (not enabled)
+
+
+@pytest.mark.parametrize("function", ["sub", "or", "xor", "add"])
+def test_what_a_copy_already_answers_is_no_subject(function: str) -> None:
+    rng = np.random.default_rng(1)
+    weight = rng.integers(-128, 128, (3, 4, 1, 1)).astype(np.int8)
+    layers = (
+        Layer("c", Operation.CONV2D, ("input",), weight),
+        Layer("e", Operation.PASSTHROUGH, ("c", "c"), eltwise=Eltwise(function)),
+    )
+    network = Network("n", (4, 5, 5), layers, ("e",))
+    assert mutations._insensitive(network) == (function != "add")

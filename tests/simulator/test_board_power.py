@@ -129,3 +129,17 @@ def test_board_of_another_process_leaves_its_trace_when_it_ends(tmp_path: Path):
     assert process.wait(10) == 0
     process.stdout.close()
     assert path.read_text().startswith("# estimate at 3 V")
+
+
+@pytest.mark.parametrize("module", ["max78k.simulator", "max78k"])
+def test_path_that_cannot_be_written_is_named_before_the_run(module: str, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    verb = ["board", "run"] if module == "max78k" else []
+    command = [sys.executable, "-m", module, *verb, str(compiled("heartbeat"))]
+    ended = subprocess.run(
+        [*command, "--power", str(tmp_path / "file" / "current.csv")],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 2 and "pty" not in ended.stdout
+    assert "E-FILE" in ended.stderr and "Traceback" not in ended.stderr
+    assert str(tmp_path / "file") in ended.stderr
