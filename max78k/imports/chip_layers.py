@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from max78k.chip import limits
-from max78k.imports.float_graph import FloatArray, Graph, Kind, Node, Sizes, usable_name
+from max78k.imports.float_graph import FloatArray, Graph, Kind, Node, Sizes, Window, usable_name
 from max78k.imports.kernels import chip_kernel
 from max78k.imports.refusals import check_node
 from max78k.network import Activation, Eltwise, Operation, Pool
@@ -160,7 +160,7 @@ class _Lowering:
             self.plain(node.inputs[0])
             source = self._sources[node.inputs[0]]
         assert node.window is not None
-        pool = Pool(node.function, _pair(node.window.size), _pair(node.window.stride))
+        pool = Pool(node.function, _pair(node.window.size), _one_stride(node, node.window))
         self._sources[node.name] = replace(
             source,
             shape=node.shape,
@@ -225,6 +225,15 @@ def _combines(reader: Node, source: _Source) -> bool:
 def _decimates(node: Node) -> bool:
     """True for a 1x1 convolution with a stride: it reads every n-th pixel, as pooling of 1x1."""
     return node.window is not None and node.kind is Kind.CONV and max(node.window.stride) > 1
+
+
+def _one_stride(node: Node, window: Window) -> tuple[int, int]:
+    """The chip has one stride for both axes; that of an axis with one output does not matter."""
+    if len(set(window.stride)) == 1:
+        return _pair(window.stride)
+    steps = (step for step, n in zip(window.stride, node.shape[1:], strict=True) if n > 1)
+    stride = next(steps, 1)
+    return stride, stride
 
 
 def _pair(sizes: Sizes) -> tuple[int, int]:

@@ -127,6 +127,15 @@ def _pooling(graph: Graph, node: Node) -> None:
         size = "x".join(map(str, window.size))
         hint = f"windows up to {limits.POOL_SIZE}; sizes with a common divisor are pooled twice."
         graph.refuse("POOL-SIZE", node, f"pooling of {size}", hint)
+    strides = {step for step, n in zip(window.stride, node.shape[1:], strict=True) if n > 1}
+    if len(strides) > 1:
+        graph.refuse(
+            "POOL-STRIDE",
+            node,
+            f"pooling of {'x'.join(map(str, window.size))} with stride "
+            f"{'x'.join(map(str, window.stride))}",
+            "the same stride on both axes; the window may differ, as 1x2 with stride 2.",
+        )
     if any(n > 1 for n in window.dilation):
         graph.refuse(
             "POOL-DILATION", node, f"pooling with dilation {max(window.dilation)}", "dilation 1."

@@ -36,6 +36,7 @@ def refusal(module: nn.Module) -> RuleError:
         (nn.MaxPool2d(3, 2, padding=1), "POOL-PADDING", "padding (1, 1)|max pooling behind ReLU"),
         (nn.AvgPool2d(3, 1, 1, count_include_pad=False), "POOL-PADDING", "padding (1, 1)|ReLU"),
         (nn.AvgPool2d(3, 2, ceil_mode=True), "POOL-PADDING", "after|ceil_mode"),
+        (nn.MaxPool2d((1, 2)), "POOL-STRIDE", "pooling of 1x2 with stride 1x2|1x2 with stride 2"),
         (nn.MaxPool2d(2, dilation=2), "POOL-DILATION", "dilation 2|dilation 1"),
         (nn.Upsample(scale_factor=2, mode="bilinear"), "OPERATION", "Upsample|mode nearest"),
         (nn.Upsample(scale_factor=3), "OPERATION", "(48, 48)|mode nearest, by 2"),

@@ -108,6 +108,19 @@ def test_convolution_norm_activation_pooling_make_one_layer_each() -> None:
     assert int(network.notes["output_exponent"]) < 0
 
 
+def test_the_stride_of_an_axis_with_one_output_does_not_matter() -> None:
+    """The chip has one stride for both axes: of one row, every second column is stride 2."""
+    width = SHAPE[2]
+    module = nn.Sequential(
+        nn.MaxPool2d((SHAPE[1], 1)), nn.Conv2d(3, 8, 1), nn.ReLU(), nn.MaxPool2d((1, 2)),
+        nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(4 * width // 2, 4),
+    )  # fmt: skip
+    model = imported(module)
+    found = [layer.pool for layer in model.layers if layer.pool]
+    assert found == [Pool("max", (SHAPE[1], 1), (1, 1)), Pool("max", (1, 2), (2, 2))]
+    assert quality(model) > 25
+
+
 @pytest.mark.parametrize(
     ("after", "layers"), [("flatten", 2), ("linear", 3), ("relu", 2), ("pool", 4), ("max_relu", 3)]
 )
