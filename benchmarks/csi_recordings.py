@@ -57,8 +57,8 @@ STUDIES = {
         f"{_TRAIN} {_PLAIN}", plain=True,
     ),
     "gesture-image": Study(
-        "csi5_2d", ("time",), f"{_GESTURES} --form cosines --segment 20",
-        f"{_TRAIN} {_PLAIN} --no-flip --rotate 0 --scale 0 --shift 0", plain=True, teachers=3,
+        "csi5_2d", ("time",), f"{_GESTURES} --thin 2 --form cosines --segment 12",
+        f"{_TRAIN} {_PLAIN} --no-flip --rotate 0 --scale 0 --shift 0", plain=True, teachers=6,
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 100 --form image",
@@ -106,7 +106,7 @@ def train(study: Study, windows: Path, folder: Path, seed: int) -> dict[str, obj
     for number, teacher in enumerate(teachers):
         run("train-qat", *words, "--out", teacher, "--seed", seed + 1 + number)
     if teachers:
-        words += ["--distillation", 0.9]
+        words += ["--distillation", 0.9, "--epochs", 36]
         words += ["--teacher", ",".join(str(one / "last.pt") for one in teachers)]
     return run("train-qat", *words, "--out", folder, "--seed", seed)
 
