@@ -57,8 +57,8 @@ STUDIES = {
         f"{_TRAIN} {_PLAIN}", plain=True,
     ),
     "gesture-image": Study(
-        "csi5_2d", ("time",), f"{_GESTURES} --thin 2 --form cosines --segment 12",
-        f"{_TRAIN} {_PLAIN} --no-flip --rotate 0 --scale 0 --shift 0", plain=True, teachers=6,
+        "csi5_2d", ("time",), f"{_GESTURES} --form cosines --segment 20",
+        f"{_TRAIN} {_PLAIN} --no-flip --rotate 0 --scale 0 --shift 0", plain=True, teachers=3,
     ),
     "walk-image": Study(
         "csi4_2d", FOLDS, "--window 400 --step 100 --form image",

@@ -1,4 +1,4 @@
-"""Gestures from Wi-Fi CSI as images: frequencies (rows) around every eighth packet (columns).
+"""Gestures from Wi-Fi CSI as images: frequencies (rows) around every fourth packet (columns).
 
 Ordinary layers of ``torch.nn``: it is trained in real numbers, and ``max78k quantize`` makes it a
 network of the chip. What the answer is, the mean over the window decides: it does not matter when
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 class Csi5TwoD(nn.Module):
-    """Classifier of images [N, 52, 4, 75]; output [N, classes].
+    """Classifier of images [N, 52, 4, 150]; output [N, classes].
 
     Args:
         classes: number of outputs.
         width: channels of all convolutions.
     """
 
-    input_shape = (52, 4, 75)
+    input_shape = (52, 4, 150)
 
     def __init__(self, classes: int = 5, width: int = 48) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Csi5TwoD(nn.Module):
         channels = 52
         # The chip has one stride for both axes: of four rows two and then one are left, which have
         # seen the others.
-        for kernel, pools in ((3, True), (3, True), (3, False), (3, False), (1, False)):
+        for kernel, pools in ((3, True), (3, True), (3, True), (3, False), (1, False)):
             layers += [
                 nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=False),
                 nn.BatchNorm2d(width),
