@@ -75,9 +75,10 @@ def command(
     finder = None if detector is None else FaceFinder(detector)
     done = without = 0
     png = PngNames()
+    shown = frames(camera, unreadable=lambda error: say(f"left out: {error}"))
     with _inference(network, model, None if reference else port) as infer:
         try:
-            for answer in answers(network, infer, frames(camera), finder):
+            for answer in answers(network, infer, shown, finder):
                 if isinstance(answer, str):
                     without += 1
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,19 @@ class PngNames:
         return own.with_name(f"{own.name}.png")
 
 
-def frames(source: str, *, repeat: bool = False) -> Iterator[Frame]:
+def frames(
+    source: str,
+    *,
+    repeat: bool = False,
+    unreadable: Callable[[InputError], None] | None = None,
+) -> Iterator[Frame]:
     """All pictures of a source, in order of names or of time.
 
     Args:
         source: path of an image, a folder of images or a video; ``webcam``, ``webcam:N`` or ``N``.
         repeat: begin anew at the end, for ever; a webcam has no end.
+        unreadable: is told of each picture of a folder that cannot be read and is left out; without
+            it the first one is an error.
 
     Raises:
         InputError: E-FRAMES-SOURCE, E-DATA-IMAGE; the source cannot be read, now or at a picture.
@@ -52,10 +59,12 @@ def frames(source: str, *, repeat: bool = False) -> Iterator[Frame]:
         yield from _video(int(match[1] or match[2] or 0), source)
     while True:
         if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES)
-            if not files:
+            pictures = _folder(path, unreadable)
+            first = next(pictures, None)
+            if first is None:
                 raise _refusal(source, "holds no images")
-            yield from ((file.name, decoded(file)) for file in files)
+            yield first
+            yield from pictures
         elif path.suffix.lower() in IMAGES:
             picture = decoded(path)
             yield path.name, picture
@@ -65,6 +74,20 @@ def frames(source: str, *, repeat: bool = False) -> Iterator[Frame]:
             yield from _video(source, source)
         if not repeat:
             return
+
+
+def _folder(path: Path, unreadable: Callable[[InputError], None] | None) -> Iterator[Frame]:
+    for file in sorted(path.iterdir()):
+        if file.suffix.lower() not in IMAGES:
+            continue
+        try:
+            picture = decoded(file)
+        except InputError as error:
+            if unreadable is None:
+                raise
+            unreadable(error)
+            continue
+        yield file.name, picture
 
 
 def _video(source: str | int, name: str) -> Iterator[Frame]:

@@ -82,6 +82,19 @@ def test_no_picture_overwrites_another(model: Path, folder: Path, tmp_path: Path
     assert names == ["a/x.png", "A/X-2.png", "x.png", "my.film-1.png", "my.film-2.png"]
 
 
+def test_what_cannot_be_read_in_a_folder_is_named_and_left_out(
+    model: Path, folder: Path, capsys
+) -> None:
+    (folder / "0-broken.jpg").write_bytes(b"no picture")
+    outcome = run(capsys, "live", model, "--reference", "--camera", folder, "--json")
+    assert outcome.code == 0 and len(outcome.out.splitlines()) == 5
+    assert "left out: E-DATA-IMAGE" in outcome.err and "0-broken.jpg" in outcome.err
+    for file in folder.glob("*.png"):
+        file.unlink()
+    live = ("live", model, "--reference", "--camera", folder)
+    assert_one_error(run(capsys, *live), 2, "E-FRAMES-SOURCE", str(folder))
+
+
 def test_the_face_is_cut_out_and_pictures_without_are_named(
     tiny_network: Network, folder: Path
 ) -> None:
