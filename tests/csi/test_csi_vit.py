@@ -113,16 +113,19 @@ def test_a_trained_folder_teaches_networks_of_the_chip(windows: Windows, tmp_pat
     again = vit.load_csi_vit(tmp_path / "vit")
     assert np.allclose(vit_scores(again, windows.data.test.inputs), after, atol=1e-6)
     options = TrainOptions(teacher=str(tmp_path / "vit"))
-    teacher = load_teacher(options, ("a", "b"), (52, 240))
+    names = ("happy", "sad")
+    teacher = load_teacher(options, names, (52, 240))
     assert teacher(torch.zeros(1, 52, 240)).shape == (1, 2)
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
-        load_teacher(options, ("a", "b", "c"), (52, 240))
+        load_teacher(options, ("0", "1", "2"), (52, 240))
     with pytest.raises(InputError, match=r"E-TEACHER-CLASSES.*happy, sad;.*sad, happy"):
         load_teacher(options, ("sad", "happy"), (52, 240))
+    with pytest.raises(InputError, match=r"E-TEACHER-CLASSES.*happy, sad;.*a, b"):
+        load_teacher(options, ("a", "b"), (52, 240))
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
-        load_teacher(options, ("a", "b"), (40, 240))
+        load_teacher(options, names, (40, 240))
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
-        load_teacher(options, ("a", "b"), (52, 32, 32))
+        load_teacher(options, names, (52, 32, 32))
     with pytest.raises(InputError, match="E-VIT-FILE"):
         vit.load_csi_vit(tmp_path)
     write_windows(windows, tmp_path / "w.npz")
