@@ -12,6 +12,7 @@ from torch import Tensor
 from max78k.csi.pairing import FACES_FILE, WINDOWS_FILE
 from max78k.csi.windows import Windows, read_windows
 from max78k.datasets.arrays import load_npz
+from max78k.datasets.class_names import meaning
 from max78k.datasets.dataset import Split
 from max78k.errors import InputError
 from max78k.training.checkpoint import TrainedModel, float_checkpoint, load_model
@@ -126,12 +127,12 @@ def _same_moments(windows: Windows, other: Windows) -> Windows:
 
 def _columns(teacher: TrainedModel, names: tuple[str, ...]) -> list[int]:
     """Where the windows' classes stand among the teacher's."""
-    known = [name.lower() for name in teacher.class_names]
-    missing = [name for name in names if name.lower() not in known]
+    known = list(map(meaning, teacher.class_names))
+    missing = [name for name in names if meaning(name) not in known]
     if missing:
         raise InputError(
             "E-TEACHER-CLASSES",
             f"{teacher.name} knows {', '.join(teacher.class_names)}, not {missing[0]}.",
             "class folders named as the teacher's classes.",
         )
-    return [known.index(name.lower()) for name in names]
+    return [known.index(meaning(name)) for name in names]

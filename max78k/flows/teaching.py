@@ -15,6 +15,7 @@ from max78k.datasets.dataset import Dataset
 from max78k.errors import InputError
 from max78k.training.augment import to_integers
 from max78k.training.checkpoint import TrainedModel, float_checkpoint, load_model
+from max78k.training.distillation import require_known
 from max78k.training.dropped import measure_norms
 from max78k.training.evaluate import accuracy, model_input, scores
 from max78k.training.layers import Mode, set_mode
@@ -105,13 +106,7 @@ def _check(teacher: TrainedModel, path: Path, dataset: Dataset) -> None:
             f"{dataset.input_shape}.",
             "teachers and data of pictures of one size.",
         )
-    if teacher.class_names != dataset.class_names:
-        raise InputError(
-            "E-TEACHER-CLASSES",
-            f"{path} knows {', '.join(teacher.class_names)}; {dataset.name} has "
-            f"{', '.join(dataset.class_names)}.",
-            "a teacher of the same classes in the same order.",
-        )
+    require_known(path, teacher.class_names, dataset.class_names)
 
 
 def _renew_norms(model: nn.Module, pictures: Tensor) -> None:

@@ -210,13 +210,13 @@ def _load_one(
     classes = len(class_names)
     if is_csi_vit(path):
         transformer = load_csi_vit(path)
-        _check_order(path, transformer.class_names, class_names)
+        require_known(path, transformer.class_names, class_names)
         return _checked(transformer, path, classes, input_shape)
     path = float_checkpoint(path)
     state = None if options.teacher_network is None else _plain_state(path)
     if state is None:
         trained = load_model(path, options.teacher_network)
-        _check_order(path, trained.class_names, class_names)
+        require_known(path, trained.class_names, class_names)
         teacher = trained.model
     else:
         assert options.teacher_network is not None
@@ -225,9 +225,16 @@ def _load_one(
     return _checked(teacher, path, classes, input_shape)
 
 
-def _check_order(path: Path, known: tuple[str, ...], class_names: tuple[str, ...]) -> None:
+def require_known(path: Path, known: tuple[str, ...], class_names: tuple[str, ...]) -> None:
+    """Refuse a teacher in ``path`` whose classes do not mean those of the data, in their order.
+
+    Raises InputError ``E-TEACHER-CLASSES``. Classes without names (0, 1, ...) may be any
+    of the same number.
+    """
     nameless = is_unnamed(known) or is_unnamed(class_names)
-    if not nameless and list(map(meaning, known)) != list(map(meaning, class_names)):
+    if nameless and len(known) == len(class_names):
+        return
+    if list(map(meaning, known)) != list(map(meaning, class_names)):
         raise InputError(
             "E-TEACHER-CLASSES",
             f"{path} knows {', '.join(known)}; the data have {', '.join(class_names)}.",

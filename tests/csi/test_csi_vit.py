@@ -116,7 +116,7 @@ def test_a_trained_folder_teaches_networks_of_the_chip(windows: Windows, tmp_pat
     names = ("happy", "sad")
     teacher = load_teacher(options, names, (52, 240))
     assert teacher(torch.zeros(1, 52, 240)).shape == (1, 2)
-    with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
+    with pytest.raises(InputError, match="E-TEACHER-CLASSES"):
         load_teacher(options, ("0", "1", "2"), (52, 240))
     with pytest.raises(InputError, match=r"E-TEACHER-CLASSES.*happy, sad;.*sad, happy"):
         load_teacher(options, ("sad", "happy"), (52, 240))

@@ -132,6 +132,8 @@ def test_teachers_must_know_the_classes_and_the_size(teacher):
     data = corner_data()
     with pytest.raises(InputError, match="E-TEACHER-CLASSES"):
         taught_pictures(replace(data, class_names=("a", "b", "d")), [teacher], network=TINY)
+    with pytest.raises(InputError, match="E-TEACHER-CLASSES"):
+        taught_pictures(replace(data, class_names=("0", "1", "2", "3")), [teacher], network=TINY)
     split = corners(9, 0)
     small = replace(split, inputs=split.inputs[:, :, :10, :10])
     with pytest.raises(InputError, match="E-TEACHER-SHAPE"):
